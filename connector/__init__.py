@@ -1,0 +1,1 @@
+"""A participant's node: speaks the Dataspace Protocol, keeps agreements, turns them into permits, hosts the sandbox."""

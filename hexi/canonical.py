@@ -1,0 +1,121 @@
+"""Canonical forms: the one byte string, digest and instant that everybody computes alike.
+
+Bytes to be signed, hashed or compared are RFC 8785 canonical JSON. Digests name their algorithm
+(``sha256:<hex>``), so that another one can be chosen without ambiguity. Instants are UTC, ISO 8601, whole
+milliseconds, and sort as text.
+
+    >>> encode({"b": 1, "a": "肃"})
+    b'{"a":"\\xe8\\x82\\x83","b":1}'
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import rfc8785
+
+from hexi.errors import Malformed
+
+# Any JSON value. Kept open on purpose: wire models give shape, canonical form does not care.
+Json = Any
+
+Clock = Callable[[], datetime]
+
+# Deeper documents than this are not data but an attack on recursive parsers.
+MAX_DEPTH = 64
+
+_HASHES: Mapping[str, Callable[[bytes], Any]] = {
+    "sha256": hashlib.sha256,
+    # SM3 (GB/T 32905) comes from the machine's OpenSSL, which may lack it; then asking for it is an error.
+    "sm3": lambda data: hashlib.new("sm3", data),
+}
+
+
+def encode(value: Json) -> bytes:
+    """The RFC 8785 bytes of `value`. Raises `Malformed` for what canonical JSON cannot carry (NaN, bytes)."""
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, RecursionError) as error:
+        raise Malformed(f"this value has no canonical JSON form: {error}") from error
+
+
+def pretty(value: Json) -> str:
+    """JSON for people: indented, Chinese as it is, keys in the order given. Never sign or hash it."""
+    return json.dumps(value, ensure_ascii=False, indent=2)  # noqa: TID251 - this is the place for people's JSON
+
+
+def parse(data: bytes | str) -> Json:
+    """Strict JSON: UTF-8, no key twice, no NaN, at most `MAX_DEPTH` deep. Raises `Malformed`."""
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"this is not strict JSON: {error}") from error
+    _check_depth(value)
+    return value
+
+
+def digest(value: Json, algorithm: str = "sha256") -> str:
+    """``algorithm:hex`` of the canonical bytes of `value`."""
+    return digest_bytes(encode(value), algorithm)
+
+
+def digest_bytes(data: bytes, algorithm: str = "sha256") -> str:
+    """``algorithm:hex`` of `data`. Raises `Malformed` for an algorithm this machine does not have."""
+    try:
+        return f"{algorithm}:{_HASHES[algorithm](data).hexdigest()}"
+    except (KeyError, ValueError) as error:
+        raise Malformed(f"the hash algorithm {algorithm!r} is not available; known: {', '.join(_HASHES)}") from error
+
+
+def system_clock() -> datetime:
+    """The machine's clock, in UTC. Everything else takes a `Clock`, so that tests can set the time."""
+    return datetime.now(UTC)  # noqa: TID251 - the one place that reads the machine's clock
+
+
+def instant(moment: datetime) -> str:
+    """`moment` as ``2026-11-23T12:00:00.000Z``. Refuses a moment without a zone: it would be a guess."""
+    if moment.tzinfo is None:
+        raise Malformed("an instant needs a time zone")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_instant(text: str) -> datetime:
+    """The moment written in `text` (ISO 8601 with a zone). Raises `Malformed`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Malformed(f"{text!r} is not an ISO 8601 instant such as 2026-11-23T12:00:00Z") from error
+    if moment.tzinfo is None:
+        raise Malformed(f"{text!r} has no time zone; write it as 2026-11-23T12:00:00Z")
+    return moment.astimezone(UTC)
+
+
+def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice!r} appears twice")
+    return value
+
+
+def _no_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_depth(value: Json) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return
+    raise Malformed(f"this JSON is nested more than {MAX_DEPTH} deep")
+
+
+def _children(item: Json) -> list[Json]:
+    if isinstance(item, dict):
+        return list(item.values())
+    return item if isinstance(item, list) else []

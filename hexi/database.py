@@ -1,0 +1,154 @@
+"""One database per process, SQLite (WAL) or PostgreSQL, and one transaction per request.
+
+`Database.transaction` commits when its block ends and rolls back when it raises; nothing else commits. On SQLite
+a writing transaction takes the write lock at its start (BEGIN IMMEDIATE), so that two of them never deadlock half way.
+Each package brings its own Alembic migrations (``<package>/migrations``) with a version table of its own, so several
+packages share a database without knowing each other.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlmodel import Session
+
+from hexi.errors import Malformed, Unavailable
+
+# How long a SQLite writer waits for the lock before it gives up, in milliseconds. Longer than any of our transactions.
+SQLITE_BUSY_MILLISECONDS = 30_000
+# Connections kept open to PostgreSQL by one process, and how many more it may open under load.
+POOL_SIZE = 10
+POOL_OVERFLOW = 20
+
+
+class DatabaseUnreachable(Unavailable):
+    """The database does not answer."""
+
+    code = "hexi.database-unreachable"
+
+
+class Database:
+    """An engine and its two kinds of transaction. `url` is a SQLAlchemy URL; ``postgresql://`` means psycopg 3."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self.is_postgresql = self.engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that commits at the end of the block, or not at all."""
+        with self._session(writing=True) as session:
+            try:
+                yield session
+                session.commit()
+            except BaseException:
+                session.rollback()
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session for looking only: whatever the block changes is thrown away."""
+        with self._session(writing=False) as session:
+            try:
+                yield session
+            finally:
+                session.rollback()
+
+    def check(self) -> None:
+        """Raise `DatabaseUnreachable` unless the database answers a query."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except OperationalError as error:
+            raise DatabaseUnreachable("the database does not answer") from error
+
+    def migrate(self, package: str) -> None:
+        """Bring the tables of `package` to the newest version in its ``migrations`` folder. Idempotent.
+
+        Raises `DatabaseUnreachable`.
+        """
+        folder = Path(str(import_module(package).__file__)).parent / "migrations"
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(folder))
+        try:
+            with self.engine.begin() as connection:
+                if self.is_postgresql:  # several processes may start at once; on SQLite BEGIN IMMEDIATE queues them
+                    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('hexi-migrations'))"))
+                config.attributes["connection"] = connection
+                config.attributes["version_table"] = f"{package}_version"
+                alembic.command.upgrade(config, "head")
+        except OperationalError as error:
+            raise DatabaseUnreachable(
+                f"the tables of {package} cannot be set up: the database does not answer"
+            ) from error
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _session(self, *, writing: bool) -> Iterator[Session]:
+        with self.engine.connect() as connection:
+            connection.execution_options(sqlite_begin="IMMEDIATE" if writing else "DEFERRED")
+            with Session(connection, expire_on_commit=False) as session:
+                yield session
+
+
+def run_migrations(package_version_table: str | None = None) -> None:
+    """What each package's ``migrations/env.py`` calls: run on the connection that `Database.migrate` handed over."""
+    from alembic import context
+
+    config = context.config
+    connection: Any = config.attributes["connection"]
+    context.configure(
+        connection=connection,
+        version_table=package_version_table or config.attributes["version_table"],
+        render_as_batch=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise Malformed(
+            "the database URL cannot be read; it looks like sqlite:///file or postgresql://host/name"
+        ) from error
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_OVERFLOW,
+            pool_pre_ping=True,
+        )
+    if parsed.get_backend_name() != "sqlite":
+        raise Malformed(f"databases are sqlite or postgresql, not {parsed.get_backend_name()}")
+    engine = create_engine(parsed, connect_args={"check_same_thread": False})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not open transactions by itself: it would do so too late (at the first write) and deferred.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MILLISECONDS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    kind = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+    connection.exec_driver_sql(f"BEGIN {kind}")

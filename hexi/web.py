@@ -1,0 +1,330 @@
+"""The web shell every service runs in, and the client shell every ``client.py`` calls through.
+
+Server: request ids, a body limit, problem+json for every error, ``/health``, ``/metrics``, one structured log line a
+request. Endpoints take a `Write` or `Read` session; the transaction commits before the answer leaves
+(``scope="function"``: FastAPI's default commits after the response, when it is too late to say that it failed).
+
+Client: `ServiceClient` turns problem+json back into `RemoteProblem` and a dead peer into `Unreachable`.
+"""
+
+import logging
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any
+
+import httpx
+import structlog
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from sqlmodel import Session
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hexi import __version__
+from hexi.canonical import Json
+from hexi.database import Database
+from hexi.errors import (
+    PROBLEM_TYPE,
+    DataspaceError,
+    Malformed,
+    NotFound,
+    RemoteProblem,
+    TooLarge,
+    Unavailable,
+)
+from hexi.settings import ServiceSettings
+
+log = structlog.get_logger("hexi.web")
+
+# How long a call to another service may take, in seconds: connecting, and each read. A sandboxed run is the slowest.
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+
+_TITLES = {404: "hexi.not-found", 405: "hexi.method-not-allowed"}
+
+
+class Unreachable(Unavailable):
+    """Another service did not answer at all."""
+
+    code = "hexi.unreachable"
+    title = "A service does not answer"
+
+
+def writing_session(request: Request) -> Iterator[Session]:
+    """One request, one transaction, committed before the answer leaves."""
+    database: Database = request.app.state.database
+    with database.transaction() as session:
+        yield session
+
+
+def reading_session(request: Request) -> Iterator[Session]:
+    """A session that throws away whatever is changed in it."""
+    database: Database = request.app.state.database
+    with database.reading() as session:
+        yield session
+
+
+Write = Annotated[Session, Depends(writing_session, scope="function")]
+Read = Annotated[Session, Depends(reading_session, scope="function")]
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_shell(
+    title: str,
+    settings: ServiceSettings,
+    database: Database,
+    *routers: APIRouter,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
+    """An application with the shell around `routers`. `app.state.database` and `app.state.settings` are set."""
+    app = FastAPI(title=title, version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app.state.database = database
+    app.state.settings = settings
+    app.add_exception_handler(DataspaceError, _on_dataspace_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(StarletteHTTPException, _on_http_error)
+    for router in routers:
+        app.include_router(router)
+    registry = CollectorRegistry()
+
+    @app.get("/health", tags=["operations"])
+    def health() -> dict[str, str]:
+        """Public. 200 when the service and its database answer."""
+        database.check()
+        return {"status": "ok", "service": title, "version": __version__}
+
+    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
+    def metrics() -> PlainTextResponse:
+        """Public. Prometheus text format."""
+        return PlainTextResponse(generate_latest(registry).decode())
+
+    app.add_middleware(_Shell, registry=registry, max_body_bytes=settings.max_body_bytes)
+    return app
+
+
+def problem_response(error: DataspaceError, request_id: str = "") -> JSONResponse:
+    """`error` as problem+json."""
+    body = error.problem() | ({"instance": f"urn:hexi:request:{request_id}"} if request_id else {})
+    headers = {"Retry-After": "1"} if error.status == 503 else {}
+    return JSONResponse(body, status_code=error.status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+class _Shell:
+    """Outermost ASGI layer: request id, body limit, metrics, log line, and the opaque 500."""
+
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry, max_body_bytes: int) -> None:
+        self.app = app
+        self.max_body_bytes = max_body_bytes
+        labels = ["method", "route", "status"]
+        self.requests = Counter("hexi_requests", "Requests answered.", labels, registry=registry)
+        self.seconds = Histogram("hexi_request_seconds", "Seconds to answer.", ["method", "route"], registry=registry)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, answer = time.monotonic(), {"status": 500, "begun": False}
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer.update(status=message["status"], begun=True)
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, _limited(scope, receive, self.max_body_bytes), sending)
+        except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
+            await self._fail(error, request_id, scope, receive, sending, begun=bool(answer["begun"]))
+        finally:
+            self._record(scope, request_id, int(answer["status"]), time.monotonic() - started)
+
+    async def _fail(
+        self, error: Exception, request_id: str, scope: Scope, receive: Receive, send: Send, *, begun: bool
+    ) -> None:
+        if begun:
+            raise error
+        if not isinstance(error, DataspaceError):
+            log.error("request failed", request_id=request_id, exc_info=error)
+            error = DataspaceError(f"quote the request id {request_id} to whoever runs this service")
+        await problem_response(error, request_id)(scope, receive, send)
+
+    def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        # The route's template, never the raw path: paths carry identifiers, and would make a series each.
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self.requests.labels(scope["method"], route, status).inc()
+        self.seconds.labels(scope["method"], route).observe(seconds)
+        if route not in {"/health", "/metrics"}:
+            log.info(
+                "request",
+                method=scope["method"],
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 1),
+                id=request_id,
+            )
+
+
+def _limited(scope: Scope, receive: Receive, limit: int) -> Receive:
+    """Refuse a body over `limit` bytes, by its declared length at once, else when it grows past it."""
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    got = 0
+
+    async def receiving() -> Message:
+        nonlocal got
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
+        message = await receive()
+        got += len(message.get("body", b""))
+        if got > limit:
+            raise _too_large(limit)
+        return message
+
+    return receiving
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"request bodies are limited to {limit} bytes here", limit=limit)
+
+
+def _request_id(request: Request) -> str:
+    return str(getattr(request.state, "request_id", ""))
+
+
+def _on_dataspace_error(request: Request, error: Exception) -> JSONResponse:
+    return problem_response(error if isinstance(error, DataspaceError) else DataspaceError(""), _request_id(request))
+
+
+def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    # Where and why, but never the value: it may be a secret.
+    wrong = [{"where": ".".join(map(str, e["loc"])), "why": e["msg"]} for e in found]
+    said = "; ".join(f"{w['where']}: {w['why']}" for w in wrong[:3])
+    return problem_response(Malformed(said or "the request cannot be read", errors=wrong), _request_id(request))
+
+
+def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, StarletteHTTPException) else 500
+    problem = NotFound(f"nothing is served at {request.method} {request.url.path}")
+    problem.code = _TITLES.get(status, "hexi.malformed")  # type: ignore[misc]
+    problem.status = status  # type: ignore[misc]
+    return problem_response(problem, _request_id(request))
+
+
+def configure_logging(level: str = "INFO") -> None:
+    """One JSON object a line on standard error, standard library loggers included."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format='{"level":"%(levelname)s","event":"%(message)s"}'
+    )
+
+
+def serve(app: FastAPI, settings: ServiceSettings) -> None:
+    """Listen until told to stop (SIGINT, SIGTERM). Prints the address once the socket is open."""
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise Unavailable(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        timeout_graceful_shutdown=10,
+    )
+    log.info("listening", service=app.title, url=settings.url)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+class ServiceClient:
+    """Calls to one service. `transport` lets tests put an application in memory in place of the network.
+
+    `authorise` is asked for a fresh ``Authorization`` value before each call; None sends none.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        service: str,
+        *,
+        authorise: Callable[[], str] | None = None,
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = READ_SECONDS,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._service = service
+        self._authorise = authorise
+        self._http = httpx.Client(
+            transport=transport,
+            timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
+            follow_redirects=False,
+        )
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
+        """GET and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
+        return self.call("GET", path, params=params)
+
+    def post(self, path: str, body: Json = None) -> Json:
+        """POST JSON and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
+        return self.call("POST", path, body=body)
+
+    def put(self, path: str, body: Json = None) -> Json:
+        """PUT JSON and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
+        return self.call("PUT", path, body=body)
+
+    def call(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Json = None) -> Json:
+        """Any call; an empty answer is None. Raises `RemoteProblem`, `Unreachable`."""
+        answer = self.raw(method, path, params=params, body=body)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:
+            raise Unreachable(f"{self._service} at {self.base_url} answered something that is not JSON") from error
+
+    def raw(
+        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Json = None
+    ) -> httpx.Response:
+        """The answer as it came, if it is a success. Raises `RemoteProblem`, `Unreachable`."""
+        headers = {"Authorization": self._authorise()} if self._authorise else {}
+        try:
+            answer = self._http.request(method, self.base_url + path, params=params, json=body, headers=headers)
+        except httpx.HTTPError as error:
+            kind = type(error).__name__
+            raise Unreachable(f"{self._service} at {self.base_url} does not answer ({kind}); is it running?") from error
+        if answer.is_success:
+            return answer
+        raise RemoteProblem(answer.status_code, _problem_of(answer), self._service)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+def _problem_of(answer: httpx.Response) -> Mapping[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    return body if isinstance(body, dict) else {}

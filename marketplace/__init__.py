@@ -1,0 +1,1 @@
+"""Products on sale: compliance gate, certificates, listings, orders, metering, settlement; and the space that hosts it."""
