@@ -1,4 +1,4 @@
-"""Canonical forms: the one byte string, digest and instant that everybody computes alike.
+"""Canonical forms: the one byte string, digest, instant and shape of message that everybody has alike.
 
 Bytes to be signed, hashed or compared are RFC 8785 canonical JSON. Digests name their algorithm
 (``sha256:<hex>``), so that another one can be chosen without ambiguity. Instants are UTC, ISO 8601, whole
@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 from hexi.errors import Malformed
 
@@ -31,6 +33,12 @@ _HASHES: Mapping[str, Callable[[bytes], Any]] = {
     # SM3 (GB/T 32905) comes from the machine's OpenSSL, which may lack it; then asking for it is an error.
     "sm3": lambda data: hashlib.new("sm3", data),
 }
+
+
+class Wire(BaseModel):
+    """A message or document of ours: camelCase JSON outside, frozen values inside, unknown members refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 def encode(value: Json) -> bytes:

@@ -76,3 +76,8 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(DONE)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"hexi: {error.filename} cannot be used: {error.strerror} [{Malformed.code}]", err=True)
+        sys.exit(USAGE)

@@ -59,6 +59,7 @@ class Database:
             try:
                 yield session
             finally:
+                session.expunge_all()  # what was read stays readable; a rollback alone would empty it
                 session.rollback()
 
     def check(self) -> None:
@@ -117,6 +118,7 @@ def run_migrations(package_version_table: str | None = None) -> None:
 
 
 def _engine(url: str) -> Engine:
+    # What fails is logged with its message: without the parameters, for they are permits, answers and credentials.
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -129,10 +131,11 @@ def _engine(url: str) -> Engine:
             pool_size=POOL_SIZE,
             max_overflow=POOL_OVERFLOW,
             pool_pre_ping=True,
+            hide_parameters=True,
         )
     if parsed.get_backend_name() != "sqlite":
         raise Malformed(f"databases are sqlite or postgresql, not {parsed.get_backend_name()}")
-    engine = create_engine(parsed, connect_args={"check_same_thread": False})
+    engine = create_engine(parsed, connect_args={"check_same_thread": False}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -134,7 +134,9 @@ class SigningKey:
         """Read a PKCS #8 PEM file. Raises `KeyUnusable`, naming the path and never the content."""
         try:
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
+            raise KeyUnusable(f"the private key {path} cannot be read: {error.strerror}") from error
+        except (ValueError, TypeError) as error:
             raise KeyUnusable(f"no usable private key in {path}: {type(error).__name__}") from error
         if isinstance(key, ed25519.Ed25519PrivateKey):
             return cls("Ed25519", key)
@@ -189,12 +191,15 @@ KeyResolver = Callable[[str], VerifyingKey]
 def verify(token: str, *, typ: str, resolve: KeyResolver) -> Json:
     """The payload of a compact JWS, once it holds. Raises `SignatureInvalid`.
 
-    (1) It is three parts and not too long. (2) Its header names exactly the type expected, and no critical extension.
-    (3) `resolve` knows the key identifier. (4) The algorithm is the one of that key, not the one the token asks for.
-    (5) The signature holds. (6) The payload is strict JSON. The caller still owes: what the payload says.
+    (1) It is three parts of canonical base64url and not too long. (2) Its header names exactly the type expected, and
+    no critical extension. (3) `resolve` knows the key identifier. (4) The algorithm is the one of that key, not the one
+    the token asks for. (5) The signature holds. (6) The payload is strict JSON. The caller still owes: what the payload
+    says.
     """
     if len(token) > MAX_JWS_CHARACTERS or token.count(".") != 2:  # (1)
         raise SignatureInvalid("this is not a compact JWS of acceptable size")
+    for part in token.split("."):
+        unb64url(part)  # a second spelling of the same bytes would be a second token
     header = read_header(token)
     if header.get("typ") != typ:  # (2)
         raise SignatureInvalid(f"a signature of type {typ!r} was expected, this one is {header.get('typ')!r}")

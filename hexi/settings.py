@@ -5,15 +5,18 @@ Each service has one subclass with its own prefix (``HEXI_SPACE_PORT=9000``), bu
 """
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hexi.errors import Malformed
 
 # The largest request body, in bytes. The largest honest one is an encrypted sum (0.4 MB per ciphertext, in base64).
 MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class SettingsInvalid(Malformed):
@@ -31,7 +34,7 @@ class ServiceSettings(BaseSettings):
     # Keys, the SQLite file and other state of this service live here.
     home: Path = Path(".hexi")
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: Port = 8080
     # The address others reach this service at; it stands in DID documents and callbacks. Empty means http(s)://host:port.
     public_url: str = ""
     # Empty means an SQLite file in `home`.

@@ -1,10 +1,8 @@
-"""The web shell every service runs in, and the client shell every ``client.py`` calls through.
+"""The web shell every service runs in.
 
-Server: request ids, a body limit, problem+json for every error, ``/health``, ``/metrics``, one structured log line a
-request. Endpoints take a `Write` or `Read` session; the transaction commits before the answer leaves
-(``scope="function"``: FastAPI's default commits after the response, when it is too late to say that it failed).
-
-Client: `ServiceClient` turns problem+json back into `RemoteProblem` and a dead peer into `Unreachable`.
+Request ids, a body limit, problem+json for every error, ``/health``, ``/metrics``, one structured log line a request.
+Endpoints take a `Write` or `Read` session; the transaction commits before the answer leaves (``scope="function"``:
+FastAPI's default commits after the response, when it is too late to say that it failed).
 """
 
 import logging
@@ -12,11 +10,10 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
 import structlog
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -28,14 +25,12 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hexi import __version__
-from hexi.canonical import Json
 from hexi.database import Database
 from hexi.errors import (
     PROBLEM_TYPE,
     DataspaceError,
     Malformed,
     NotFound,
-    RemoteProblem,
     TooLarge,
     Unavailable,
 )
@@ -43,18 +38,11 @@ from hexi.settings import ServiceSettings
 
 log = structlog.get_logger("hexi.web")
 
-# How long a call to another service may take, in seconds: connecting, and each read. A sandboxed run is the slowest.
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 60.0
+# Any other word in the place of a method would make a time series of its own, and there is no end of words.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 
 _TITLES = {404: "hexi.not-found", 405: "hexi.method-not-allowed"}
-
-
-class Unreachable(Unavailable):
-    """Another service did not answer at all."""
-
-    code = "hexi.unreachable"
-    title = "A service does not answer"
 
 
 def writing_session(request: Request) -> Iterator[Session]:
@@ -142,7 +130,7 @@ class _Shell:
             await send(message)
 
         try:
-            await self.app(scope, _limited(scope, receive, self.max_body_bytes), sending)
+            await self.app(scope, await _read_within(scope, receive, self.max_body_bytes), sending)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
             await self._fail(error, request_id, scope, receive, sending, begun=bool(answer["begun"]))
         finally:
@@ -161,12 +149,13 @@ class _Shell:
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         # The route's template, never the raw path: paths carry identifiers, and would make a series each.
         route = getattr(scope.get("route"), "path", "unmatched")
-        self.requests.labels(scope["method"], route, status).inc()
-        self.seconds.labels(scope["method"], route).observe(seconds)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self.requests.labels(method, route, status).inc()
+        self.seconds.labels(method, route).observe(seconds)
         if route not in {"/health", "/metrics"}:
             log.info(
                 "request",
-                method=scope["method"],
+                method=method,
                 route=route,
                 status=status,
                 ms=round(seconds * 1000, 1),
@@ -174,20 +163,26 @@ class _Shell:
             )
 
 
-def _limited(scope: Scope, receive: Receive, limit: int) -> Receive:
-    """Refuse a body over `limit` bytes, by its declared length at once, else when it grows past it."""
+async def _read_within(scope: Scope, receive: Receive, limit: int) -> Receive:
+    """Read the whole body here, where a body over `limit` bytes can still be refused properly, and hand it on.
+
+    By its declared length it is refused unread, else as soon as it grows past the limit. (Raised inside the framework's
+    own reading it would come out as a vague 400.)
+    """
     declared = dict(scope["headers"]).get(b"content-length", b"0")
-    got = 0
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = bool(message.get("more_body", False))
+        if len(body) > limit:
+            raise _too_large(limit)
+    pending = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
     async def receiving() -> Message:
-        nonlocal got
-        if declared.isdigit() and int(declared) > limit:
-            raise _too_large(limit)
-        message = await receive()
-        got += len(message.get("body", b""))
-        if got > limit:
-            raise _too_large(limit)
-        return message
+        return pending.pop() if pending else await receive()
 
     return receiving
 
@@ -251,80 +246,10 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=10,
     )
     log.info("listening", service=app.title, url=settings.url)
     uvicorn.Server(config).run(sockets=[listener])
-
-
-class ServiceClient:
-    """Calls to one service. `transport` lets tests put an application in memory in place of the network.
-
-    `authorise` is asked for a fresh ``Authorization`` value before each call; None sends none.
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        service: str,
-        *,
-        authorise: Callable[[], str] | None = None,
-        transport: httpx.BaseTransport | None = None,
-        timeout: float = READ_SECONDS,
-    ) -> None:
-        self.base_url = base_url.rstrip("/")
-        self._service = service
-        self._authorise = authorise
-        self._http = httpx.Client(
-            transport=transport,
-            timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
-            follow_redirects=False,
-        )
-
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
-        """GET and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
-        return self.call("GET", path, params=params)
-
-    def post(self, path: str, body: Json = None) -> Json:
-        """POST JSON and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
-        return self.call("POST", path, body=body)
-
-    def put(self, path: str, body: Json = None) -> Json:
-        """PUT JSON and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
-        return self.call("PUT", path, body=body)
-
-    def call(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Json = None) -> Json:
-        """Any call; an empty answer is None. Raises `RemoteProblem`, `Unreachable`."""
-        answer = self.raw(method, path, params=params, body=body)
-        try:
-            return answer.json() if answer.content else None
-        except ValueError as error:
-            raise Unreachable(f"{self._service} at {self.base_url} answered something that is not JSON") from error
-
-    def raw(
-        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Json = None
-    ) -> httpx.Response:
-        """The answer as it came, if it is a success. Raises `RemoteProblem`, `Unreachable`."""
-        headers = {"Authorization": self._authorise()} if self._authorise else {}
-        try:
-            answer = self._http.request(method, self.base_url + path, params=params, json=body, headers=headers)
-        except httpx.HTTPError as error:
-            kind = type(error).__name__
-            raise Unreachable(f"{self._service} at {self.base_url} does not answer ({kind}); is it running?") from error
-        if answer.is_success:
-            return answer
-        raise RemoteProblem(answer.status_code, _problem_of(answer), self._service)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-
-def _problem_of(answer: httpx.Response) -> Mapping[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    return body if isinstance(body, dict) else {}

@@ -1,0 +1,109 @@
+"""The client shell every ``client.py`` calls through.
+
+It turns problem+json back into `RemoteProblem` and a dead peer into `Unreachable`. It stands apart from `hexi.web` so
+that a command that only calls a service need not wait for what serves one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from hexi.canonical import Json
+from hexi.errors import RemoteProblem, Unavailable
+
+# How long a call to another service may take, in seconds: connecting, and each read. A sandboxed run is the slowest.
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+
+_Message = TypeVar("_Message", bound=BaseModel)
+
+
+class Unreachable(Unavailable):
+    """Another service did not answer at all."""
+
+    code = "hexi.unreachable"
+    title = "A service does not answer"
+
+
+class ServiceClient:
+    """Calls to one service. `transport` lets tests put an application in memory in place of the network.
+
+    `authorise` is asked for a fresh ``Authorization`` value before each call; None sends none.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        service: str,
+        *,
+        authorise: Callable[[], str] | None = None,
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = READ_SECONDS,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._service = service
+        self._authorise = authorise
+        self._http = httpx.Client(
+            transport=transport,
+            timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
+            follow_redirects=False,
+        )
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
+        """GET and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
+        return self.call("GET", path, params=params)
+
+    def post(self, path: str, body: Json = None) -> Json:
+        """POST JSON and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
+        return self.call("POST", path, body=body)
+
+    def put(self, path: str, body: Json = None) -> Json:
+        """PUT JSON and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
+        return self.call("PUT", path, body=body)
+
+    def call(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Json = None) -> Json:
+        """Any call; an empty answer is None. Raises `RemoteProblem`, `Unreachable`."""
+        answer = self.raw(method, path, params=params, body=body)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:
+            raise Unreachable(f"{self._service} at {self.base_url} answered something that is not JSON") from error
+
+    def raw(
+        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Json = None
+    ) -> httpx.Response:
+        """The answer as it came, if it is a success. Raises `RemoteProblem`, `Unreachable`."""
+        headers = {"Authorization": self._authorise()} if self._authorise else {}
+        try:
+            answer = self._http.request(method, self.base_url + path, params=params, json=body, headers=headers)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise Unreachable(f"{self.base_url!r} is no address such as http://127.0.0.1:8080") from error
+        except httpx.HTTPError as error:
+            kind = type(error).__name__
+            raise Unreachable(f"{self._service} at {self.base_url} does not answer ({kind}); is it running?") from error
+        if answer.is_success:
+            return answer
+        raise RemoteProblem(answer.status_code, _problem_of(answer), self._service)
+
+    def read(self, message: type[_Message], answer: Json) -> _Message:
+        """`answer` as the `message` it should be. Raises `Unreachable`: what speaks otherwise is not this service."""
+        try:
+            return message.model_validate(answer)
+        except ValidationError as error:
+            raise Unreachable(
+                f"{self._service} at {self.base_url} answered something else than its interface says"
+            ) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+def _problem_of(answer: httpx.Response) -> Mapping[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,84 @@
+"""An ASGI application in place of the network, for our synchronous clients.
+
+    ServiceClient("http://127.0.0.1:8080", "the space", transport=ASGITransport(app))
+
+Each request runs the application to its end in an event loop of its own, so a test needs no thread, no socket and no
+server. Lifespans are not run: what an application needs must stand when `create_app` returns.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import httpx
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message
+
+
+class ASGITransport(httpx.BaseTransport):
+    """Hands requests to `app`, whatever host they are for. Exceptions of the application reach the test."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        if isinstance(app, FastAPI):
+            # FastAPI completes its routes at the first request, and not for several threads at once.
+            self.handle_request(httpx.Request("GET", "http://first/request"))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        body = request.read()
+        messages = asyncio.run(self._run(_scope(request), body))
+        start = next(message for message in messages if message["type"] == "http.response.start")
+        content = b"".join(message.get("body", b"") for message in messages)
+        return httpx.Response(
+            start["status"], headers=start.get("headers", []), stream=httpx.ByteStream(content), request=request
+        )
+
+    async def _run(self, scope: Message, body: bytes) -> list[Message]:
+        sent: list[Message] = []
+        todo: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            return todo.pop() if todo else {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(dict(message))
+
+        await self.app(scope, receive, send)
+        return sent
+
+
+def _scope(request: httpx.Request) -> Message:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": request.url.scheme,
+        "path": request.url.path,
+        "raw_path": request.url.raw_path.split(b"?")[0],
+        "query_string": request.url.query,
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "server": (request.url.host, request.url.port),
+        "client": ("127.0.0.1", 1),
+    }
+
+
+class Hosts(httpx.BaseTransport):
+    """Several applications by ``host:port``, as one network. An unknown host does not answer, as in the world."""
+
+    def __init__(self, apps: Mapping[str, ASGIApp] | None = None) -> None:
+        self._apps = {host: ASGITransport(app) for host, app in (apps or {}).items()}
+
+    def join(self, host: str, app: ASGIApp) -> None:
+        """From now on `app` answers at `host` (``127.0.0.1:8081``)."""
+        self._apps[host] = ASGITransport(app)
+
+    def leave(self, host: str) -> None:
+        """From now on nobody answers at `host`."""
+        self._apps.pop(host, None)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.netloc.decode()
+        if host not in self._apps:
+            raise httpx.ConnectError(f"nobody listens at {host}", request=request)
+        return self._apps[host].handle_request(request)
