@@ -1,0 +1,74 @@
+"""The sandbox's and the aggregation point's routes."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from hexi.web import Read, Write
+from registry.access import Member
+from sandbox.aggregation import Aggregation, AggregationPoint
+from sandbox.messages import (
+    AggregationAnswer,
+    AggregationBody,
+    ContributionAnswer,
+    ContributionBody,
+    RunAnswer,
+    RunBody,
+    from_base64,
+    to_base64,
+)
+from sandbox.runs import Sandbox
+
+
+def create_router(sandbox: Sandbox) -> APIRouter:
+    """Routes under /sandbox. A run takes transactions of its own: it may last longer than a request's should."""
+    router = APIRouter(prefix="/sandbox", tags=["sandbox"])
+
+    @router.post("/runs")
+    def run(body: RunBody) -> RunAnswer:
+        """Whoever shows a permit of this provider and a request signed by its holder."""
+        return sandbox.run(body.permit, body.request, body.context)
+
+    @router.get("/runs/{run}")
+    def answer(run: str, caller: Member) -> RunAnswer:
+        """The answer to a run of the caller's."""
+        return sandbox.answer(run, caller.did)
+
+    return router
+
+
+def create_aggregation_router(point: AggregationPoint) -> APIRouter:
+    """Routes under /aggregations, for the process that runs the point."""
+    router = APIRouter(prefix="/aggregations", tags=["aggregations"])
+
+    @router.post("", status_code=201)
+    def open_job(body: AggregationBody, caller: Member, session: Write) -> AggregationAnswer:
+        """Any member; the caller becomes the planner, who may read the total."""
+        context = from_base64(body.context)
+        return _answer(point.open(session, caller.did, body.job, body.contributors, context))
+
+    @router.post("/{job}/contributions", status_code=201)
+    def contribute(job: str, body: ContributionBody, caller: Member, session: Write) -> ContributionAnswer:
+        """A contributor of the job, once. The answer has nothing of the others' contributions."""
+        view = point.contribute(session, caller.did, job, from_base64(body.ciphertext), body.run, body.terms)
+        missing = len(view.contributors) - len(view.digests)
+        return ContributionAnswer(job=job, state=view.state, digest=view.digests[caller.did], missing=missing)
+
+    @router.get("/{job}")
+    def view(job: str, caller: Member, session: Read) -> AggregationAnswer:
+        """The planner: who has contributed, and in the end the encrypted total."""
+        return _answer(point.view(session, caller.did, job))
+
+    return router
+
+
+def _answer(view: Aggregation) -> AggregationAnswer:
+    receipt: dict[str, Any] | None = view.receipt
+    return AggregationAnswer(
+        job=view.job,
+        state=view.state,
+        contributors=view.contributors,
+        contributed=tuple(name for name in view.contributors if name in view.digests),
+        total=to_base64(view.total) if view.total else None,
+        receipt=receipt,
+    )

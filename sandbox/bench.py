@@ -1,0 +1,180 @@
+"""The test bench: the whole road of a run on one machine, without services and without a contract.
+
+Whoever prepares a product, or wants to attack one, asks queries here and gets what a consumer would get: the same
+review, isolation, disclosure control, differencing and signed receipt. Only the permit is the bench's own, and it does
+not run out.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import ValidationError
+
+from hexi.canonical import Clock, Json, digest, instant, parse
+from hexi.database import Database
+from hexi.errors import Malformed
+from hexi.keys import SigningKey, VerifyingKey
+from ledger.documents import SignedDocument
+from registry.catalogue import Disclosure, Product, Table
+from registry.errors import ParticipantUnknown
+from registry.identity import Identity
+from registry.participants import Participant
+from sandbox.datasets import Dataset
+from sandbox.errors import ProductUnusable
+from sandbox.grammar import MAX_QUERY_CHARACTERS
+from sandbox.messages import RunAnswer
+from sandbox.permits import Permit, seal_permit
+from sandbox.requests import RunRequest, seal_request
+from sandbox.review import SQL_MODE
+from sandbox.runs import Sandbox
+
+DID = "did:web:localhost"
+FORMATS = (".csv", ".parquet")
+# Queries that one bench may be asked: more than anybody will, and not what the bench is there to limit.
+_RUNS = 2**31 - 1
+
+
+class _OwnWord:
+    """Trust in ourselves alone: on the bench, provider and consumer are one."""
+
+    operator = DID
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    def participant(self, did: str) -> Participant:
+        raise ParticipantUnknown(f"{did} is not known on the test bench")
+
+    def resolve(self, kid: str) -> VerifyingKey:
+        if kid != self._identity.kid:
+            raise ParticipantUnknown(f"{kid} is not known on the test bench")
+        return self._identity.key.public
+
+
+class Bench:
+    """Asks queries of one product. `database` remembers what was released; build one with `open_bench`."""
+
+    def __init__(self, database: Database, identity: Identity, dataset: Dataset, clock: Clock) -> None:
+        self._identity = identity
+        self._clock = clock
+        product = dataset.product
+        self._permit = Permit(
+            id=f"urn:uuid:{uuid.uuid4()}",
+            issuer=DID,
+            holder=DID,
+            product=product.identifier,
+            version=product.version,
+            product_digest=dataset.digest,
+            agreement="bench",
+            operations=(SQL_MODE,),
+            runs=_RUNS,
+            not_before=instant(clock()),
+            expires=instant(clock() + timedelta(days=1)),
+            minimum_isolation=product.disclosure.minimum_isolation,
+        )
+        self._sandbox = Sandbox(database, identity, _OwnWord(identity), lambda *_: dataset, lambda *_: None, clock)
+
+    def ask(self, query: str) -> RunAnswer:
+        """The answer to one query. Raises as `Sandbox.run` does."""
+        if len(query) > MAX_QUERY_CHARACTERS:
+            query = query[: MAX_QUERY_CHARACTERS + 1]  # review refuses it for its length, whatever it says
+        key, kid = self._identity.key, self._identity.kid
+        request = RunRequest(
+            run=f"urn:uuid:{uuid.uuid4()}",
+            permit=self._permit.id,
+            mode=SQL_MODE,
+            query=query,
+            at=instant(self._clock()),
+        )
+        return self._sandbox.run(seal_permit(self._permit, key, kid), seal_request(request, key, kid))
+
+
+@contextmanager
+def open_bench(product: Product, tables: Path, state: Path | None, clock: Clock) -> Iterator[Bench]:
+    """A bench over the files in `tables`. With `state` it keeps its key and what was released there, else nowhere."""
+    with TemporaryDirectory() as scratch:
+        home = state or Path(scratch)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = Database(f"sqlite:///{home / 'sandbox.sqlite'}")
+        try:
+            database.migrate("sandbox")
+            identity = Identity(DID, SigningKey.load_or_create(home / "bench.pem"))
+            yield Bench(database, identity, _dataset(product, tables), clock)
+        finally:
+            database.dispose()
+
+
+def read_bench_product(path: Path) -> Product:
+    """The product in a file: a data-product document, one that is signed, or just its `tables` and `disclosure`.
+
+    Signatures are not checked: the bench asks what a description allows, not who wrote it. Raises `ProductUnusable`.
+    """
+    try:
+        value = parse(path.read_bytes())
+    except OSError as error:
+        raise ProductUnusable(f"the product file {path} cannot be read: {error.strerror}") from error
+    except Malformed as error:
+        raise ProductUnusable(f"the product file {path} cannot be read: {error.detail}") from error
+    if isinstance(value, dict) and value.keys() == {"document", "signatures"}:
+        value = SignedDocument.from_json(value).document
+    if not isinstance(value, dict) or not isinstance(value.get("tables"), list):
+        raise ProductUnusable("a product file is an object with the member 'tables'; see docs/reference/sandbox.md")
+    return _product(value)
+
+
+def _product(value: dict[str, Json]) -> Product:
+    """Only what the sandbox reads; the rest of a product description is not the bench's business."""
+    try:
+        tables = tuple(Table.model_validate(_titled(table)) for table in value["tables"])
+        disclosure = Disclosure.model_validate(value.get("disclosure") or {})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise ProductUnusable(f"the product file cannot be used: {wrong}") from error
+    if not tables:
+        raise ProductUnusable("the product file has no tables")
+    identifier, version, rows = value.get("identifier"), value.get("version"), value.get("rows")
+    given: dict[str, Any] = {
+        "identifier": identifier if isinstance(identifier, str) else f"bench:{digest(value['tables'])}",
+        "version": version if isinstance(version, int) else 1,
+        "rows": rows if isinstance(rows, int) else 0,
+        "tables": tables,
+        "disclosure": disclosure,
+    }
+    # Not validated as a product: a minimal file is none, and the bench needs no more of it.
+    return Product.model_construct(**given)
+
+
+def _titled(table: Json) -> Json:
+    """A minimal file need not give titles: then the name is the title."""
+    if not isinstance(table, dict):
+        return table
+    columns = [
+        {"title": _title(column.get("name")), **column} if isinstance(column, dict) else column
+        for column in table.get("columns") or []
+    ]
+    return {"title": _title(table.get("name")), **table, "columns": columns}
+
+
+def _title(name: Json) -> Json:
+    return {"zh": str(name), "en": str(name)}
+
+
+def _dataset(product: Product, folder: Path) -> Dataset:
+    files = {
+        table.name: path
+        for table in product.tables
+        for path in (folder / f"{table.name}{suffix}" for suffix in FORMATS)
+        if path.is_file()
+    }
+    if missing := [table.name for table in product.tables if table.name not in files]:
+        raise ProductUnusable(f"{folder} has no {missing[0]}.csv or {missing[0]}.parquet")
+    described = {
+        "tables": [table.model_dump(mode="json", by_alias=True) for table in product.tables],
+        "disclosure": product.disclosure.model_dump(mode="json", by_alias=True),
+    }
+    return Dataset(product, digest(described), files)

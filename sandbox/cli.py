@@ -1,0 +1,167 @@
+"""``hexi sandbox``: try queries on a product, see what may be asked, measure the isolation of this machine."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO, TextIO
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hexi.canonical import Json, encode, parse, pretty, system_clock
+from hexi.cli import DONE, REFUSED
+from hexi.errors import DataspaceError, Malformed
+from hexi.web import configure_logging
+from registry.catalogue import Product
+from sandbox.bench import Bench, open_bench, read_bench_product
+from sandbox.grammar import MAX_QUERY_CHARACTERS
+from sandbox.isolation import probe as probe_isolation
+from sandbox.messages import RunAnswer
+
+app = typer.Typer(no_args_is_help=True, help="Sandboxed computation: usable but invisible. 可用不可见的沙箱计算。")
+
+# One line of the stream, in bytes: a query in JSON with every character escaped takes six each; and some room.
+MAX_LINE_BYTES = 12 * MAX_QUERY_CHARACTERS
+
+_HOW = """Ask with --query 'SELECT ...', or with --query - to read queries from standard input.
+
+One SELECT over one table: dimensions and count(*), count(DISTINCT <entity key>), sum(<measure>), avg(<measure>);
+WHERE compares dimensions with literals; GROUP BY names exactly the dimensions shown.
+`hexi sandbox explain --product FILE` lists them."""
+
+ProductFile = Annotated[Path, typer.Option("--product", help="Product description (JSON).", dir_okay=False)]
+
+
+@app.command("try")
+def try_(
+    product: ProductFile,
+    tables: Annotated[Path, typer.Option("--tables", help="Folder with <table>.csv or <table>.parquet.")],
+    state: Annotated[Path | None, typer.Option("--state", help="Remember releases here across calls.")] = None,
+    query: Annotated[str | None, typer.Option("--query", help="One SELECT, or - for a stream of them.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Ask a product, as a consumer would: review, isolation, disclosure control, receipt. No service, no contract."""
+    described = read_bench_product(product)
+    if query is None:
+        print(_HOW)
+        return
+    configure_logging("ERROR")
+    with open_bench(described, tables, state, system_clock) as bench:
+        if query == "-":
+            _stream(bench, sys.stdin.buffer, sys.stdout)
+            return
+        answer = bench.ask(query)
+    print(pretty(_shown(answer))) if as_json else _print(answer)
+    raise typer.Exit(DONE if answer.verdict == "released" else REFUSED)
+
+
+@app.command()
+def explain(product: ProductFile, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """What may be asked of a product, and what comes back."""
+    described = read_bench_product(product)
+    asked = [_askable(described, index) for index in range(len(described.tables))]
+    if as_json:
+        print(pretty({"tables": asked, "disclosure": described.disclosure.model_dump(mode="json", by_alias=True)}))
+        return
+    console = Console(soft_wrap=True)
+    for table in asked:
+        console.print(
+            f"[bold]{table['table']}[/bold], about: {table['entityKey'] or 'nobody, so nothing can be asked'}"
+        )
+        for kind in ("dimensions", "measures"):
+            console.print(f"  {kind}: {', '.join(str(one['name']) for one in table[kind]) or 'none'}")
+        console.print(f"  for example: {table['example']}", highlight=False)
+    rules = described.disclosure
+    console.print(
+        f"Groups of fewer than {rules.minimum_entities} are left out; counts and sums are rounded to {rules.rounding}; "
+        f"at most {rules.maximum_rows} rows; isolation of level {rules.minimum_isolation} or better."
+    )
+
+
+@app.command()
+def probe(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Measure the isolation that a job would have on this machine."""
+    isolation = probe_isolation()
+    if as_json:
+        print(pretty({"level": isolation.level, "layers": dict(isolation.layers)}))
+        return
+    table = Table("layer", "measured", title=f"isolation of level {isolation.level}")
+    for name, value in isolation.layers.items():
+        table.add_row(name, str(value))
+    Console().print(table)
+
+
+def _stream(bench: Bench, source: BinaryIO, target: TextIO) -> None:
+    """One query a line in, one answer a line out. A line that is none is refused; the stream goes on."""
+    for line in _lines(source):
+        target.write(encode(_answered(bench, line)).decode() + "\n")
+        target.flush()
+
+
+def _lines(source: BinaryIO) -> Iterator[bytes]:
+    """Lines of bounded length: of a longer one, the rest is skipped and what is left does not parse."""
+    while line := source.readline(MAX_LINE_BYTES):
+        if not line.endswith(b"\n") and len(line) == MAX_LINE_BYTES:
+            while (rest := source.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+                pass
+        if line.strip():
+            yield line
+
+
+def _answered(bench: Bench, line: bytes) -> Json:
+    try:
+        query = parse(line)
+        encode(query)  # refuses text that is none, such as half a surrogate pair
+    except Malformed:
+        query = None
+    if not isinstance(query, str):
+        return _refused("sandbox.query-unreadable", "each line is one query as a JSON string")
+    try:
+        return _shown(bench.ask(query))
+    except DataspaceError as error:
+        return _refused(error.code, error.detail)
+
+
+def _shown(answer: RunAnswer) -> dict[str, Json]:
+    value = answer.to_json()
+    return {name: value[name] for name in ("verdict", "columns", "rows", "reasons", "receipt")}
+
+
+def _refused(code: str, message: str) -> dict[str, Json]:
+    reasons = [{"code": code, "message": message}]
+    return {"verdict": "refused", "columns": [], "rows": [], "reasons": reasons, "receipt": None}
+
+
+def _print(answer: RunAnswer) -> None:
+    for reason in answer.reasons:
+        typer.echo(f"refused: {reason.message} [{reason.code}]", err=True)
+    if answer.verdict == "refused":
+        return
+    table = Table(*answer.columns)
+    for row in answer.rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console().print(table)
+    level = answer.receipt["document"]["isolation"]["level"]
+    typer.echo(f"groups too small to show are left out; isolation of level {level}", err=True)
+
+
+def _askable(product: Product, index: int) -> dict[str, Json]:
+    table = product.tables[index]
+    by_role = {
+        role: [
+            {"name": column.name, "datatype": column.datatype, "domain": list(column.domain or ()) or None}
+            for column in table.columns
+            if column.role == role
+        ]
+        for role in ("dimension", "measure")
+    }
+    first = next((str(one["name"]) for one in by_role["dimension"]), None)
+    example = f"SELECT {first}, count(*) FROM {table.name} GROUP BY {first}" if first else None  # noqa: S608 - shown only
+    return {
+        "table": table.name,
+        "entityKey": table.entity_key,
+        "dimensions": by_role["dimension"],
+        "measures": by_role["measure"],
+        "example": example or f"SELECT count(*) FROM {table.name}",  # noqa: S608 - shown only
+    }

@@ -1,0 +1,57 @@
+"""Calls to a sandbox, and to an aggregation point."""
+
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+import httpx
+
+from hexi.client import ServiceClient
+from sandbox.messages import AggregationAnswer, ContributionAnswer, RunAnswer, from_base64, to_base64
+
+Authorise = Callable[[], str]
+
+
+class SandboxClient:
+    """`base_url` is the address of the service the sandbox is part of, without ``/sandbox``."""
+
+    def __init__(
+        self, base_url: str, transport: httpx.BaseTransport | None = None, *, authorise: Authorise | None = None
+    ) -> None:
+        self._service = ServiceClient(base_url, "the sandbox", authorise=authorise, transport=transport)
+
+    def run(self, permit: str, request: str, context: bytes | None = None) -> RunAnswer:
+        """Send a run, or the same run again. Raises `RemoteProblem`, `Unreachable`."""
+        body = {"permit": permit, "request": request, "context": to_base64(context) if context else None}
+        return self._service.read(RunAnswer, self._service.post("/sandbox/runs", body))
+
+    def answer(self, run: str) -> RunAnswer:
+        """The answer to an earlier run of ours. Raises `RemoteProblem`, `Unreachable`."""
+        return self._service.read(RunAnswer, self._service.get(f"/sandbox/runs/{quote(run, safe='')}"))
+
+
+class AggregationClient:
+    """`base_url` is the address of the service the point is part of, without ``/aggregations``."""
+
+    def __init__(self, base_url: str, authorise: Authorise, transport: httpx.BaseTransport | None = None) -> None:
+        self._service = ServiceClient(base_url, "the aggregation point", authorise=authorise, transport=transport)
+
+    def open(self, job: str, contributors: Sequence[str], context: bytes) -> AggregationAnswer:
+        """Open a job and become its planner."""
+        body = {"job": job, "contributors": list(contributors), "context": to_base64(context)}
+        return self._service.read(AggregationAnswer, self._service.post("/aggregations", body))
+
+    def contribute(self, job: str, ciphertext: bytes, run: str, terms: str) -> ContributionAnswer:
+        """Contribute an encrypted number on these `terms`; sending it twice is harmless."""
+        body = {"ciphertext": to_base64(ciphertext), "run": run, "terms": terms}
+        return self._service.read(
+            ContributionAnswer, self._service.post(f"/aggregations/{quote(job, safe='')}/contributions", body)
+        )
+
+    def view(self, job: str) -> AggregationAnswer:
+        """Our job."""
+        return self._service.read(AggregationAnswer, self._service.get(f"/aggregations/{quote(job, safe='')}"))
+
+    def total(self, job: str) -> bytes | None:
+        """The encrypted total, once it is there."""
+        total = self.view(job).total
+        return from_base64(total) if total else None

@@ -1,0 +1,103 @@
+"""What travels over HTTP to and from the sandbox and the aggregation point."""
+
+import base64
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hexi.canonical import Wire
+from hexi.errors import Malformed
+from privacy.aggregation import MAXIMUM_CONTRIBUTORS
+from privacy.homomorphic import MAX_CIPHERTEXT_BYTES, MAX_CONTEXT_BYTES
+
+
+def _base64(size: int) -> int:
+    return (size + 2) // 3 * 4
+
+
+class RunBody(Wire):
+    """POST /sandbox/runs: two signed documents, and for an encrypted sum the public context (base64)."""
+
+    permit: str
+    request: str
+    context: str | None = Field(default=None, max_length=_base64(MAX_CONTEXT_BYTES))
+
+
+class ReasonBody(Wire):
+    """A reason for a refusal."""
+
+    code: str
+    message: str
+
+
+class RunAnswer(Wire):
+    """The answer to a run. A refusal has reasons and neither columns nor rows.
+
+    `ciphertext` is the digest of what an
+    encrypted sum contributed; such an answer carries no number. `receipt` is a signed document of type run-receipt.
+    """
+
+    run: str
+    verdict: Literal["released", "refused"]
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str | bool | int | float | None, ...], ...] = ()
+    reasons: tuple[ReasonBody, ...] = ()
+    ciphertext: str | None = None
+    receipt: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As it travels and is kept."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class AggregationBody(Wire):
+    """POST /aggregations: a new job."""
+
+    job: str = Field(min_length=1, max_length=200)
+    contributors: tuple[str, ...] = Field(max_length=MAXIMUM_CONTRIBUTORS)
+    context: str = Field(max_length=_base64(MAX_CONTEXT_BYTES))
+
+
+class ContributionBody(Wire):
+    """POST /aggregations/{job}/contributions: one encrypted number.
+
+    `terms` is the digest of planner, contributors and context that the contributor was shown; the point refuses the
+    number if the job was opened with others.
+    """
+
+    ciphertext: str = Field(max_length=_base64(MAX_CIPHERTEXT_BYTES))
+    run: str = Field(min_length=1, max_length=200)
+    terms: str | None = Field(default=None, max_length=200)
+
+
+class AggregationAnswer(Wire):
+    """A job as its planner sees it. `total` (base64) and `receipt` are there once everybody has contributed."""
+
+    job: str
+    state: str
+    contributors: tuple[str, ...]
+    contributed: tuple[str, ...]
+    total: str | None = None
+    receipt: dict[str, Any] | None = None
+
+
+class ContributionAnswer(Wire):
+    """What a contributor gets back: that its contribution is there, and how many are missing."""
+
+    job: str
+    state: str
+    digest: str
+    missing: int
+
+
+def to_base64(data: bytes) -> str:
+    """Bytes in JSON."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def from_base64(text: str) -> bytes:
+    """Bytes out of JSON. Raises `Malformed`."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise Malformed("this is not base64") from error

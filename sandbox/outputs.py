@@ -1,0 +1,116 @@
+"""From what the job returned to what may leave. Pure: disclosure over cells, and the entity sets behind them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hexi.canonical import Json, digest
+from privacy.differencing import EntitySet
+from privacy.disclosure import Cell, Rules, Statistic, may_show, release, round_to
+from registry.catalogue import Disclosure
+from sandbox.errors import JobFailed
+from sandbox.queries import Group, Query
+from sandbox.reasons import Reason
+
+# Sets of entities by what the numbers are about: "" for counts, else the measure.
+EntitySets = Mapping[str, Sequence[EntitySet]]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A table that may leave, once differencing agrees; `sets` never leave."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Json, ...], ...]
+    sets: EntitySets
+
+    @property
+    def digest(self) -> str:
+        """Names the output in the receipt."""
+        return digest({"columns": list(self.columns), "rows": [list(row) for row in self.rows]})
+
+
+@dataclass(frozen=True)
+class Computed:
+    """One cell as the job computed it, with its entities, by basis."""
+
+    cell: Cell
+    sets: Mapping[str, EntitySet]
+
+
+def rules_of(disclosure: Disclosure) -> Rules:
+    """The product's disclosure rules, for the mathematics."""
+    return Rules(
+        disclosure.minimum_entities,
+        disclosure.rounding,
+        disclosure.maximum_rows,
+        disclosure.dominance,
+    )
+
+
+def read_cells(query: Query, rows: Sequence[Sequence[Json]]) -> list[Computed]:
+    """The job's rows as cells. Raises `JobFailed` if they are not what `Query.job` asked for."""
+    try:
+        return [_computed(query, list(row)) for row in rows]
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
+        raise JobFailed("the computation gave no usable result") from error
+
+
+def control(query: Query, computed: Sequence[Computed], rules: Rules) -> Output | Reason:
+    """The cells that may be shown, as a table with the columns asked for; or why there is none."""
+    released = release([one.cell for one in computed], query.aggregates, rules)
+    if len(released.rows) > rules.maximum_rows:
+        return Reason(
+            "sandbox.too-many-rows",
+            f"the answer would have more than {rules.maximum_rows} rows; group by fewer dimensions",
+        )
+    rows = tuple(_row(query, key, values) for key, values in released.rows)
+    kept = [computed[index] for index in released.kept]
+    return Output(tuple(output.name for output in query.outputs), rows, _shown_sets(query, kept, rules))
+
+
+def one_sum(query: Query, computed: Sequence[Computed], rules: Rules) -> tuple[float, EntitySets] | Reason:
+    """The one number of an encrypted sum, or why it may not even be encrypted.
+
+    It is rounded here: whoever holds the key could keep the exact one.
+    """
+    (measure,) = query.measures
+    statistic = computed[0].cell.measures[measure] if len(computed) == 1 else Statistic()
+    if not may_show(statistic, rules):
+        return Reason(
+            "sandbox.too-few-entities",
+            f"fewer than {rules.minimum_entities} entities stand behind this sum, or one of them dominates it; ask for "
+            "more of them",
+        )
+    return float(round_to(statistic.clipped, rules.rounding)), {measure: [computed[0].sets[measure]]}
+
+
+def _computed(query: Query, row: list[Json]) -> Computed:
+    width = len(query.groups)
+    key, (members, marks, count, *rest) = tuple(row[:width]), row[width:]
+    everybody = EntitySet.of(members or [], marks or [])
+    measures: dict[str, Statistic] = {}
+    sets = {"": everybody}
+    each = 5 if query.dominance else 4
+    for index, measure in enumerate(query.measures):
+        clipped, present, having, marked, *largest = rest[index * each : (index + 1) * each]
+        sets[measure] = everybody if having is None else EntitySet.of(having, marked)
+        top = tuple(largest[0] or ()) if largest else ()
+        measures[measure] = Statistic(clipped or 0, present or 0, sets[measure].size, top)
+    return Computed(Cell(key, everybody.size, int(count or 0), measures), sets)
+
+
+def _row(query: Query, key: Sequence[Json], values: Sequence[Json]) -> tuple[Json, ...]:
+    groups, numbers = dict(zip(query.groups, key, strict=True)), iter(values)
+    return tuple(
+        groups[output.item.column] if isinstance(output.item, Group) else next(numbers) for output in query.outputs
+    )
+
+
+def _shown_sets(query: Query, kept: Sequence[Computed], rules: Rules) -> EntitySets:
+    """The sets behind numbers that are shown: a withheld number gives nothing to compare with."""
+    sets: dict[str, list[EntitySet]] = {}
+    if len(query.measures) < len(query.aggregates):
+        sets[""] = [one.sets[""] for one in kept]
+    for measure in query.measures:
+        sets[measure] = [one.sets[measure] for one in kept if may_show(one.cell.measures[measure], rules)]
+    return sets

@@ -1,0 +1,264 @@
+"""A query as the sandbox understands it: a closed little language, and the two texts that are made from it.
+
+`Query` is what is left of a consumer's SQL after review. It can say nothing but: one table, conditions that compare
+dimensions with literals, groups by dimensions, and four aggregates. From it come the *canonical* text (two spellings of
+one question give one text) and the *job* SQL that runs in isolation. Of the user's text, neither contains more than
+literals, quoted anew; names are those of the product description.
+
+    >>> query = Query("visits", "person", (), (Output("n", Count()),), In("county", "string", ("B", "A")), {})
+    >>> query.canonical()
+    'SELECT count(*) AS "n" FROM "visits" WHERE "county" IN (\\'A\\', \\'B\\')'
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
+
+Literal = str | int | float | bool
+
+# The datatypes of a product's columns, as DuckDB types. Dates stay text outside: JSON has no dates.
+SQL_TYPES = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE"}
+
+# Columns of the job's own; review refuses products whose columns start like this.
+RESERVED_PREFIX = "hexi_"
+_ENTITY, _ROWS = f"{RESERVED_PREFIX}entity", f"{RESERVED_PREFIX}rows"
+_RECORD, _MARK = f"{RESERVED_PREFIX}record", f"{RESERVED_PREFIX}mark"
+# The bits of a mark: as many as a JSON number carries exactly. Two sets of records share one by chance once in 2**52.
+MARK_BITS = 2**52 - 1
+
+
+@dataclass(frozen=True)
+class In:
+    """The column has one of these values. ``=`` is a list of one."""
+
+    column: str
+    datatype: str
+    values: tuple[Literal, ...]
+
+    def sql(self) -> str:
+        """With the values sorted, each once."""
+        values = ", ".join(sorted({literal(value, self.datatype) for value in self.values}))
+        return f"{quote(self.column)} IN ({values})"
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """The column is below or above a value."""
+
+    column: str
+    datatype: str
+    operator: str
+    value: Literal
+
+    def sql(self) -> str:
+        """The comparison."""
+        return f"{quote(self.column)} {self.operator} {literal(self.value, self.datatype)}"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The column has no value."""
+
+    column: str
+
+    def sql(self) -> str:
+        """``IS NULL``."""
+        return f"{quote(self.column)} IS NULL"
+
+
+@dataclass(frozen=True)
+class Not:
+    """The opposite."""
+
+    part: "Condition"
+
+    def sql(self) -> str:
+        """A double negation disappears (it does in three-valued logic, too)."""
+        return self.part.part.sql() if isinstance(self.part, Not) else f"NOT ({self.part.sql()})"
+
+
+@dataclass(frozen=True)
+class Junction:
+    """All of them (AND) or any of them (OR)."""
+
+    operator: str
+    parts: tuple["Condition", ...]
+
+    def sql(self) -> str:
+        """Flat, sorted, each part once: order and repetition do not make another question."""
+        texts = sorted({f"({part.sql()})" for part in self._flat()})
+        return f" {self.operator} ".join(texts) if len(texts) > 1 else texts[0][1:-1]
+
+    def _flat(self) -> Iterator["Condition"]:
+        for part in self.parts:
+            if isinstance(part, Junction) and part.operator == self.operator:
+                yield from part._flat()  # noqa: SLF001 - our own class
+            else:
+                yield part
+
+
+Condition = In | Ordered | Missing | Not | Junction
+
+
+@dataclass(frozen=True)
+class Group:
+    """A column of the result that is a dimension."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """A column of the result under its name."""
+
+    name: str
+    item: Group | Aggregate
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the job must know about a column: its datatype and, for a measure, the declared range."""
+
+    datatype: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Query:
+    """A reviewed question. `groups` stand in the order of the GROUP BY, `outputs` in that of the SELECT list."""
+
+    table: str
+    entity_key: str
+    groups: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    where: Condition | None
+    fields: Mapping[str, Field]
+    dominance: bool = False
+
+    @property
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """The aggregates, in the order of the SELECT list."""
+        return tuple(output.item for output in self.outputs if not isinstance(output.item, Group))
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures asked for, each once, sorted."""
+        return tuple(sorted({item.measure for item in self.aggregates if isinstance(item, Sum | Average)}))
+
+    def canonical(self) -> str:
+        """One text for one question."""
+        chosen = ", ".join(f"{self._shown(output.item)} AS {quote(output.name)}" for output in self.outputs)
+        where = f" WHERE {self.where.sql()}" if self.where else ""
+        groups = f" GROUP BY {', '.join(sorted(map(quote, self.groups)))}" if self.groups else ""
+        return f"SELECT {chosen} FROM {quote(self.table)}{where}{groups}"  # noqa: S608 - every part is quoted
+
+    def job(self) -> str:
+        """The SQL to run: per cell the groups, the entities, their marks, the rows, and four or five columns a measure.
+
+        Ordinals are ranks over the whole table, before any condition: one entity has one ordinal in every query. The
+        list of those that have a measure is NULL where it is the list of all. Values are read with TRY_CAST: one that
+        does not fit its declared type is missing, never an error, for an error would say something about it. Rows
+        without an entity are left out: nobody could be counted for them.
+        """
+        keys = [quote(group) for group in self.groups]
+        inner = [*keys, quote(_ENTITY), f"count(*) AS {quote(_ROWS)}", f"{_mark()} AS {quote(_MARK)}"]
+        outer = [
+            *map(self._text, self.groups),
+            f"list({quote(_ENTITY)})",
+            f"list({quote(_MARK)})",
+            f"CAST(sum({quote(_ROWS)}) AS BIGINT)",
+        ]
+        for index, measure in enumerate(self.measures):
+            inner += self._per_entity(index, measure)
+            outer += self._per_cell(index)
+        where = f" WHERE {self.where.sql()}" if self.where else ""
+        grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
+        return (
+            f"WITH base AS ({self._base()}), "  # noqa: S608 - every part is quoted
+            f"entities AS (SELECT {', '.join(inner)} FROM base{where} GROUP BY {', '.join([*keys, quote(_ENTITY)])}) "
+            f"SELECT {', '.join(outer)} FROM entities{grouped}"
+        )
+
+    def _base(self) -> str:
+        key = quote(self.entity_key)
+        columns = [f"{_typed(name, field)} AS {quote(name)}" for name, field in sorted(self.fields.items())]
+        numbered = [
+            f"dense_rank() OVER (ORDER BY {key}) AS {quote(_ENTITY)}",
+            f"row_number() OVER () AS {quote(_RECORD)}",
+        ]
+        chosen = ", ".join([*columns, *numbered])
+        return f"SELECT {chosen} FROM {quote(self.table)} WHERE {key} IS NOT NULL"  # noqa: S608 - every part is quoted
+
+    def _per_entity(self, index: int, measure: str) -> list[str]:
+        field, value = self.fields[measure], quote(measure)
+        clipped = value
+        if field.low is not None:
+            # greatest and least skip NULLs in DuckDB: without the guard a missing value would count as a bound.
+            bounded = f"greatest({_number(field.low)}, least({_number(field.high)}, {value}))"
+            clipped = f"CASE WHEN {value} IS NOT NULL THEN {bounded} END"
+        return [
+            f"sum({clipped}) AS c{index}",
+            f"count({value}) AS p{index}",
+            f"{_mark(f' FILTER (WHERE {value} IS NOT NULL)')} AS m{index}",
+        ]
+
+    def _per_cell(self, index: int) -> list[str]:
+        c, p = f"c{index}", f"p{index}"
+        # Where every record has a value, the list is the cell's own and need not be sent again.
+        some = f"sum({p}) < sum({quote(_ROWS)})"
+        columns = [
+            f"CAST(sum({c}) AS DOUBLE)",
+            f"CAST(sum({p}) AS BIGINT)",
+            f"CASE WHEN {some} THEN coalesce(list({quote(_ENTITY)}) FILTER (WHERE {p} > 0), []) END",
+            f"CASE WHEN {some} THEN coalesce(list(m{index}) FILTER (WHERE {p} > 0), []) END",
+        ]
+        return [*columns, f"max(abs(CAST({c} AS DOUBLE)), 2)"] if self.dominance else columns
+
+    def _text(self, group: str) -> str:
+        return f"CAST({quote(group)} AS VARCHAR)" if self.fields[group].datatype == "date" else quote(group)
+
+    def _shown(self, item: Group | Aggregate) -> str:
+        match item:
+            case Group(column):
+                return quote(column)
+            case Count():
+                return "count(*)"
+            case Entities():
+                return f"count(DISTINCT {quote(self.entity_key)})"
+            case Sum(measure):
+                return f"sum({quote(measure)})"
+            case Average(measure):
+                return f"avg({quote(measure)})"
+
+
+def _mark(which: str = "") -> str:
+    """Names a set of records of one entity: their hashed numbers, combined; 52 bits pass through JSON unharmed."""
+    return f"CAST(bit_xor(hash({quote(_RECORD)})) {which} & {MARK_BITS} AS BIGINT)".replace("  ", " ")
+
+
+def quote(name: str) -> str:
+    """An identifier that cannot be anything else."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: Any, datatype: str) -> str:
+    """A literal of `datatype` that cannot be anything else."""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float):
+        return _number(value)
+    text = "'" + value.replace("'", "''") + "'"
+    return f"DATE {text}" if datatype == "date" else text
+
+
+def _typed(name: str, field: Field) -> str:
+    """The column read as its declared datatype; what does not fit, and what is not a finite number, is missing."""
+    value = f"TRY_CAST({quote(name)} AS {SQL_TYPES[field.datatype]})"
+    return f"CASE WHEN isfinite({value}) THEN {value} END" if field.datatype == "number" else value
+
+
+def _number(value: float | None) -> str:
+    return repr(value)

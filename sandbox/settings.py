@@ -1,0 +1,23 @@
+"""What a sandbox must be told: the limits of a job, and which aggregation point it trusts."""
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# What one job may use. Memory holds the table and the engine; the output holds, besides the cells, the ordinals of
+# every entity in every cell (seven characters each), which never leave the sandbox.
+MEMORY_BYTES = 2 * 2**30
+CPU_SECONDS = 20
+WALL_SECONDS = 30.0
+OUTPUT_BYTES = 64 * 2**20
+
+
+class SandboxSettings(BaseSettings):
+    """Settings of the sandbox; environment prefix ``HEXI_SANDBOX_``."""
+
+    model_config = SettingsConfigDict(env_prefix="HEXI_SANDBOX_", extra="ignore", frozen=True)
+
+    memory_bytes: int = MEMORY_BYTES
+    cpu_seconds: int = CPU_SECONDS
+    wall_seconds: float = WALL_SECONDS
+    output_bytes: int = OUTPUT_BYTES
+    # The one aggregation point that encrypted numbers may be sent to, as a URL. Empty means none.
+    aggregation_point: str = ""

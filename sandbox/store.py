@@ -1,0 +1,147 @@
+"""The sandbox's SQL. Sessions come in as arguments; nothing here commits.
+
+Rows that two processes could write at once are taken with FOR UPDATE, which SQLite ignores: its writers queue anyway.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import and_, or_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel, col, select
+
+from privacy.differencing import EntitySet, sizes_to_compare, too_close
+from sandbox.tables import (
+    AggregationRow,
+    ContributionRow,
+    DataRow,
+    PermitRow,
+    ReleasedCellRow,
+    ReleaseRow,
+    RunRow,
+)
+
+# Size ranges asked for in one SELECT: below the number of parameters SQLite takes.
+_RANGES = 200
+
+
+def permit(session: Session, identifier: str) -> PermitRow:
+    """The permit's row, locked; made on first use."""
+    _insert(session, PermitRow(id=identifier, used=0))
+    return session.exec(select(PermitRow).where(PermitRow.id == identifier).with_for_update()).one()
+
+
+def run(session: Session, identifier: str) -> RunRow | None:
+    """The run's row, locked."""
+    return session.exec(select(RunRow).where(RunRow.id == identifier).with_for_update()).first()
+
+
+def add_run(session: Session, row: RunRow) -> bool:
+    """Whether the run was new."""
+    return _insert(session, row)
+
+
+def save(session: Session, row: SQLModel) -> None:
+    """Write changes to a row that was read in this session."""
+    session.add(row)
+    session.flush()
+
+
+def delete_run(session: Session, row: RunRow) -> None:
+    """Forget a run that never touched data."""
+    session.delete(row)
+    session.flush()
+
+
+def runs_in_state(session: Session, state: str) -> Sequence[RunRow]:
+    """The runs in a state, oldest first."""
+    return session.exec(select(RunRow).where(RunRow.state == state).order_by(RunRow.started, RunRow.id)).all()
+
+
+def pin_data(session: Session, product: str, version: int, data_digest: str) -> str:
+    """The digest of the data this version is, from now on; the row is locked until the transaction ends."""
+    _insert(session, DataRow(product=product, version=version, data_digest=data_digest))
+    query = select(DataRow).where(DataRow.product == product, DataRow.version == version).with_for_update()
+    return session.exec(query).one().data_digest
+
+
+def release(session: Session, product: str, version: int, query_digest: str) -> str | None:
+    """What was released for this query."""
+    row = session.get(ReleaseRow, (product, version, query_digest))
+    return row.body if row else None
+
+
+def add_release(session: Session, row: ReleaseRow) -> None:
+    """Remember what was released."""
+    _insert(session, row)
+
+
+def is_too_close(
+    session: Session, product: str, version: int, cells: Mapping[str, Sequence[EntitySet]], minimum: int
+) -> bool:
+    """Whether one of `cells` (by basis) is too close to one released earlier."""
+    return any(
+        _any_too_close(session, product, version, basis, new_cells, minimum) for basis, new_cells in cells.items()
+    )
+
+
+def add_cells(session: Session, product: str, version: int, cells: Mapping[str, Iterable[EntitySet]]) -> None:
+    """Remember released cells (by basis); a set that is known already is not stored again."""
+    for basis, released in cells.items():
+        for entities in {cell.members: cell for cell in released}.values():
+            row = ReleasedCellRow(
+                product=product,
+                version=version,
+                basis=basis,
+                digest=entities.digest,
+                size=entities.size,
+                members=entities.to_text(),
+            )
+            _insert(session, row)
+
+
+def aggregation(session: Session, job: str) -> AggregationRow | None:
+    """The job's row, locked."""
+    return session.exec(select(AggregationRow).where(AggregationRow.job == job).with_for_update()).first()
+
+
+def add_aggregation(session: Session, row: AggregationRow) -> bool:
+    """Whether the job was new."""
+    return _insert(session, row)
+
+
+def contributions(session: Session, job: str) -> Sequence[ContributionRow]:
+    """The contributions to a job, by contributor."""
+    query = select(ContributionRow).where(ContributionRow.job == job).order_by(ContributionRow.contributor)
+    return session.exec(query).all()
+
+
+def _any_too_close(
+    session: Session, product: str, version: int, basis: str, cells: Sequence[EntitySet], minimum: int
+) -> bool:
+    earlier = list(_near(session, product, version, basis, cells, minimum))
+    known = {entities.members for entities in earlier}
+    # A set released before was compared with all others then, and they with it since.
+    return any(too_close(new, earlier, minimum) for new in cells if new.members not in known)
+
+
+def _near(
+    session: Session, product: str, version: int, basis: str, cells: Sequence[EntitySet], minimum: int
+) -> Iterable[EntitySet]:
+    ranges = sizes_to_compare(cells, minimum)
+    size = col(ReleasedCellRow.size)
+    for start in range(0, len(ranges), _RANGES):
+        near = or_(*(and_(size >= low, size <= high) for low, high in ranges[start : start + _RANGES]))
+        query = select(ReleasedCellRow.members).where(
+            ReleasedCellRow.product == product,
+            ReleasedCellRow.version == version,
+            ReleasedCellRow.basis == basis,
+            near,
+        )
+        yield from map(EntitySet.from_text, session.exec(query).all())
+
+
+def _insert(session: Session, row: SQLModel) -> bool:
+    """Insert unless a row with this key is there; says whether it was inserted."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(type(row)).values(**row.model_dump()).on_conflict_do_nothing()
+    return bool(session.connection().execute(statement).rowcount)

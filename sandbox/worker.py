@@ -1,0 +1,243 @@
+"""The program inside the isolation: locks itself in, says what it measured, and computes only when told to go on.
+
+Started by `sandbox.isolation` as ``python -I -S worker.py PACKAGES PLAN``, where PACKAGES is the folder of the engine
+and PLAN the descriptor of a memory file with the plan as JSON. It imports nothing of Hexi: nothing of Hexi is there.
+
+1. Limits are set, hard.
+2. The engine is started, empty; from here on no file outside the plan is needed.
+3. Landlock closes every path but the inputs and the libraries; the inner seccomp program closes the rest.
+4. What holds is tried, not assumed, and written to standard output as one line of JSON.
+5. The parent judges this line. Only its ``go`` on standard input starts the job; until then no input is opened.
+6. The answer is written as JSON. Whatever goes wrong ends in exit code 1 without a word: its text may carry data.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import struct
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# linux/prctl.h, linux/seccomp.h
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
+SECCOMP_MODE_FILTER = 2
+SIGKILL = 9
+
+# linux/landlock.h; the call numbers are the same on every architecture.
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+LANDLOCK_CREATE_RULESET_VERSION = 1
+LANDLOCK_RULE_PATH_BENEATH = 1
+LANDLOCK_READ_FILE, LANDLOCK_READ_DIR = 1 << 2, 1 << 3
+LANDLOCK_NET_TCP = 0b11  # bind, connect
+LANDLOCK_SCOPES = 0b11  # abstract unix sockets, signals
+# Up to which bit each version of the interface knows file system rights: everything known is taken away.
+LANDLOCK_FS_BITS = ((5, 16), (3, 15), (2, 14), (1, 13))
+LANDLOCK_NET_SINCE, LANDLOCK_SCOPES_SINCE = 4, 6
+
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+
+# The C library's locale (Python sets it by itself) and the working directory (bubblewrap does) carry nothing.
+HARMLESS_VARIABLES = frozenset({"LC_CTYPE", "PWD"})
+
+# Every host has these, and the isolated file system has none of them.
+HOST_PATHS = ("/etc/passwd", "/sys", "/dev", "/boot", "/var")
+
+GO = b"go\n"
+
+Layers = dict[str, bool | int | str]
+
+
+def main(packages: str, plan_descriptor: int) -> None:
+    """Follow the steps of the module's docstring."""
+    with open(plan_descriptor, encoding="utf-8") as file:
+        plan = json.load(file)
+    limit(plan["limits"])
+    # At the end of the path: neither the engine's folder nor ours may shadow the standard library.
+    sys.path += [packages, os.path.dirname(__file__)]  # noqa: PTH120 - pathlib is slow to import and not needed
+    from engines import duck  # type: ignore[import-not-found,unused-ignore]
+
+    engine = duck.start(plan["limits"]["memory"])
+    layers = lock_in(plan)
+    os.write(1, json.dumps(layers).encode() + b"\n")  # noqa: TID251 - hexi is not here; only the parent reads it
+    if os.read(0, len(GO)) != GO:
+        return
+    # Standard error goes too: the C++ side would print values into it. Nothing is open now but the answer's pipe.
+    os.close(0)
+    os.close(2)
+    if "program" in plan:
+        run(plan["program"])
+    else:
+        names, rows = duck.answer(engine, plan["tables"], plan["columns"], plan["sql"])
+        write(names, rows, plan["limits"]["output"])
+
+
+def run(source: str) -> None:
+    """Run a Python program; what it prints is the answer. The program sees what a query's engine would see."""
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    exec(compile(source, "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - isolation is around, not in, Python
+    sys.stdout.flush()
+
+
+def write(names: list[str], rows: Iterable[list[Any]], most: int) -> None:
+    """Write the answer, at most `most` bytes of it; a longer one is a failure, not a shorter answer."""
+    with os.fdopen(1, "wb", closefd=False) as out:
+        size = out.write(b'{"columns":' + _json(names) + b',"rows":[')
+        for number, row in enumerate(rows):
+            size += out.write((b"," if number else b"") + _json(row))
+            if size > most:
+                raise ValueError
+        out.write(b"]}")
+
+
+def _json(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))  # noqa: TID251 - as above
+    return text.encode()
+
+
+def limit(limits: Mapping[str, int]) -> None:
+    """Set every limit, soft and hard, so that nothing in here can raise it again."""
+    resource.setrlimit(resource.RLIMIT_AS, (limits["memory"], limits["memory"]))
+    # One second between the signal, which says why, and the kill, which cannot be ignored.
+    resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu"], limits["cpu"] + 1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits["files"], limits["files"]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def lock_in(plan: Mapping[str, Any]) -> Layers:
+    """Apply Landlock and the inner seccomp program, and return what holds afterwards, all of it tried from here."""
+    before = look_around(plan["namespaces"])
+    libc = ctypes.CDLL(None)
+    # For the levels without bubblewrap, which sees to both itself.
+    _control(libc, PR_SET_PDEATHSIG, SIGKILL)
+    _control(libc, PR_SET_NO_NEW_PRIVS, 1)
+    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - closed to us by the next line
+        landlock = restrict_paths(libc, plan["readable"])
+        if plan["filter"]:
+            filter_calls(libc, bytes.fromhex(plan["filter"]))
+        said = dict(line.split(":\t", 1) for line in status.read().splitlines())
+    return {
+        **before,
+        "landlock": landlock,
+        "seccomp": int(said.get("Seccomp_filters", said.get("Seccomp", "0"))),
+        "noNewPrivileges": said.get("NoNewPrivs") == "1",
+        "noCapabilities": int(said["CapEff"], 16) == int(said["CapPrm"], 16) == 0,
+        "memoryBytes": resource.getrlimit(resource.RLIMIT_AS)[1],
+        "cpuSeconds": resource.getrlimit(resource.RLIMIT_CPU)[0],
+        "fileBytes": resource.getrlimit(resource.RLIMIT_FSIZE)[1],
+        "openFiles": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        "coreBytes": resource.getrlimit(resource.RLIMIT_CORE)[1],
+        **try_doors(),
+    }
+
+
+def look_around(outside: Mapping[str, int]) -> Layers:
+    """What can be seen from here: namespaces that are not the parent's, processes, files, variables."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:  # noqa: PTH123 - see main
+        mounts = [line.split() for line in file]
+    writable = [m[4] for m in mounts if "ro" not in m[5].split(",")]
+    private = [name for name in NAMESPACES if os.stat(f"/proc/self/ns/{name}").st_ino != outside[name]]  # noqa: PTH116
+    return {
+        "namespaces": ",".join(private),
+        "uid": os.getuid(),
+        "processes": sum(entry.isdigit() for entry in os.listdir("/proc")),  # noqa: PTH208 - see main
+        "privateFiles": not any(map(os.path.exists, HOST_PATHS)),
+        "readOnlyFiles": not writable,
+        "emptyEnvironment": set(os.environ) <= HARMLESS_VARIABLES,
+    }
+
+
+def try_doors() -> Layers:
+    """Try what must not work: a socket, a file for writing, another process, another program, reading /proc."""
+    return {
+        "noSockets": _refused(_try_socket),
+        "noWriting": _refused(_try_writing),
+        "noProcesses": _refused(_try_fork),
+        "noPrograms": _refused(lambda: os.execv("/nonexistent", ["nonexistent"])),  # noqa: S606
+        "noProc": _refused(lambda: os.close(os.open("/proc/self/maps", os.O_RDONLY))),
+    }
+
+
+def _refused(attempt: Any) -> bool:
+    try:
+        attempt()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _try_socket() -> None:
+    import _socket
+
+    _socket.socket().close()
+
+
+def _try_writing() -> None:
+    # O_EXCL with a name that is there: even where it is allowed, nothing is made and nothing is changed.
+    os.close(os.open(__file__, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+
+
+def _try_fork() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def restrict_paths(libc: Any, readable: Iterable[str]) -> int:
+    """Landlock: nothing but reading, and only beneath `readable`. Returns the interface's version, 0 where absent."""
+    version = _call(libc, LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
+    if version < 1:
+        return 0
+    bits = next(bits for since, bits in LANDLOCK_FS_BITS if version >= since)
+    rights = [(1 << bits) - 1]
+    rights += [LANDLOCK_NET_TCP] if version >= LANDLOCK_NET_SINCE else []
+    rights += [LANDLOCK_SCOPES] if version >= LANDLOCK_SCOPES_SINCE else []
+    attributes = struct.pack(f"={len(rights)}Q", *rights)
+    ruleset = _call(libc, LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
+    for path in readable:
+        _allow_beneath(libc, ruleset, path)
+    restricted = _call(libc, LANDLOCK_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
+    return version if restricted == 0 else 0
+
+
+def _allow_beneath(libc: Any, ruleset: int, path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        rights = LANDLOCK_READ_FILE | (LANDLOCK_READ_DIR if os.path.isdir(path) else 0)  # noqa: PTH112 - see main
+        _call(libc, LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, struct.pack("=Qi", rights, beneath), 0)
+        os.close(beneath)
+
+
+def filter_calls(libc: Any, program: bytes) -> None:
+    """Load a seccomp program on top of what is there. Its absence shows in the measurement, not here."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog: the number of 8-byte instructions, and where they are (native alignment).
+    header = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
+    _control(libc, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(header))
+
+
+def _control(libc: Any, option: int, value: int, pointer: Any = None) -> int:
+    return int(
+        libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), pointer or ctypes.c_ulong(0), *[ctypes.c_ulong(0)] * 2)
+    )
+
+
+def _call(libc: Any, number: int, *arguments: int | bytes | None) -> int:
+    libc.syscall.restype = ctypes.c_long
+    given = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
+    return int(libc.syscall(ctypes.c_long(number), *given))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], int(sys.argv[2]))
+    except BaseException:  # noqa: BLE001 - step 6
+        os._exit(1)
+    os._exit(0)  # without taking the engine down in good order: there is nothing to save
