@@ -1,0 +1,236 @@
+"""The Dataspace Protocol's HTTPS binding: ``/.well-known/dspace-version`` and everything below ``/dsp/2025-1``.
+
+Every address is served with and without a trailing slash, and never redirects: peers treat a redirect as a failure.
+What goes wrong is told in the protocol's own error objects. Every route but the version document takes a `Member`; a
+process that is not the caller's does not exist for it.
+Source: Dataspace Protocol 2025-1, sections 4.3, 6, 8 and 10.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
+
+from connector.engine import Engine, check_party
+from connector.messages import (
+    PATH,
+    VERSION,
+    CatalogRequestMessage,
+    ContractAgreementMessage,
+    ContractAgreementVerificationMessage,
+    ContractNegotiationEventMessage,
+    ContractNegotiationTerminationMessage,
+    ContractOfferMessage,
+    ContractRequestMessage,
+    ProcessMessage,
+    TransferCompletionMessage,
+    TransferRequestMessage,
+    TransferStartMessage,
+    TransferSuspensionMessage,
+    TransferTerminationMessage,
+    wire,
+)
+from connector.processes import Kind, Process
+from hexi.canonical import Json, parse
+from hexi.errors import DataspaceError, Malformed
+from hexi.web import Read, Write
+from registry.access import Member
+
+# The catalogue's data service: this connector. An IRI of its own, for datasets to point to.
+SERVICE = "urn:hexi:service:dsp"
+# Stands in an error for the process id that is not known; the specification's schema wants both.
+NO_PID = "urn:hexi:none"
+
+_ERRORS = {"catalog": "CatalogError", "negotiations": "ContractNegotiationError", "transfers": "TransferError"}
+_ANSWERS = {Kind.NEGOTIATION: "ContractNegotiation", Kind.TRANSFER: "TransferProcess"}
+
+# The last part of a follow-up's address -> the message it takes.
+_NEGOTIATION_MESSAGES: dict[str, type[ProcessMessage]] = {
+    "request": ContractRequestMessage,
+    "offers": ContractOfferMessage,
+    "agreement": ContractAgreementMessage,
+    "agreement/verification": ContractAgreementVerificationMessage,
+    "events": ContractNegotiationEventMessage,
+    "termination": ContractNegotiationTerminationMessage,
+}
+_TRANSFER_MESSAGES: dict[str, type[ProcessMessage]] = {
+    "start": TransferStartMessage,
+    "suspension": TransferSuspensionMessage,
+    "completion": TransferCompletionMessage,
+    "termination": TransferTerminationMessage,
+}
+
+
+async def _read_body(request: Request) -> Json:
+    """The JSON of the request, whatever its content type: some peers send none."""
+    body = parse(await request.body())
+    request.state.dsp_body = body
+    return body
+
+
+Body = Annotated[Json, Depends(_read_body)]
+
+
+class _Refusal(Exception):
+    def __init__(self, response: JSONResponse) -> None:
+        self.response = response
+
+
+class _DspRoute(APIRoute):
+    """A route whose errors are the protocol's, not problem+json. Unexpected ones go on to the shell's opaque 500.
+
+    The error has to leave the endpoint as an exception and is answered outside: were it turned into a response inside,
+    the transaction would take that for success and commit half of what was refused.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except DataspaceError as error:
+                raise _Refusal(_error(request, error)) from error
+
+        return handler
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().handle(scope, receive, send)
+        except _Refusal as refusal:
+            await refusal.response(scope, receive, send)
+
+
+def create_router(engine: Engine) -> APIRouter:
+    """The routes of `engine`'s protocol. They need ``app.state.presentations`` (see `registry.access`)."""
+    router = APIRouter(route_class=_DspRoute, tags=["dataspace protocol"])
+    _add_metadata(router)
+    _add_catalogue(router, engine)
+    _add_negotiations(router, engine)
+    _add_transfers(router, engine)
+    return router
+
+
+def _add_metadata(router: APIRouter) -> None:
+    def versions() -> dict[str, Json]:
+        """Public. The protocol versions spoken here, and where."""
+        return {"protocolVersions": [{"version": VERSION, "path": PATH, "binding": "HTTPS"}]}
+
+    _add(router, "GET", "/.well-known/dspace-version", versions)
+
+
+def _add_catalogue(router: APIRouter, engine: Engine) -> None:
+    def catalogue(caller: Member, body: Body, session: Read) -> dict[str, Json]:
+        """The datasets the caller may see."""
+        CatalogRequestMessage.read(body)
+        service = {"@id": SERVICE, "@type": "DataService", "endpointURL": engine.address}
+        return wire(
+            "Catalog",
+            **{"@id": f"{engine.address}/catalog"},
+            participantId=engine.identity.did,
+            service=[service],
+            dataset=[_with_service(dataset) for dataset in engine.decisions.datasets(session, caller)],
+        )
+
+    def dataset(dataset_id: str, caller: Member, session: Read) -> dict[str, Json]:
+        """One dataset."""
+        found = engine.decisions.dataset(session, dataset_id, caller)
+        members = {key: value for key, value in _with_service(found).items() if key not in {"@context", "@type"}}
+        return wire("Dataset", **members)
+
+    _add(router, "POST", f"{PATH}/catalog/request", catalogue)
+    _add(router, "GET", f"{PATH}/catalog/datasets/{{dataset_id}}", dataset)
+
+
+def _add_negotiations(router: APIRouter, engine: Engine) -> None:
+    base = f"{PATH}/negotiations"
+
+    def request(caller: Member, body: Body, session: Write) -> dict[str, Json]:
+        """A consumer asks for a contract."""
+        return _answer(engine.receive_contract_request(session, caller, ContractRequestMessage.read(body)))
+
+    def offer(caller: Member, body: Body, session: Write) -> dict[str, Json]:
+        """A provider offers a contract unasked."""
+        return _answer(engine.receive_contract_offer(session, caller, ContractOfferMessage.read(body)))
+
+    def look(pid: str, caller: Member, session: Read) -> dict[str, Json]:
+        """The negotiation as it stands."""
+        process = engine.negotiation(session, pid)
+        check_party(process, caller)
+        return _answer(process)
+
+    _add(router, "POST", f"{base}/request", request, status=201)
+    _add(router, "POST", f"{base}/offers", offer, status=201)
+    _add(router, "GET", f"{base}/{{pid}}", look)
+    for path, message in _NEGOTIATION_MESSAGES.items():
+        _add(router, "POST", f"{base}/{{pid}}/{path}", _follow_up(engine.receive_negotiation, message))
+
+
+def _add_transfers(router: APIRouter, engine: Engine) -> None:
+    base = f"{PATH}/transfers"
+
+    def request(caller: Member, body: Body, session: Write) -> dict[str, Json]:
+        """A consumer asks for delivery under an agreement."""
+        return _answer(engine.receive_transfer_request(session, caller, TransferRequestMessage.read(body)))
+
+    def look(pid: str, caller: Member, session: Read) -> dict[str, Json]:
+        """The transfer as it stands."""
+        process = engine.transfer(session, pid)
+        check_party(process, caller)
+        return _answer(process)
+
+    _add(router, "POST", f"{base}/request", request, status=201)
+    _add(router, "GET", f"{base}/{{pid}}", look)
+    for path, message in _TRANSFER_MESSAGES.items():
+        _add(router, "POST", f"{base}/{{pid}}/{path}", _follow_up(engine.receive_transfer, message))
+
+
+def _follow_up(receive: Callable[..., Process], message: type[ProcessMessage]) -> Callable[..., dict[str, Json]]:
+    def follow_up(pid: str, caller: Member, body: Body, session: Write) -> dict[str, Json]:
+        return _answer(receive(session, caller, pid, message.read(body)))
+
+    follow_up.__doc__ = message.__doc__
+    return follow_up
+
+
+def _add(router: APIRouter, method: str, path: str, endpoint: Callable[..., Any], *, status: int = 200) -> None:
+    """Serve `endpoint` at `path`, and at ``path/``, which is the same to the protocol."""
+    for suffix in ("", "/"):
+        router.add_api_route(
+            path + suffix, endpoint, methods=[method], status_code=status, include_in_schema=not suffix
+        )
+
+
+def _answer(process: Process) -> dict[str, Json]:
+    return wire(
+        _ANSWERS[process.kind],
+        providerPid=process.provider_pid or NO_PID,
+        consumerPid=process.consumer_pid or NO_PID,
+        state=process.state,
+    )
+
+
+def _with_service(dataset: dict[str, Json]) -> dict[str, Json]:
+    distributions = [{"accessService": SERVICE, **item} for item in dataset.get("distribution", [])]
+    return {**dataset, "distribution": distributions}
+
+
+def _error(request: Request, error: DataspaceError) -> JSONResponse:
+    """`error` as the protocol writes errors. The specification knows 400 where we say 422 elsewhere."""
+    group = request.url.path.removeprefix(PATH).strip("/").split("/", 1)[0]
+    type_ = _ERRORS.get(group, "CatalogError")
+    pids = {} if type_ == "CatalogError" else _pids(request)
+    status = Malformed.status
+    body = wire(type_, **pids, code=error.code, reason=[error.detail or error.title])
+    headers = {"Retry-After": "1"} if error.status == 503 else {}
+    return JSONResponse(body, status_code=400 if error.status == status else error.status, headers=headers)
+
+
+def _pids(request: Request) -> dict[str, Json]:
+    body = getattr(request.state, "dsp_body", None)
+    said = body if isinstance(body, dict) else {}
+    in_path = request.path_params.get("pid", NO_PID)
+    return {name: said[name] if isinstance(said.get(name), str) else in_path for name in ("providerPid", "consumerPid")}

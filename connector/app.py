@@ -1,0 +1,196 @@
+"""A connector, put together: protocol engine, decisions, sandbox, management API, worker.
+
+    app = create_app(ConnectorSettings(home=Path("clinic"), port=8081, space_url="http://127.0.0.1:8080"))
+
+When `create_app` returns, the connector answers. The lifespan adds what runs beside it: runs that a crash orphaned are
+executed again, and the worker begins to deliver.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+import sandbox.api
+from connector import publishing
+from connector.api import dsp, management
+from connector.computations import Computations
+from connector.dealings import Dealings
+from connector.decisions import SANDBOX_PATH, BusinessDecisions
+from connector.desk import Desk
+from connector.engine import Engine
+from connector.engine import Settings as EngineSettings
+from connector.evidence import Evidence
+from connector.management_token import management_token
+from connector.membership import Membership
+from connector.messages import PATH
+from connector.publishing import Publisher
+from connector.settings import ConnectorSettings
+from connector.worker import Worker
+from hexi.canonical import Clock, Json, system_clock
+from hexi.database import Database
+from hexi.web import Lifespan, create_shell
+from ledger.client import LedgerClient
+from registry.client import RegistryClient
+from registry.identity import Identity, did_web
+from registry.presentation import PresentationVerifier
+from registry.trust import RemoteTrust
+from sandbox.client import AggregationClient
+from sandbox.runs import Sandbox
+from sandbox.settings import SandboxSettings
+
+
+@dataclass(frozen=True)
+class _Space:
+    """The space as this connector sees it: whom to believe, and its services."""
+
+    membership: Membership
+    trust: RemoteTrust
+    registry: RegistryClient
+    ledger: LedgerClient
+    aggregation: AggregationClient
+
+    def contribute(self, _point: str, job: str, ciphertext: bytes, run: str, terms: str) -> None:
+        """Send an encrypted number. The sandbox has checked that the point is the one it trusts: our space's."""
+        self.aggregation.contribute(job, ciphertext, run, terms)
+
+
+def create_app(
+    settings: ConnectorSettings,
+    *,
+    clock: Clock = system_clock,
+    transport: httpx.BaseTransport | None = None,
+    start_worker: bool = True,
+) -> FastAPI:
+    """The connector that `settings` describe. `transport` replaces the network towards space and peers.
+
+    Without the worker, whoever has the application steps the outbox: ``app.state.engine.deliver_due()``.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    identity = Identity.load_or_create(settings.home, did_web(settings.url))
+    database = Database(settings.database)
+    database.migrate("sandbox")
+    database.migrate("connector")
+    space = _space(settings, identity, clock, transport)
+    evidence = Evidence(identity, settings.operator, f"{settings.space_url.rstrip('/')}/ledger/entries", clock)
+    computing = Sandbox(
+        database,
+        identity,
+        space.trust,
+        publishing.dataset,
+        evidence.record,
+        clock,
+        SandboxSettings(aggregation_point=settings.aggregation_point),
+        contribute=space.contribute,
+    )
+    engine = Engine(
+        database,
+        BusinessDecisions(identity, space.trust, evidence, computing.revoke, settings, clock),
+        identity,
+        space.membership.authorise,
+        settings.url,
+        clock,
+        EngineSettings(unsafe_allow_loopback_callbacks=settings.allows_loopback),
+        on_ledger_receipt=evidence.received,
+        transport=transport,
+    )
+    desk = _desk(settings, identity, clock, database, engine, space, transport)
+    worker = Worker(engine, idle_seconds=settings.worker_seconds) if start_worker else None
+    app = create_shell(
+        "Hexi connector",
+        settings,
+        database,
+        dsp.create_router(engine),
+        sandbox.api.create_router(computing),
+        management.create_router(desk),
+        lifespan=_lifespan(computing, engine, worker),
+    )
+    app.state.presentations = PresentationVerifier(identity.did, space.trust, clock)
+    app.state.management_token = management_token(settings.home)
+    app.state.engine, app.state.sandbox, app.state.identity = engine, computing, identity
+    app.state.membership, app.state.desk = space.membership, desk
+    _add_did_document(app, identity, settings)
+    return app
+
+
+def _lifespan(computing: Sandbox, engine: Engine, worker: Worker | None) -> Lifespan:
+    """What a crash interrupted is taken up before the first request; what is under way is finished at the end."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(computing.recover)
+        await run_in_threadpool(engine.recover)
+        if worker:
+            worker.start()
+        yield
+        if worker:
+            await run_in_threadpool(worker.stop)
+        engine.close()
+
+    return lifespan
+
+
+def _space(
+    settings: ConnectorSettings, identity: Identity, clock: Clock, transport: httpx.BaseTransport | None
+) -> _Space:
+    public = RegistryClient(settings.space_url, transport=transport)
+    membership = Membership(settings.home, settings.url, identity, public, clock)
+
+    def authorise() -> str:
+        return membership.authorise(settings.operator)
+
+    return _Space(
+        membership,
+        RemoteTrust(public, settings.operator, clock),
+        RegistryClient(settings.space_url, authorise, transport),
+        LedgerClient(settings.space_url, authorise, transport),
+        AggregationClient(settings.space_url, authorise, transport),
+    )
+
+
+def _desk(
+    settings: ConnectorSettings,
+    identity: Identity,
+    clock: Clock,
+    database: Database,
+    engine: Engine,
+    space: _Space,
+    transport: httpx.BaseTransport | None,
+) -> Desk:
+    return Desk(
+        settings=settings,
+        did=identity.did,
+        clock=clock,
+        database=database,
+        engine=engine,
+        membership=space.membership,
+        publisher=Publisher(database, space.registry, identity, clock),
+        dealings=Dealings(database, engine, space.registry, space.trust),
+        computations=Computations(
+            database,
+            engine,
+            identity,
+            space.trust,
+            space.aggregation,
+            settings.aggregation_point,
+            clock,
+            unsafe_allow_loopback=settings.allows_loopback,
+            transport=transport,
+        ),
+        registry=space.registry,
+        ledger=space.ledger,
+    )
+
+
+def _add_did_document(app: FastAPI, identity: Identity, settings: ConnectorSettings) -> None:
+    @app.get("/.well-known/did.json", tags=["identity"])
+    def did_document() -> dict[str, Json]:
+        """Public. The DID document: this connector's key, and where it speaks the Dataspace Protocol."""
+        services = [
+            ("dsp", "DataspaceProtocol", settings.url + PATH),
+            ("sandbox", "HexiSandbox", settings.url + SANDBOX_PATH),
+        ]
+        return identity.did_document(services=services)

@@ -1,0 +1,143 @@
+"""What can go wrong between a policy and a run. The protocol's side of the connector has its own `connector.errors`.
+
+::
+
+    DataspaceError
+    |- Malformed
+    |  |- PolicyInvalid               the terms are not ODRL as the Dataspace Protocol writes it
+    |  |  `- ConstraintUnknown        they are, but say something nobody here can judge
+    |  `- ResourceUnusable            a table's file is missing, unreadable or not as described
+    |- VerificationFailed
+    |  |- AgreementInvalid            an agreement that is not what was asked for, or not signed
+    |  |- OrderInvalid                an order confirmation that does not hold for this agreement
+    |  `- AnswerInvalid               a run's answer that its receipt does not prove
+    |- NotFound: ResourceUnknown, ProductUnknown, AgreementUnknown, RunUnknown
+    |- Conflict: ResourceTaken, RequestIdTaken, AgreementNotConcluded, TransferNotStarted, AggregationIncomplete,
+    |  `- JobLost, EvidenceConflict
+    |- Forbidden: NotADataAddress
+    `- Unauthenticated: ManagementTokenInvalid
+
+Every code has its heading in ``docs/reference/errors/connector-business.md``.
+"""
+
+from hexi.errors import Conflict, Forbidden, Malformed, NotFound, Unauthenticated, VerificationFailed
+
+
+class PolicyInvalid(Malformed):
+    """Terms that are not ODRL in the compact form of the Dataspace Protocol."""
+
+    code = "connector.policy-invalid"
+    title = "The policy cannot be read"
+
+
+class ConstraintUnknown(PolicyInvalid):
+    """An action, operand or operator that this connector cannot judge: unknown means no, so it is not published."""
+
+    code = "connector.policy-unknown-constraint"
+    title = "The policy says something that cannot be judged here"
+
+
+class ResourceUnusable(Malformed):
+    """A resource whose files cannot be read as tables."""
+
+    code = "connector.resource-unusable"
+    title = "The resource cannot be used"
+
+
+class AgreementInvalid(VerificationFailed):
+    """An agreement that differs from what was asked for, or whose signatures do not hold."""
+
+    code = "connector.agreement-invalid"
+    title = "The agreement does not hold"
+
+
+class OrderInvalid(VerificationFailed):
+    """An order confirmation that does not hold for this agreement."""
+
+    code = "connector.order-invalid"
+    title = "The order confirmation does not hold"
+
+
+class AnswerInvalid(VerificationFailed):
+    """A run's answer whose receipt does not prove it."""
+
+    code = "connector.answer-invalid"
+    title = "The answer is not the one its receipt proves"
+
+
+class ResourceUnknown(NotFound):
+    """No resource of this name at this connector."""
+
+    code = "connector.resource-unknown"
+
+
+class ProductUnknown(NotFound):
+    """No such product, or no such version."""
+
+    code = "connector.product-unknown"
+
+
+class AgreementUnknown(NotFound):
+    """No such agreement at this connector."""
+
+    code = "connector.agreement-unknown"
+
+
+class RunUnknown(NotFound):
+    """No such run or encrypted sum was asked for from here."""
+
+    code = "connector.run-unknown"
+
+
+class ResourceTaken(Conflict):
+    """The name stands for other tables already."""
+
+    code = "connector.resource-taken"
+
+
+class RequestIdTaken(Conflict):
+    """The request id was used for something else."""
+
+    code = "connector.request-id-taken"
+
+
+class AgreementNotConcluded(Conflict):
+    """The agreement is not (yet) signed by both sides and finalised."""
+
+    code = "connector.agreement-not-concluded"
+
+
+class TransferNotStarted(Conflict):
+    """The transfer carries no permit now: it has not started, or has ended."""
+
+    code = "connector.transfer-not-started"
+
+
+class AggregationIncomplete(Conflict):
+    """Not every contributor has added its number yet."""
+
+    code = "connector.aggregation-incomplete"
+
+
+class JobLost(Conflict):
+    """The secret key of an encrypted sum ended with the process that made it."""
+
+    code = "connector.job-lost"
+
+
+class EvidenceConflict(Conflict):
+    """Another entry of this kind about this subject was sealed already."""
+
+    code = "connector.evidence-conflict"
+
+
+class NotADataAddress(Forbidden):
+    """A data address that does not belong to the provider it came from."""
+
+    code = "connector.data-address-refused"
+
+
+class ManagementTokenInvalid(Unauthenticated):
+    """The management API was called without its token."""
+
+    code = "connector.management-token-invalid"

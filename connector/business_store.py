@@ -1,0 +1,382 @@
+"""Reading and writing the business tables. Values in, values out; the transaction is the caller's.
+
+Rows that decide how much may still be used are locked while they are looked at (PostgreSQL; on SQLite every writer has
+the whole database), so that two transfers never grant the same runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import Session, col, func, select
+
+from connector.agreements import Agreement, AgreementState
+from connector.business_errors import (
+    AgreementUnknown,
+    ProductUnknown,
+    RequestIdTaken,
+    ResourceTaken,
+    ResourceUnknown,
+    RunUnknown,
+)
+from connector.business_tables import (
+    AgreementRow,
+    AskedRow,
+    EvidenceRow,
+    PermitRow,
+    ProductRow,
+    RequestRow,
+    ResourceRow,
+)
+from connector.entitlements import Used
+from connector.products import PublishedProduct
+from connector.resources import Resource
+from hexi.canonical import Json, encode, parse
+from ledger.documents import SignedDocument
+from registry.catalogue import Product
+from sandbox.permits import Permit
+
+# The most rows a listing of the management API gives out at once.
+MAX_LISTED = 1_000
+
+
+@dataclass(frozen=True)
+class HeldAgreement:
+    """An agreement with our role in it, its state, and the signatures it has so far."""
+
+    agreement: Agreement
+    role: str
+    counterparty: str
+    state: AgreementState
+    negotiation: str
+    signed: SignedDocument
+
+
+@dataclass(frozen=True)
+class GrantedPermit:
+    """A permit issued for a transfer; `ended` says why it no longer counts."""
+
+    id: str
+    transfer: str
+    runs: int
+    ended: str | None
+
+
+@dataclass(frozen=True)
+class RecordedEvidence:
+    """A sealed entry, and the ledger's receipt once it came."""
+
+    kind: str
+    subject: str
+    digest: str
+    entry: str
+    receipt: Json
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run or encrypted sum asked for from here; `answer` is None until it came."""
+
+    id: str
+    digest: str
+    request: str
+    answer: Json
+
+
+# Resources
+
+
+def add_resource(session: Session, resource: Resource, at: str) -> None:
+    """Keep `resource`. The same again does nothing; other tables under the name raise `ResourceTaken`."""
+    tables = _text({name: str(path) for name, path in resource.tables.items()})
+    row = session.get(ResourceRow, resource.name)
+    if row is not None and row.tables != tables:
+        raise ResourceTaken(f"{resource.name} stands for other tables already; choose another name")
+    if row is None:
+        session.add(ResourceRow(name=resource.name, tables=tables, created=at))
+
+
+def resource(session: Session, name: str) -> Resource:
+    """The resource `name`. Raises `ResourceUnknown`."""
+    row = session.get(ResourceRow, name)
+    if row is None:
+        raise ResourceUnknown(f"there is no resource {name}; add it with: hexi connector resource add")
+    return _resource(row)
+
+
+def resources(session: Session) -> list[Resource]:
+    """All resources, by name."""
+    return [_resource(row) for row in session.exec(select(ResourceRow).order_by(col(ResourceRow.name)))]
+
+
+# Products
+
+
+def add_product(session: Session, published: PublishedProduct, request_digest: str, at: str) -> None:
+    """Keep a signed product version that is about to be published."""
+    session.add(
+        ProductRow(
+            identifier=published.product.identifier,
+            version=published.product.version,
+            resource=published.resource,
+            request_digest=request_digest,
+            signed=_text(published.signed.to_json()),
+            published=None,
+            receipt=None,
+            created=at,
+        )
+    )
+
+
+def mark_published(session: Session, identifier: str, version: int, receipt: Json, at: str) -> None:
+    """The registry has taken this version, and the ledger gave this receipt."""
+    if (row := session.get(ProductRow, (identifier, version))) is not None:
+        row.published, row.receipt = at, _text(receipt)
+        session.add(row)
+
+
+def drop_unpublished(session: Session, identifier: str, version: int) -> None:
+    """Forget a version that the registry refused, so that a better one can take its number."""
+    row = session.get(ProductRow, (identifier, version))
+    if row is not None and row.published is None:
+        session.delete(row)
+
+
+def product(session: Session, identifier: str, version: int | None = None) -> PublishedProduct:
+    """A published product: this version, or the newest. Raises `ProductUnknown`."""
+    wanted = select(ProductRow).where(ProductRow.identifier == identifier, col(ProductRow.published).is_not(None))
+    if version is not None:
+        wanted = wanted.where(ProductRow.version == version)
+    row = session.exec(wanted.order_by(col(ProductRow.version).desc()).limit(1)).first()
+    if row is None:
+        raise ProductUnknown(f"this connector publishes no product {identifier}")
+    return _published(row)
+
+
+def products(session: Session) -> list[PublishedProduct]:
+    """The newest published version of every product."""
+    newest: dict[str, ProductRow] = {}
+    published = select(ProductRow).where(col(ProductRow.published).is_not(None))
+    for row in session.exec(published.order_by(col(ProductRow.identifier), col(ProductRow.version))):
+        newest[row.identifier] = row
+    return [_published(row) for row in newest.values()]
+
+
+def product_drafted(session: Session, resource_name: str, title: str) -> tuple[PublishedProduct, str, bool] | None:
+    """The newest version made of this resource under this title: with its request's digest, and if it is out."""
+    rows = session.exec(
+        select(ProductRow).where(ProductRow.resource == resource_name).order_by(col(ProductRow.version).desc())
+    )
+    for row in rows:
+        published = _published(row)
+        if published.product.title.en == title:
+            return published, row.request_digest, row.published is not None
+    return None
+
+
+# Agreements
+
+
+def add_agreement(session: Session, held: HeldAgreement, at: str) -> None:
+    """Keep a new agreement."""
+    session.add(
+        AgreementRow(
+            id=held.agreement.id,
+            negotiation=held.negotiation,
+            role=held.role,
+            counterparty=held.counterparty,
+            state=held.state,
+            odrl=_text(held.agreement.to_odrl()),
+            signed=_text(held.signed.to_json()),
+            created=at,
+        )
+    )
+
+
+def conclude_agreement(session: Session, agreement_id: str, signed: SignedDocument) -> None:
+    """The agreement is final. Raises `AgreementUnknown`."""
+    row = _agreement_row(session, agreement_id, lock=True)
+    row.state = AgreementState.CONCLUDED
+    row.signed = _text(signed.to_json())
+    session.add(row)
+
+
+def agreement(session: Session, agreement_id: str, *, lock: bool = False) -> HeldAgreement:
+    """The agreement `agreement_id`. Raises `AgreementUnknown`."""
+    return _held(_agreement_row(session, agreement_id, lock=lock))
+
+
+def agreement_of(session: Session, negotiation: str) -> HeldAgreement | None:
+    """The agreement that came out of a negotiation, if one did."""
+    row = session.exec(select(AgreementRow).where(AgreementRow.negotiation == negotiation)).first()
+    return _held(row) if row else None
+
+
+def agreements(session: Session) -> list[HeldAgreement]:
+    """The newest agreements, in either role."""
+    rows = session.exec(select(AgreementRow).order_by(col(AgreementRow.created).desc()).limit(MAX_LISTED))
+    return [_held(row) for row in rows]
+
+
+# Permits
+
+
+def add_permit(session: Session, permit: Permit, transfer: str, jws: str, at: str) -> None:
+    """Keep a permit issued for `transfer`."""
+    session.add(
+        PermitRow(
+            id=permit.id,
+            transfer=transfer,
+            agreement=permit.agreement,
+            order_id=permit.order,
+            runs=permit.runs,
+            used=None,
+            jws=jws,
+            ended=None,
+            created=at,
+        )
+    )
+
+
+def permit_of(session: Session, transfer: str) -> GrantedPermit | None:
+    """The newest permit of `transfer`."""
+    row = session.exec(
+        select(PermitRow).where(PermitRow.transfer == transfer).order_by(col(PermitRow.created).desc())
+    ).first()
+    return GrantedPermit(row.id, row.transfer, row.runs, row.ended) if row else None
+
+
+def end_permit(session: Session, permit_id: str, reason: str, used: int) -> None:
+    """The permit counts no longer, and of its runs only `used` stay granted."""
+    row = session.exec(select(PermitRow).where(PermitRow.id == permit_id).with_for_update()).one()
+    row.ended, row.used = reason, used
+    session.add(row)
+
+
+def used(session: Session, agreement_id: str, order_id: str | None) -> Used:
+    """The runs granted under an agreement and of an order. Call with the agreement locked."""
+    granted = func.coalesce(func.sum(func.coalesce(PermitRow.used, PermitRow.runs)), 0)
+    of_agreement = session.exec(select(granted).where(PermitRow.agreement == agreement_id)).one()
+    of_order = 0
+    if order_id is not None:
+        of_order = session.exec(select(granted).where(PermitRow.order_id == order_id)).one()
+    return Used(int(of_agreement), int(of_order))
+
+
+# Evidence
+
+
+def add_evidence(session: Session, kind: str, subject: str, digest: str, entry: str, at: str) -> None:
+    """Keep a sealed entry that is on its way to the ledger."""
+    session.add(EvidenceRow(kind=kind, subject=subject, digest=digest, entry=entry, receipt=None, created=at))
+
+
+def evidence(session: Session, kind: str, subject: str) -> RecordedEvidence | None:
+    """The entry of this kind about this subject, if one was sealed here."""
+    row = session.get(EvidenceRow, (str(kind), subject))
+    return _recorded(row) if row else None
+
+
+def set_receipt(session: Session, kind: str, subject: str, receipt: Json) -> None:
+    """Keep the ledger's receipt for an entry of ours."""
+    if (row := session.get(EvidenceRow, (kind, subject))) is not None:
+        row.receipt = _text(receipt)
+        session.add(row)
+
+
+def all_evidence(session: Session) -> list[RecordedEvidence]:
+    """The newest entries, with and without receipts."""
+    rows = session.exec(select(EvidenceRow).order_by(col(EvidenceRow.created).desc()).limit(MAX_LISTED))
+    return [_recorded(row) for row in rows]
+
+
+# What the management client asked for
+
+
+def process_asked(session: Session, kind: str, request_id: str, digest: str) -> str | None:
+    """The process started for this request id, if any. Raises `RequestIdTaken` if it stands for something else."""
+    row = session.get(RequestRow, (kind, request_id))
+    if row is not None and row.digest != digest:
+        raise RequestIdTaken(f"the id {request_id} was used for another {kind}; choose a fresh one")
+    return row.process if row else None
+
+
+def add_process_asked(session: Session, kind: str, request_id: str, digest: str, process: str) -> None:
+    """Remember which process a request id started."""
+    session.add(RequestRow(kind=kind, id=request_id, digest=digest, process=process))
+
+
+def add_asked(session: Session, kind: str, asked: Asked, at: str) -> Asked:
+    """Keep a question before it is sent, and give back what is kept: the same question asked before keeps its request.
+
+    Raises `RequestIdTaken` when the id stands for another question.
+    """
+    row = session.get(AskedRow, asked.id)
+    if row is None:
+        session.add(
+            AskedRow(id=asked.id, kind=kind, digest=asked.digest, request=asked.request, answer=None, created=at)
+        )
+        return asked
+    if (row.kind, row.digest) != (kind, asked.digest):
+        raise RequestIdTaken(f"the id {asked.id} was used for another question; choose a fresh one")
+    return _asked(row)
+
+
+def set_answer(session: Session, asked_id: str, answer: Json) -> None:
+    """Keep the answer to a question; the first one stays."""
+    row = session.exec(select(AskedRow).where(AskedRow.id == asked_id).with_for_update()).one()
+    if row.answer is None:
+        row.answer = _text(answer)
+        session.add(row)
+
+
+def asked(session: Session, kind: str, asked_id: str) -> Asked:
+    """A question asked from here. Raises `RunUnknown`."""
+    row = session.get(AskedRow, asked_id)
+    if row is None or row.kind != kind:
+        raise RunUnknown(f"no {kind} {asked_id} was asked for from here")
+    return _asked(row)
+
+
+def _text(value: Json) -> str:
+    return encode(value).decode()
+
+
+def _resource(row: ResourceRow) -> Resource:
+    tables: Mapping[str, str] = parse(row.tables)
+    return Resource(row.name, {name: Path(path) for name, path in tables.items()})
+
+
+def _published(row: ProductRow) -> PublishedProduct:
+    signed = SignedDocument.from_json(parse(row.signed))
+    receipt = parse(row.receipt) if row.receipt else None
+    return PublishedProduct(row.resource, Product.model_validate(signed.document), signed, receipt)
+
+
+def _agreement_row(session: Session, agreement_id: str, *, lock: bool) -> AgreementRow:
+    wanted = select(AgreementRow).where(AgreementRow.id == agreement_id)
+    row = session.exec(wanted.with_for_update() if lock else wanted).first()
+    if row is None:
+        raise AgreementUnknown(f"this connector holds no agreement {agreement_id}")
+    return row
+
+
+def _held(row: AgreementRow) -> HeldAgreement:
+    odrl: dict[str, Any] = parse(row.odrl)
+    return HeldAgreement(
+        agreement=Agreement.from_odrl(odrl),
+        role=row.role,
+        counterparty=row.counterparty,
+        state=AgreementState(row.state),
+        negotiation=row.negotiation,
+        signed=SignedDocument.from_json(parse(row.signed)),
+    )
+
+
+def _recorded(row: EvidenceRow) -> RecordedEvidence:
+    return RecordedEvidence(row.kind, row.subject, row.digest, row.entry, parse(row.receipt) if row.receipt else None)
+
+
+def _asked(row: AskedRow) -> Asked:
+    return Asked(row.id, row.digest, row.request, parse(row.answer) if row.answer else None)

@@ -1,0 +1,117 @@
+"""What a message does to a process, also when a message of ours is on its way to meet it.
+
+Both ends run the same rules on the same table, so a message sent and a message received are the same thing seen from
+two sides: `advance` serves both. Our own messages count from the moment the other end has them. Between sending and
+hearing that, nobody here knows; so a message that arrives meanwhile is judged as if ours had been taken, since it may
+well be the answer to it. Four rules make both ends come to one result whatever crosses:
+
+1. A message of ours that was never tried has not been taken: theirs is judged without it (and replaces it).
+2. A termination wins over everything but a process that has ended.
+3. Two messages that lead to the same state are both right.
+4. Otherwise ours is taken to have arrived. Where theirs would have been right with or without it, nobody can tell which
+   they mean (an acceptance of which offer?): `MessageCrossed`, and they ask again in a moment.
+
+Source: Dataspace Protocol 2025-1 leaves crossings open; this is our choice, held by the property tests.
+"""
+
+from dataclasses import dataclass, replace
+
+from connector import negotiation, transfer
+from connector.errors import IllegalTransition, MessageCrossed
+from connector.messages import (
+    ContractAgreementMessage,
+    ContractNegotiationTerminationMessage,
+    ContractOfferMessage,
+    ContractRequestMessage,
+    Event,
+    ProcessMessage,
+    TransferStartMessage,
+    TransferSuspensionMessage,
+    TransferTerminationMessage,
+)
+from connector.processes import Kind, Process, Role
+
+TERMINATIONS = (negotiation.Event.TERMINATION, transfer.Event.TERMINATION)
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """A message of ours that nobody has confirmed. `tried` says whether the other end may have it."""
+
+    message: ProcessMessage
+    tried: bool
+
+
+def is_ended(process: Process) -> bool:
+    """Whether `process` is in a state that nothing leads out of."""
+    ended = negotiation.TERMINAL if process.kind is Kind.NEGOTIATION else transfer.TERMINAL
+    return process.state in ended
+
+
+def target(process: Process, sender: Role, event: Event) -> str:
+    """The state that `sender`'s message leads `process` to. Raises `IllegalTransition`."""
+    if process.kind is Kind.NEGOTIATION and isinstance(event, negotiation.Event):
+        return negotiation.next_state(sender, negotiation.State(process.state), event)
+    if process.kind is Kind.TRANSFER and isinstance(event, transfer.Event):
+        return transfer.next_state(sender, transfer.State(process.state), event, process.suspended_by)
+    raise IllegalTransition(f"a {process.kind} takes no '{event}'")
+
+
+def advance(process: Process, sender: Role, message: ProcessMessage) -> Process:
+    """`process` after `sender`'s message: its state, and what the message says. Raises `IllegalTransition`."""
+    moved = replace(
+        process,
+        state=target(process, sender, message.event),
+        properties=process.properties | message.properties,
+        suspended_by=sender if isinstance(message, TransferSuspensionMessage) else None,
+    )
+    match message:
+        case ContractRequestMessage(offer=offer) | ContractOfferMessage(offer=offer):
+            return replace(moved, offer=offer)
+        case ContractAgreementMessage(agreement=agreement):
+            return replace(moved, agreement=agreement, agreement_id=_id_of(agreement))
+        case TransferStartMessage(data_address=address):
+            return replace(moved, data_address=address or process.data_address, reason=[])
+        case (
+            ContractNegotiationTerminationMessage(code=code, reason=reason)
+            | TransferTerminationMessage(code=code, reason=reason)
+            | TransferSuspensionMessage(code=code, reason=reason)
+        ):
+            return replace(moved, reason=[*([code] if code else []), *reason])
+    return moved
+
+
+def settle(process: Process, message: ProcessMessage) -> Process:
+    """`process` now that the other end has our `message`. The message that opened it has been counted already."""
+    return process if message.is_initial else advance(process, process.role, message)
+
+
+def receive(process: Process, in_flight: InFlight | None, message: ProcessMessage) -> list[Process]:
+    """The states that `process` enters, in order, because of their `message`.
+
+    Raises `IllegalTransition`, `MessageCrossed`. The numbers are those of the module's rules.
+    """
+    sender = process.role.other
+    if in_flight is None or not in_flight.tried or message.event in TERMINATIONS:  # 1, 2
+        return [advance(process, sender, message)]
+    after = settle(process, in_flight.message)
+    direct = _target_or_none(process, sender, message)
+    if direct is not None and not in_flight.message.is_initial:
+        if direct == after.state:  # 3; of two suspensions the provider's counts, at both ends
+            both = advance(process, sender, message)
+            return [replace(both, suspended_by=Role.PROVIDER if both.suspended_by else None)]
+        if after.state == process.state:  # 4
+            raise MessageCrossed("your message crossed one of ours; send it again in a moment")
+    return [after, advance(after, sender, message)]  # 4
+
+
+def _target_or_none(process: Process, sender: Role, message: ProcessMessage) -> str | None:
+    try:
+        return target(process, sender, message.event)
+    except IllegalTransition:
+        return None
+
+
+def _id_of(policy: dict[str, object]) -> str | None:
+    identifier = policy.get("@id")
+    return identifier if isinstance(identifier, str) else None

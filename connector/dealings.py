@@ -1,0 +1,96 @@
+"""Dealings with other connectors that our own side starts or ends: negotiations and transfers.
+
+Everything that needs the network is asked before the transaction begins; inside it the engine writes the process and
+its first message. A request id of the client's makes asking twice the same as asking once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import Session
+
+from connector import business_store as store
+from connector.agreements import ORDER, AgreementState, offer_of
+from connector.business_errors import AgreementNotConcluded, ProductUnknown
+from connector.business_messages import Negotiate, RequestTransfer
+from connector.engine import Engine
+from connector.negotiation import TerminateNegotiation
+from connector.processes import Kind, Process, Role
+from connector.transfer import TerminateTransfer
+from hexi.canonical import digest
+from hexi.database import Database
+from ledger.documents import verify_document
+from registry.catalogue import TYPE, read_product
+from registry.client import RegistryClient
+from registry.trust import Trust
+
+# The code that says an end gave up of its own will.
+ENDED_BY_OWNER = "connector.ended-by-owner"
+
+
+@dataclass(frozen=True)
+class Dealings:
+    """What this participant asks of others."""
+
+    database: Database
+    engine: Engine
+    registry: RegistryClient
+    trust: Trust
+
+    def negotiate(self, asked: Negotiate) -> Process:
+        """Start a negotiation over the product's published offer.
+
+        Raises `ProductUnknown` if the provider does not publish it, `ParticipantUnknown`, `ParticipantRevoked`,
+        `RequestIdTaken`.
+        """
+        signed = self.registry.product(asked.product)
+        product = read_product(verify_document(signed, self.trust.resolve, of_type=TYPE))
+        if product.identifier != asked.product or asked.provider not in {None, product.provider}:
+            raise ProductUnknown(f"{asked.provider or 'nobody'} publishes no product {asked.product}")
+        provider = self.trust.participant(product.provider)
+        offer = offer_of(product.identifier, product.version, signed.digest, dict(product.policy), asked.purpose)
+        wanted = digest(asked.model_dump(mode="json", exclude={"id"}))
+        with self.database.transaction() as session:
+            if known := self._known(session, Kind.NEGOTIATION, asked.id, wanted):
+                return self.engine.negotiation(session, known)
+            pid = self.engine.request_negotiation(session, provider.did, provider.dsp_url, offer, {})
+            self._remember(session, Kind.NEGOTIATION, asked.id, wanted, pid)
+            return self.engine.negotiation(session, pid)
+
+    def transfer(self, asked: RequestTransfer) -> Process:
+        """Ask the provider for a transfer under a concluded agreement, showing the order if there is one.
+
+        Raises `AgreementUnknown`, `AgreementNotConcluded`, `ParticipantRevoked`, `RequestIdTaken`.
+        """
+        with self.database.reading() as session:
+            held = store.agreement(session, asked.agreement)
+        if held.role != Role.CONSUMER or held.state is not AgreementState.CONCLUDED:
+            raise AgreementNotConcluded(f"as {held.role} we hold this agreement {held.state}; transfers need CONCLUDED")
+        provider = self.trust.participant(held.counterparty)
+        properties: dict[str, Any] = {ORDER: asked.order} if asked.order else {}
+        wanted = digest(asked.model_dump(mode="json", exclude={"id"}))
+        with self.database.transaction() as session:
+            if known := self._known(session, Kind.TRANSFER, asked.id, wanted):
+                return self.engine.transfer(session, known)
+            pid = self.engine.request_transfer(
+                session, held.counterparty, provider.dsp_url, asked.agreement, asked.format, properties
+            )
+            self._remember(session, Kind.TRANSFER, asked.id, wanted, pid)
+            return self.engine.transfer(session, pid)
+
+    def end_negotiation(self, session: Session, pid: str, reason: str) -> Process:
+        """Terminate a negotiation. Raises `ProcessUnknown`, `IllegalTransition`."""
+        self.engine.act_negotiation(session, pid, TerminateNegotiation(ENDED_BY_OWNER, [reason]))
+        return self.engine.negotiation(session, pid)
+
+    def end_transfer(self, session: Session, pid: str, reason: str) -> Process:
+        """Terminate a transfer. Raises `ProcessUnknown`, `IllegalTransition`."""
+        self.engine.act_transfer(session, pid, TerminateTransfer(ENDED_BY_OWNER, [reason]))
+        return self.engine.transfer(session, pid)
+
+    def _known(self, session: Session, kind: Kind, request_id: str | None, wanted: str) -> str | None:
+        return store.process_asked(session, kind, request_id, wanted) if request_id else None
+
+    def _remember(self, session: Session, kind: Kind, request_id: str | None, wanted: str, pid: str) -> None:
+        if request_id:
+            store.add_process_asked(session, kind, request_id, wanted, pid)

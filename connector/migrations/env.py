@@ -1,0 +1,3 @@
+from hexi.database import run_migrations
+
+run_migrations()

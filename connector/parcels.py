@@ -1,0 +1,37 @@
+"""A parcel: one row of the outbox as a value."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hexi.canonical import Json
+
+PEER = "peer"
+LEDGER = "ledger"
+
+
+class ParcelState(StrEnum):
+    """What became of a parcel."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    # Overtaken: the process went on without it.
+    CANCELLED = "cancelled"
+    # The other end will not have it.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A message on its way. `attempts` counts those begun, so a parcel with none has certainly not arrived."""
+
+    id: int
+    destination: str
+    process_pid: str | None
+    audience: str | None
+    message_id: str
+    url: str
+    body: Json
+    reference: str | None
+    state: ParcelState
+    attempts: int
+    not_before: str

@@ -1,0 +1,85 @@
+"""Data products as a provider makes them: a description completed from the resource, checked, and signed.
+
+Pure, except that the resource's files are counted by `connector.resources`. `connector.publishing` carries it out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from connector.agreements import offer_of
+from connector.entitlements import FORMATS
+from connector.policy import read_policy
+from connector.resources import Resource, count, quality
+from hexi.canonical import Json
+from ledger.documents import SignedDocument
+from registry.catalogue import Product, read_product
+
+_DIMENSIONS = ("normativity", "completeness", "accuracy", "consistency", "timeliness", "accessibility")
+_UNMEASURED = dict.fromkeys(_DIMENSIONS, 0.0)
+
+
+@dataclass(frozen=True)
+class PublishedProduct:
+    """A product version with the provider's signature, and the resource it is computed from."""
+
+    resource: str
+    product: Product
+    signed: SignedDocument
+    # The ledger's receipt, once the registry has published it.
+    receipt: Json = None
+
+    @property
+    def offer(self) -> dict[str, Any]:
+        """The one offer of this version."""
+        return offer_of(self.product.identifier, self.product.version, self.signed.digest, dict(self.product.policy))
+
+    @property
+    def formats(self) -> list[str]:
+        """The transfer formats it can be delivered in."""
+        return [FORMATS[mode] for mode in self.product.modes if mode in FORMATS]
+
+
+def complete(
+    description: Mapping[str, Any], resource: Resource, *, identifier: str, version: int, provider: str, today: date
+) -> Product:
+    """The product that `description` becomes. Raises `PolicyInvalid`, `ResourceUnusable`, and
+    `registry.errors.ProductInvalid`.
+
+    Rows and entities are always counted from the resource; quality figures are computed where they are left out.
+    """
+    read_policy(description.get("policy"))
+    given = description.get("quality") or {}
+    whole = {
+        **description,
+        "type": "data-product",
+        "identifier": identifier,
+        "version": version,
+        "provider": provider,
+        "parties": [provider],
+        "rows": 0,
+        "entities": 0,
+        "quality": _UNMEASURED | {"assessedAt": today.isoformat()} | given,
+    }
+    # Read once to learn that the description is whole, before its files are counted by it.
+    draft = read_product(whole)
+    counted = count(resource, draft.tables)
+    measured = quality(counted, draft.temporal.end, today) | given
+    return read_product(whole | {"rows": counted.rows, "entities": counted.entities, "quality": measured})
+
+
+def dataset_of(published: PublishedProduct) -> dict[str, Any]:
+    """`published` as a dataset of the Dataspace Protocol (2025-1, section 5.2), with its one offer."""
+    return {
+        "@id": published.product.identifier,
+        "@type": "Dataset",
+        "hasPolicy": [{name: value for name, value in published.offer.items() if name != "target"}],
+        "distribution": [{"@type": "Distribution", "format": format_} for format_ in published.formats],
+    }
+
+
+def files_of(product: Product, resource: Resource) -> dict[str, Path]:
+    """The files of the tables that `product` describes; others of the resource stay out of sight."""
+    return {table.name: resource.tables[table.name] for table in product.tables}

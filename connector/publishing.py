@@ -1,0 +1,97 @@
+"""Publishing: from a resource and a description to a signed product version in the registry.
+
+The signed version is kept here before the registry hears of it, so that a crash between the two loses nothing: asking
+for the same again sends the same bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import Session
+
+from connector import business_store as store
+from connector.policy import read_policy
+from connector.products import PublishedProduct, complete, files_of
+from connector.resources import Resource, check_resource, fingerprint
+from hexi.canonical import Clock, Json, digest, instant
+from hexi.database import Database
+from hexi.errors import RemoteProblem
+from ledger.documents import SignedDocument, sign_document
+from registry.client import RegistryClient
+from registry.identity import Identity
+from sandbox.datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes this connector's products."""
+
+    database: Database
+    registry: RegistryClient
+    identity: Identity
+    clock: Clock
+
+    def publish(self, resource_name: str, description: Mapping[str, Any]) -> PublishedProduct:
+        """Publish `description` over the resource. A changed one under the same title becomes the next version.
+
+        The same description over the same files is the same version again. Raises `ResourceUnknown`,
+        `ResourceUnusable`, `PolicyInvalid`, `registry.errors.ProductInvalid`, and what the registry answers.
+        """
+        with self.database.reading() as session:
+            resource = store.resource(session, resource_name)
+            drafted = store.product_drafted(session, resource_name, _title(description))
+        check_resource(resource)
+        asked = digest({"description": dict(description), "files": fingerprint(resource)})
+        if drafted and drafted[1] == asked:
+            return self._send(drafted[0], already=drafted[2])
+        read_policy(description.get("policy"))  # before the registry spends an identifier on it
+        if drafted:
+            before, _, is_out = drafted
+            identifier, version = before.product.identifier, before.product.version + (1 if is_out else 0)
+        else:
+            identifier, version = "", 1
+        return self._send(self._draft(resource, description, identifier, version, asked), already=False)
+
+    def _draft(
+        self, resource: Resource, description: Mapping[str, Any], identifier: str, version: int, asked: str
+    ) -> PublishedProduct:
+        now = self.clock()
+        identifier = identifier or self.registry.allocate("product")
+        product = complete(
+            description, resource, identifier=identifier, version=version, provider=self.identity.did, today=now.date()
+        )
+        document = product.document()
+        signature = sign_document(document, self.identity.key, self.identity.kid)
+        published = PublishedProduct(resource.name, product, SignedDocument(document, {self.identity.did: signature}))
+        with self.database.transaction() as session:
+            store.drop_unpublished(session, identifier, version)
+            store.add_product(session, published, asked, instant(now))
+        return published
+
+    def _send(self, published: PublishedProduct, *, already: bool) -> PublishedProduct:
+        if already:
+            return published
+        identifier, version = published.product.identifier, published.product.version
+        try:
+            publication = self.registry.publish(published.signed)
+        except RemoteProblem as refused:
+            if refused.status < 500:
+                with self.database.transaction() as session:
+                    store.drop_unpublished(session, identifier, version)
+            raise
+        with self.database.transaction() as session:
+            store.mark_published(session, identifier, version, publication.receipt, instant(self.clock()))
+            return store.product(session, identifier, version)
+
+
+def dataset(session: Session, identifier: str, version: int) -> Dataset:
+    """What the sandbox computes on: the product as published, and its files. Raises `ProductUnknown`."""
+    published = store.product(session, identifier, version)
+    resource = store.resource(session, published.resource)
+    return Dataset(published.product, published.signed.digest, files_of(published.product, resource))
+
+
+def _title(description: Mapping[str, Any]) -> str:
+    title: Json = description.get("title")
+    return str(title.get("en")) if isinstance(title, dict) else ""

@@ -1,0 +1,60 @@
+"""What a connector must be told. Environment prefix ``HEXI_CONNECTOR_``."""
+
+import warnings
+from urllib.parse import urlsplit
+
+from pydantic import model_validator
+from pydantic_settings import SettingsConfigDict
+
+from hexi.settings import Port, ServiceSettings
+from registry.identity import did_web, is_loopback
+
+
+class UnsafeSettingWarning(UserWarning):
+    """A setting with an ugly name is on."""
+
+
+class ConnectorSettings(ServiceSettings):
+    """Settings of one connector, built once in `connector.cli` and passed to `connector.app.create_app`."""
+
+    model_config = SettingsConfigDict(env_prefix="HEXI_CONNECTOR_", extra="ignore", frozen=True)
+
+    port: Port = 8081
+    # The space this connector belongs to: its registry, ledger, market and aggregation point.
+    space_url: str = "http://127.0.0.1:8080"
+    # The operator's DID. Empty means the did:web of `space_url`; give it where the two differ.
+    space_did: str = ""
+    # Agreements without Hexi signatures prove nothing to third parties; only for trying out peers of other makes.
+    unsafe_accept_unsigned_agreements: bool = False
+    # Call peers on http, loopback and private addresses. None means: only if this connector is itself on loopback. On a
+    # public host it would let any participant make this process call services that trust its address.
+    unsafe_allow_loopback_callbacks: bool | None = None
+    # Seconds the outbox worker rests when nothing is due.
+    worker_seconds: float = 0.2
+
+    @property
+    def operator(self) -> str:
+        """The DID of the operator of the space."""
+        return self.space_did or did_web(self.space_url)
+
+    @property
+    def aggregation_point(self) -> str:
+        """Where encrypted numbers of this space are added up; no other place gets any."""
+        return f"{self.space_url.rstrip('/')}/aggregations"
+
+    @property
+    def allows_loopback(self) -> bool:
+        """Whether peers on loopback and private addresses are called."""
+        if self.unsafe_allow_loopback_callbacks is not None:
+            return self.unsafe_allow_loopback_callbacks
+        return is_loopback(urlsplit(self.url).hostname or "")
+
+    @model_validator(mode="after")
+    def _warn(self) -> "ConnectorSettings":
+        if self.unsafe_accept_unsigned_agreements:
+            warnings.warn(
+                "agreements without signatures are accepted: they prove nothing to third parties",
+                UnsafeSettingWarning,
+                stacklevel=2,
+            )
+        return self

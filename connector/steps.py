@@ -1,0 +1,96 @@
+"""Steps: what entering a state entails, whoever's message led there.
+
+The state is recorded, the decisions see it, and the message they answer with is queued: one transaction, the caller's.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from sqlmodel import Session
+
+from connector import negotiation, outbox, store, transfer
+from connector.crossing import TERMINATIONS, is_ended, target
+from connector.letters import Action, Letter, letter
+from connector.parcels import PEER
+from connector.processes import Kind, Process
+from connector.protocol import Decisions
+from hexi.canonical import Clock, instant
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Takes processes into states. `work` is set once a message it queued is committed."""
+
+    decisions: Decisions
+    clock: Clock
+    work: threading.Event = field(default_factory=threading.Event)
+
+    def enter(self, session: Session, entered: list[Process], *, acting: bool) -> Process:
+        """Record the states `entered`, let the decisions see each, and if `acting` act on the last one's answer."""
+        for passed in entered[:-1]:
+            self._decide(session, passed)
+        process = store.save_process(session, entered[-1], self.now())
+        action = self._decide(session, process)
+        if action is not None and acting and not is_ended(process):
+            self.act(session, process, action)
+        return process
+
+    def act(self, session: Session, process: Process, action: Action) -> None:
+        """Queue the message of `action`. Raises `IllegalTransition`, and `ProcessUnknown` where nobody could be told.
+
+        A termination takes effect at once there.
+        """
+        target(process, process.role, action.event)
+        if process.peer_pid is None and action.event in TERMINATIONS:
+            self.end(session, process, _reasons_of(action))
+        else:
+            self.post(session, process, letter(process, action), action.delay)
+
+    def end(self, session: Session, process: Process, reasons: list[str]) -> Process:
+        """Terminate our end without waiting for the other's word."""
+        terminated = (negotiation.State if process.kind is Kind.NEGOTIATION else transfer.State).TERMINATED
+        return self.enter(session, [replace(process, state=terminated, reason=reasons)], acting=False)
+
+    def notify(self, session: Session, process: Process, code: str, reasons: list[str]) -> None:
+        """Tell the other end, for courtesy, that ours has terminated."""
+        if process.kind is Kind.NEGOTIATION:
+            action: Action = negotiation.TerminateNegotiation(code, reasons)
+        else:
+            action = transfer.TerminateTransfer(code, reasons)
+        self.post(session, process, letter(process, action))
+
+    def post(self, session: Session, process: Process, to_send: Letter, delay: float = 0.0) -> None:
+        """Queue a message about `process`, to go out in `delay` seconds."""
+        outbox.enqueue(
+            session,
+            PEER,
+            process.pid,
+            str(to_send.message.id),
+            to_send.url,
+            to_send.message.to_wire(),
+            audience=process.counterparty,
+            not_before=instant(self.clock() + timedelta(seconds=delay)),
+        )
+        store.after_commit(session, self.work.set)
+
+    def now(self) -> str:
+        """The clock's instant."""
+        return instant(self.clock())
+
+    def _decide(self, session: Session, process: Process) -> Action | None:
+        decide: Callable[[Session, Process], Action | None] = (
+            self.decisions.after_negotiation if process.kind is Kind.NEGOTIATION else self.decisions.after_transfer
+        )
+        return decide(session, process)
+
+
+def _reasons_of(action: Action) -> list[str]:
+    match action:
+        case (
+            negotiation.TerminateNegotiation(code=code, reasons=reasons)
+            | transfer.TerminateTransfer(code=code, reasons=reasons)
+        ):
+            return [code, *reasons]
+    return []

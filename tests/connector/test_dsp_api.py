@@ -1,0 +1,228 @@
+"""The protocol's addresses: who may ask, what is refused how, and that a repetition changes nothing."""
+
+import re
+
+import pytest
+
+from connector.messages import CONTEXT
+from hexi.canonical import Json
+from tests.connector.pair import Pair, offer
+
+BASE = "/dsp/2025-1"
+CONSUMER = "did:web:consumer"
+
+
+def request(**changes: Json) -> dict[str, Json]:
+    body = {
+        "@context": [CONTEXT],
+        "@type": "ContractRequestMessage",
+        "@id": "urn:uuid:m1",
+        "consumerPid": "urn:uuid:c1",
+        "offer": offer(),
+        "callbackAddress": "http://consumer.test/dsp/2025-1/",
+    }
+    return {**body, **changes}
+
+
+def follow_up(type_: str, pid: str, **changes: Json) -> dict[str, Json]:
+    body = {"@context": [CONTEXT], "@type": type_, "@id": "urn:uuid:m2", "providerPid": pid}
+    return {**body, "consumerPid": "urn:uuid:c1", **changes}
+
+
+@pytest.fixture
+def provider_pid(pair: Pair) -> str:
+    """A negotiation at the provider, in REQUESTED, where it stays."""
+    pair.provider.script.negotiations = {}
+    answer = pair.provider.call("POST", f"{BASE}/negotiations/request", request(), by=CONSUMER)
+    assert answer.status_code == 201
+    return str(answer.json()["providerPid"])
+
+
+def state(pair: Pair, pid: str) -> str:
+    answer = pair.provider.call("GET", f"{BASE}/negotiations/{pid}", by=CONSUMER)
+    assert answer.status_code == 200
+    return str(answer.json()["state"])
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_version_document_is_public(pair: Pair, slash: str) -> None:
+    answer = pair.provider.call("GET", f"/.well-known/dspace-version{slash}")
+    assert answer.json() == {"protocolVersions": [{"version": "2025-1", "path": BASE, "binding": "HTTPS"}]}
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_addresses_work_with_and_without_a_trailing_slash(pair: Pair, slash: str) -> None:
+    pair.provider.script.negotiations = {}
+    answer = pair.provider.call("POST", f"{BASE}/negotiations/request{slash}", request(), by=CONSUMER)
+    assert answer.status_code == 201
+    pid = answer.json()["providerPid"]
+    assert pair.provider.call("GET", f"{BASE}/negotiations/{pid}{slash}", by=CONSUMER).status_code == 200
+    ending = follow_up("ContractNegotiationTerminationMessage", pid)
+    assert pair.provider.call("POST", f"{BASE}/negotiations/{pid}/termination{slash}", ending, by=CONSUMER).is_success
+
+
+def test_the_same_request_again_is_the_same_process(pair: Pair, provider_pid: str) -> None:
+    for again in (request(), request(**{"@id": "urn:uuid:another-attempt"}), request(**{"@id": None})):
+        answer = pair.provider.call("POST", f"{BASE}/negotiations/request", again, by=CONSUMER)
+        assert (answer.status_code, answer.json()["providerPid"]) == (201, provider_pid)
+    assert len(pair.provider.processes()) == 1
+
+
+def test_the_same_pid_for_something_else_is_refused(pair: Pair, provider_pid: str) -> None:
+    other = request(**{"@id": "urn:uuid:m9", "offer": offer("dataset-2")})
+    answer = pair.provider.call("POST", f"{BASE}/negotiations/request", other, by=CONSUMER)
+    assert (answer.status_code, answer.json()["code"]) == (400, "connector.process-taken")
+
+
+def test_the_same_pid_of_another_participant_is_another_process(pair: Pair, provider_pid: str) -> None:
+    answer = pair.provider.call("POST", f"{BASE}/negotiations/request", request(), by="did:web:stranger")
+    assert answer.status_code == 201
+    assert answer.json()["providerPid"] != provider_pid
+
+
+def test_nobody_is_asked_who_they_are(pair: Pair, provider_pid: str) -> None:
+    answer = pair.provider.call("GET", f"{BASE}/negotiations/{provider_pid}")
+    assert answer.status_code == 401
+    assert answer.json()["@type"] == "ContractNegotiationError"
+
+
+def test_a_process_of_somebody_else_does_not_exist(pair: Pair, provider_pid: str) -> None:
+    path = f"{BASE}/negotiations/{provider_pid}"
+    ending = follow_up("ContractNegotiationTerminationMessage", provider_pid)
+    seen = [
+        pair.provider.call("GET", path, by="did:web:stranger"),
+        pair.provider.call("POST", f"{path}/termination", ending, by="did:web:stranger"),
+        pair.provider.call("GET", f"{BASE}/negotiations/urn:uuid:nobody", by=CONSUMER),
+        pair.provider.call("GET", f"{BASE}/transfers/{provider_pid}", by=CONSUMER),
+    ]
+    assert [answer.status_code for answer in seen] == [404] * 4
+    assert {answer.json()["reason"][0] for answer in seen} == {"there is no such process"}
+    assert state(pair, provider_pid) == "REQUESTED"
+
+
+def test_an_illegal_message_is_a_400_in_the_protocols_words(pair: Pair, provider_pid: str) -> None:
+    message = follow_up("ContractAgreementVerificationMessage", provider_pid)
+    path = f"{BASE}/negotiations/{provider_pid}/agreement/verification"
+    answer = pair.provider.call("POST", path, message, by=CONSUMER)
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "@context": [CONTEXT],
+        "@type": "ContractNegotiationError",
+        "providerPid": provider_pid,
+        "consumerPid": "urn:uuid:c1",
+        "code": "connector.transition-illegal",
+        "reason": ["the consumer cannot send 'verification' while the negotiation is REQUESTED"],
+    }
+    assert state(pair, provider_pid) == "REQUESTED"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"providerPid": "urn:uuid:other"}, "connector.pid-mismatch"),
+        ({"consumerPid": "urn:uuid:other"}, "connector.pid-mismatch"),
+        ({"consumerPid": None}, "connector.message-malformed"),
+        ({"@type": "TransferTerminationMessage"}, "connector.message-malformed"),
+    ],
+)
+def test_a_message_must_name_its_process(pair: Pair, provider_pid: str, changes: dict[str, Json], code: str) -> None:
+    message = follow_up("ContractNegotiationTerminationMessage", provider_pid, **changes)
+    answer = pair.provider.call("POST", f"{BASE}/negotiations/{provider_pid}/termination", message, by=CONSUMER)
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+    assert state(pair, provider_pid) == "REQUESTED"
+
+
+@pytest.mark.parametrize("message_id", ["urn:uuid:m2", None])
+def test_a_repeated_message_is_answered_alike_and_changes_nothing(
+    pair: Pair, provider_pid: str, message_id: str | None
+) -> None:
+    message = follow_up("ContractNegotiationTerminationMessage", provider_pid, **{"@id": message_id})
+    path = f"{BASE}/negotiations/{provider_pid}/termination"
+    assert [pair.provider.call("POST", path, message, by=CONSUMER).status_code for _ in range(3)] == [200] * 3
+    assert pair.provider.script.states(provider_pid) == ["REQUESTED", "TERMINATED"]
+    another = {**message, "@id": "urn:uuid:m3"}
+    assert pair.provider.call("POST", path, another, by=CONSUMER).status_code == 400
+
+
+def test_a_message_id_is_good_for_one_process(pair: Pair, provider_pid: str) -> None:
+    second = pair.provider.call(
+        "POST", f"{BASE}/negotiations/request", request(consumerPid="urn:uuid:c2"), by=CONSUMER
+    ).json()["providerPid"]
+    ending = follow_up("ContractNegotiationTerminationMessage", provider_pid)
+    assert pair.provider.call("POST", f"{BASE}/negotiations/{provider_pid}/termination", ending, by=CONSUMER).is_success
+    reused = {**ending, "providerPid": second, "consumerPid": "urn:uuid:c2"}
+    answer = pair.provider.call("POST", f"{BASE}/negotiations/{second}/termination", reused, by=CONSUMER)
+    assert answer.status_code == 400
+    assert state(pair, second) == "REQUESTED"
+
+
+@pytest.mark.parametrize(
+    ("path", "type_"),
+    [
+        ("catalog/request", "CatalogError"),
+        ("negotiations/request", "ContractNegotiationError"),
+        ("transfers/request", "TransferError"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"no json", b'{"a":1,"a":2}', b"[]", b'{"@type":"X"}'])
+def test_what_cannot_be_read_is_a_400(pair: Pair, path: str, type_: str, content: bytes) -> None:
+    import httpx
+
+    from tests.asgi import ASGITransport
+
+    with httpx.Client(transport=ASGITransport(pair.provider.app), base_url=pair.provider.url) as client:
+        answer = client.post(f"{BASE}/{path}", content=content, headers={"Authorization": CONSUMER})
+    assert (answer.status_code, answer.json()["@type"]) == (400, type_)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ftp://consumer.test", "http://user:secret@consumer.test", "http://consumer.test/?q=1", "nowhere", "http://"],
+)
+def test_a_callback_address_we_would_not_call_is_refused(pair: Pair, address: str) -> None:
+    answer = pair.provider.call("POST", f"{BASE}/negotiations/request", request(callbackAddress=address), by=CONSUMER)
+    assert (answer.status_code, answer.json()["code"]) == (400, "connector.callback-refused")
+    assert "secret" not in answer.text
+
+
+def test_a_request_without_a_callback_address_is_refused(pair: Pair) -> None:
+    answer = pair.provider.call("POST", f"{BASE}/negotiations/request", request(callbackAddress=None), by=CONSUMER)
+    assert answer.status_code == 400
+
+
+def test_the_catalogue(pair: Pair) -> None:
+    policy = {"@id": "o", "@type": "Offer", "permission": [{"action": "use"}]}
+    dataset = {
+        "@id": "d1",
+        "@type": "Dataset",
+        "hasPolicy": [policy],
+        "distribution": [{"@type": "Distribution", "format": "HexiSandbox-SQL"}],
+    }
+    asking = {"@context": CONTEXT, "@type": "CatalogRequestMessage"}
+    empty = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER).json()
+    assert "dataset" not in empty
+    assert empty["participantId"] == "did:web:provider"
+    pair.provider.script.catalogue = [dataset]
+    full = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER).json()
+    assert full["dataset"][0]["distribution"][0]["accessService"] == full["service"][0]["@id"]
+    assert full["service"][0]["endpointURL"] == f"http://provider.test{BASE}"
+    one = pair.provider.call("GET", f"{BASE}/catalog/datasets/d1", by=CONSUMER).json()
+    assert (one["@id"], one["@type"], one["@context"]) == ("d1", "Dataset", [CONTEXT])
+    none = pair.provider.call("GET", f"{BASE}/catalog/datasets/d9", by=CONSUMER)
+    assert (none.status_code, none.json()["@type"]) == (404, "CatalogError")
+    assert set(none.json()) == {"@context", "@type", "code", "reason"}
+
+
+def test_every_route_but_the_version_document_asks_who_calls(pair: Pair) -> None:
+    paths = pair.provider.app.openapi()["paths"]
+    routes = [(method, path) for path, methods in paths.items() if path.startswith(BASE) for method in methods]
+    assert len(routes) == 17
+    for method, path in routes:
+        answer = pair.provider.call(method.upper(), re.sub(r"\{\w+\}", "x", path), {})
+        assert answer.status_code == 401, (method, path)
+
+
+def test_a_refused_message_is_refused_again(pair: Pair, provider_pid: str) -> None:
+    message = follow_up("ContractAgreementVerificationMessage", provider_pid)
+    path = f"{BASE}/negotiations/{provider_pid}/agreement/verification"
+    assert [pair.provider.call("POST", path, message, by=CONSUMER).status_code for _ in range(3)] == [400] * 3
