@@ -1,0 +1,1 @@
+"""Runnable scenarios, each run by a test."""

@@ -1,0 +1,147 @@
+"""Who takes part: three invented hospitals in the east of Gansu, a city's planner, and what the hospitals offer.
+
+The owner codes fail the national check digit on purpose, so that they can never be a real organisation's.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from examples.longyizhen.data import TABLE
+
+PURPOSE = "urn:hexi:purpose:health-service-planning"
+
+# The planner's question: visits by age of plan, co-insurance and health status.
+QUESTION = (
+    "SELECT plan_year, coinsurance, health, count(DISTINCT person_id) AS persons, sum(visits) AS visits, "
+    "avg(visits) AS mean_visits FROM visits GROUP BY plan_year, coinsurance, health"
+)
+# What nobody may ask: one person's visits, who is alone in a group, a file of the hospital's machine.
+SINGLING_OUT = "SELECT sum(visits) AS visits FROM visits WHERE person_id = 'LYZ-0000000000'"
+LONERS = "SELECT coinsurance, count(*) AS n FROM visits GROUP BY coinsurance HAVING count(*) = 1"
+A_FILE = "SELECT count(*) AS n FROM read_csv('/etc/passwd')"
+# The total that is added up under encryption.
+SUM_QUESTION = "SELECT sum(visits) AS visits FROM visits WHERE health IN ('fair', 'poor')"
+
+# Runs ordered at each hospital, by transfer format.
+RUNS_ORDERED = {"HexiSandbox-SQL": 4, "HexiSandbox-EncryptedSum": 1}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A participant as it applies."""
+
+    key: str
+    name: str
+    name_zh: str
+    owner_code: str
+    region: str
+    roles: tuple[str, ...]
+    price_fen: int = 0
+
+    def application(self) -> dict[str, Any]:
+        """What it says of itself."""
+        return {
+            "name": self.name,
+            "nameZh": self.name_zh,
+            "ownerCode": self.owner_code,
+            "region": self.region,
+            "roles": list(self.roles),
+            "contact": f"data@{self.key}.example",
+        }
+
+
+HOSPITALS = (
+    Member("hospital-1", "Dingxi Example Hospital", "定西示例医院", "91621100000000001X", "6211", ("provider",), 3_800),
+    Member(
+        "hospital-2", "Tongwei Example Hospital", "通渭示例医院", "91621100000000002X", "6211", ("provider",), 4_200
+    ),
+    Member(
+        "hospital-3", "Huining Example Hospital", "会宁示例医院", "91620400000000003X", "6204", ("provider",), 3_999
+    ),
+)
+PLANNER = Member("planner", "Longyizhen City Planning", "陇易诊城市规划处", "91620100000000004X", "6201", ("consumer",))
+
+
+def _text(zh: str, en: str) -> dict[str, str]:
+    return {"zh": zh, "en": en}
+
+
+def _column(name: str, zh: str, en: str, datatype: str, role: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "title": _text(zh, en), "datatype": datatype, "role": role, **more}
+
+
+COLUMNS = [
+    _column("person_id", "人员编号", "Person number", "string", "entity-key"),
+    _column("plan_year", "参保年次", "Age of the plan, in years", "integer", "dimension", domain=[1, 2, 3, 4, 5]),
+    _column(
+        "coinsurance", "自付比例", "Co-insurance rate", "integer", "dimension", domain=[0, 25, 50, 95, 100], unit="%"
+    ),
+    _column("plan", "免赔方式", "Deductible plan", "string", "dimension", domain=["family", "individual"]),
+    _column(
+        "health", "自评健康", "Self-rated health", "string", "dimension", domain=["excellent", "good", "fair", "poor"]
+    ),
+    _column("limitation", "身体活动受限", "Physical limitation", "string", "dimension", domain=["no", "yes"]),
+    _column("chronic_diseases", "慢性病指数", "Chronic disease index", "number", "measure", range=[0, 60]),
+    _column("visits", "门诊次数", "Outpatient visits in the year", "integer", "measure", range=[0, 80], unit="visits"),
+]
+
+POLICY: dict[str, list[dict[str, Any]]] = {
+    "permission": [
+        {
+            "action": "use",
+            "constraint": [
+                {"leftOperand": "purpose", "operator": "eq", "rightOperand": PURPOSE},
+                {"leftOperand": "count", "operator": "lteq", "rightOperand": "20"},
+                {"leftOperand": "dateTime", "operator": "lt", "rightOperand": "2036-01-01T00:00:00Z"},
+            ],
+            "duty": [{"action": "compensate"}],
+        }
+    ],
+    "prohibition": [{"action": "distribute"}],
+}
+
+
+def product_of(hospital: Member) -> dict[str, Any]:
+    """The product a hospital publishes; rows, persons and quality are counted by its connector."""
+    return {
+        "title": _text(f"{hospital.name_zh}门诊次数", f"Outpatient visits, {hospital.name}"),
+        "description": _text(
+            "按参保年次、自付比例和健康状况统计的门诊次数；数据来自公开的兰德医疗保险实验，机构与人员编号为虚构。",
+            "Outpatient visits by age of plan, co-insurance and health. Public data of the RAND health insurance "
+            "experiment; the organisation and the person numbers are invented.",
+        ),
+        "keywords": ["门诊", "医保", "outpatient", "insurance"],
+        "theme": "C0200",
+        "scenario": "T0100",
+        "industry": "0084",
+        "region": hospital.region,
+        "deliveryForm": "005",
+        "updateFrequency": "009",
+        "securityLevel": "003",
+        "qualityLevel": "001",
+        "sourceType": "001",
+        "hasPersonalInformation": True,
+        "classification": {"grade": "general", "level": 3, "scheme": "GB/T 43697-2024"},
+        "temporal": {"start": "1974-11-01", "end": "1982-01-31"},
+        "tables": [
+            {
+                "name": TABLE,
+                "title": _text("门诊年度记录", "Visits a person-year"),
+                "entityKey": "person_id",
+                "columns": COLUMNS,
+            }
+        ],
+        "rights": ["holding", "processing-use", "product-operation"],
+        "evidence": {
+            "source": "statsmodels randhie, public domain; person numbers synthetic",
+            "authorisation": "public domain",
+            "personalInformationAssessment": "person numbers are synthetic; no direct identifiers; sandbox use only",
+            "disputes": "none",
+            "prohibitedContentScan": "passed: numbers and code lists only",
+            "crossBorder": "forbidden",
+            "businessQualification": "example",
+        },
+        "modes": ["sandbox-sql", "encrypted-sum"],
+        "disclosure": {"minimumEntities": 10, "rounding": 5, "minimumIsolation": 2, "maximumRows": 5000},
+        "policy": POLICY,
+    }
