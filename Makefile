@@ -1,0 +1,50 @@
+# Each target sets up what it needs. With uv on the machine uv is used; otherwise a virtual environment is made and
+# pip brings uv into it; either way every version comes from uv.lock.
+#   make demo          the whole road in one story (OUT=demo-out, ARGS="--serve" keeps the space running)
+#   make test          all tests, on SQLite and on PostgreSQL
+#   make check         ruff, mypy --strict, import-linter, the lock
+#   make bench         the benchmarks
+#   make conformance   what others verify with: Go's sumdb/tlog on an exported log, pymerkle on our proofs
+
+OUT ?= demo-out
+ARGS ?=
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
+RUN := .venv/bin
+
+.PHONY: demo test check bench conformance setup clean
+
+setup: .venv/.hexi-ready
+
+.venv/.hexi-ready: uv.lock pyproject.toml
+	@echo "Setting up .venv from uv.lock (once; some 200 MB of packages)..."
+	@if ! command -v uv >/dev/null 2>&1 && ! [ -x .venv/bin/uv ]; then \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Hexi needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }; \
+	  $(PYTHON) -m venv .venv || { echo "python3 -m venv failed: install python3-venv, or uv" >&2; exit 2; }; \
+	  .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"; \
+	fi
+	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --inexact --quiet
+	@touch $@
+
+demo: setup
+	@$(RUN)/python -m examples.longyizhen --out "$(OUT)" $(ARGS)
+
+test: setup
+	$(RUN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=93 $(ARGS)
+
+check: setup
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+	$(UV) lock --check
+
+bench: setup
+	@for question in benchmarks/*.py; do echo "== $$question"; $(RUN)/python $$question || exit 1; done
+
+conformance: setup
+	$(RUN)/python -m pytest tests/ledger/test_export.py tests/ledger/test_merkle.py -k "go or pymerkle or export"
+
+clean:
+	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
