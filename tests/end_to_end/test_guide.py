@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import ROOT
 
 pytestmark = pytest.mark.process
 
-WAIT = 'for _ in $(seq 300); do curl -sf "http://127.0.0.1:%s/health" > /dev/null && break; sleep 0.1; done'
+WAIT = "for _ in $(seq 300); do (exec 3<>/dev/tcp/127.0.0.1/%s) 2> /dev/null && break; sleep 0.1; done"
 
 
 def blocks() -> list[str]:
