@@ -126,8 +126,7 @@ class Engine:
         Raises `CallbackRefused`, `MessageMalformed`.
         """
         process = self._fresh(Kind.NEGOTIATION, Role.CONSUMER, negotiation.State.REQUESTED, counterparty, peer_url)
-        process = replace(process, offer=offer, dataset_id=offer.get("target"), properties=properties or {})
-        return self._open(session, process, properties or {})
+        return self._open_over(session, process, offer, properties or {})
 
     def offer_negotiation(
         self,
@@ -142,8 +141,7 @@ class Engine:
         Raises `CallbackRefused`, `MessageMalformed`.
         """
         process = self._fresh(Kind.NEGOTIATION, Role.PROVIDER, negotiation.State.OFFERED, counterparty, peer_url)
-        process = replace(process, offer=offer, dataset_id=offer.get("target"), properties=properties or {})
-        return self._open(session, process, properties or {})
+        return self._open_over(session, process, offer, properties or {})
 
     def request_transfer(
         self,
@@ -163,6 +161,12 @@ class Engine:
     def _fresh(self, kind: Kind, role: Role, state: str, counterparty: str, address: str) -> Process:
         now = self._steps.now()
         return Process(fresh_id(), kind, role, state, counterparty, self._checked(address), created=now, updated=now)
+
+    def _open_over(
+        self, session: Session, process: Process, offer: dict[str, Json], properties: dict[str, Json]
+    ) -> str:
+        process = replace(process, offer=offer, dataset_id=offer.get("target"), properties=properties)
+        return self._open(session, process, properties)
 
     def _open(self, session: Session, process: Process, properties: dict[str, Json]) -> str:
         store.insert_process(session, process)

@@ -4,6 +4,7 @@ The owner codes fail the national check digit on purpose, so that they can never
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from examples.longyizhen.data import TABLE
@@ -84,6 +85,9 @@ COLUMNS = [
     _column("chronic_diseases", "慢性病指数", "Chronic disease index", "number", "measure", range=[0, 60]),
     _column("visits", "门诊次数", "Outpatient visits in the year", "integer", "measure", range=[0, 80], unit="visits"),
 ]
+
+# How many groups the planner's question can have at most.
+CELLS = prod(len(column["domain"]) for column in COLUMNS if column["name"] in ("plan_year", "coinsurance", "health"))
 
 POLICY: dict[str, list[dict[str, Any]]] = {
     "permission": [
