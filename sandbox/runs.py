@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
+import structlog
 from sqlmodel import Session
 
 from hexi.canonical import Clock, Json, digest_bytes, encode, instant, parse
@@ -59,6 +60,8 @@ Evidence = Callable[[Session, Kind, str, str, dict[str, str | int]], None]
 Contribute = Callable[[str, str, bytes, str, str], None]
 
 
+log = structlog.get_logger("sandbox.runs")
+
 T = TypeVar("T")
 
 
@@ -101,9 +104,9 @@ class Sandbox:
         """
         permit = verify_permit(permit_jws, issuer=self._identity.did, resolve=self._resolve, clock=self._clock)
         request = verify_request(request_jws, permit=permit, resolve=self._resolve)
-        secret = self._check_context(permit, request, context)
+        public_context = self._check_context(permit, request, context)
         with self._alone(request.run):
-            work = self._take_on(permit, request, secret, (permit_jws, request_jws, context))
+            work = self._take_on(permit, request, public_context, (permit_jws, request_jws, context))
             return work if isinstance(work, RunAnswer) else self._carry_out(work)
 
     def answer(self, run: str, holder: str) -> RunAnswer:
@@ -132,8 +135,8 @@ class Sandbox:
         for row in orphans:
             try:
                 done += self._resume(row.id)
-            except DataspaceError:
-                continue  # It stays an orphan; whoever asks for it is told why.
+            except DataspaceError as error:  # it stays an orphan; whoever asks for it is told why
+                log.warning("an interrupted run cannot be taken up", run=row.id, why=error.code)
         return done
 
     # Taking on ---------------------------------------------------------------------------------------------------
@@ -147,16 +150,16 @@ class Sandbox:
             return None
         if context is None or self._contribute is None:
             raise RequestInvalid("an encrypted sum needs the public context, and a provider that contributes")
-        secret = from_base64(context)
+        public_context = from_base64(context)
         check_sum(
             request.encrypted_sum,
-            secret,
+            public_context,
             provider=self._identity.did,
             holder=permit.holder,
             point=self._settings.aggregation_point,
         )
-        check_context(secret)
-        return secret
+        check_context(public_context)
+        return public_context
 
     def _take_on(
         self, permit: Permit, request: RunRequest, context: bytes | None, wire: tuple[str, str, str | None]
