@@ -1,9 +1,9 @@
 """The engine of the Dataspace Protocol: opens processes, receives messages, acts, and delivers what is in the outbox.
 
-What a message does is decided by `connector.crossing`, what to do next by the `Decisions` given; the engine sees to
+What a message does is decided by `connector.progression`, what to do next by the `Decisions` given; the engine sees to
 it that both happen once. Receiving is one transaction: the process is locked, the message is noted in the inbox, the
 state moves, the decision is taken, and its message is put into the outbox (`connector.steps`). Sending is
-`connector.delivery`.
+`connector.dispatch`.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,10 @@ import httpx
 from sqlmodel import Session
 
 from connector import negotiation, store, transfer
+from connector.binding import Action, fresh_id, opening
 from connector.callbacks import check_callback
-from connector.courier import Courier
-from connector.crossing import TERMINATIONS, InFlight, is_ended, receive, settle
-from connector.delivery import LEASE_PARCELS, Delivery, OnReceipt, with_peer
+from connector.dispatch import LEASE_ITEMS, Dispatcher, OnReceipt, with_peer
 from connector.errors import MessageInFlight, MessageMalformed, PidMismatch, ProcessTaken, ProcessUnknown
-from connector.letters import Action, fresh_id, opening
 from connector.messages import (
     PATH,
     ContractOfferMessage,
@@ -30,9 +28,11 @@ from connector.messages import (
 )
 from connector.negotiation import NegotiationAction
 from connector.outbox import PATIENCE
-from connector.parcels import Parcel, ParcelState
+from connector.outbox_items import OutboxItem, OutboxState
 from connector.processes import Kind, Process, Role
+from connector.progression import TERMINATIONS, InFlight, is_ended, receive, settle
 from connector.protocol import Decisions
+from connector.sender import Sender
 from connector.steps import Steps
 from connector.transfer import TransferAction
 from hexi.canonical import Clock, Json, digest
@@ -80,26 +80,26 @@ class Engine:
         self.address = own_url.rstrip("/") + PATH
         self._settings = settings
         self._steps = Steps(decisions, clock)
-        self._courier = Courier(
+        self._sender = Sender(
             authorise,
             unsafe_allow_loopback_callbacks=settings.unsafe_allow_loopback_callbacks,
             transport=transport,
         )
-        self._delivery = Delivery(database, self._courier, self._steps, settings.patience, on_ledger_receipt)
+        self._dispatcher = Dispatcher(database, self._sender, self._steps, settings.patience, on_ledger_receipt)
         # Set when something was queued and committed; the worker waits on it.
         self.work = self._steps.work
 
-    def deliver_due(self, limit: int = LEASE_PARCELS) -> int:
-        """One pass of the outbox; see `Delivery.deliver_due`."""
-        return self._delivery.deliver_due(limit)
+    def deliver_due(self, limit: int = LEASE_ITEMS) -> int:
+        """One pass of the outbox; see `Dispatcher.deliver_due`."""
+        return self._dispatcher.deliver_due(limit)
 
     def recover(self) -> int:
         """Take up at once what a process that was killed had begun to send; returns how many messages."""
-        return self._delivery.recover()
+        return self._dispatcher.recover()
 
     def close(self) -> None:
         """Close the connections to other ends."""
-        self._courier.close()
+        self._sender.close()
 
     def negotiation(self, session: Session, pid: str) -> Process:
         """The negotiation `pid`. Raises `ProcessUnknown`."""
@@ -186,15 +186,15 @@ class Engine:
         self._act(session, _known(store.lock_process(session, pid), Kind.TRANSFER), action)
 
     def _act(self, session: Session, process: Process, action: Action) -> None:
-        parcel = None if is_ended(process) else store.lock_pending(session, process.pid)
-        if parcel is not None:
-            ours = _in_flight(parcel)
+        item = None if is_ended(process) else store.lock_pending(session, process.pid)
+        if item is not None:
+            ours = _in_flight(item)
             if ours.message.event in TERMINATIONS and action.event in TERMINATIONS:
                 return
             ends = ours.tried and is_ended(settle(process, ours.message))
             if ends or action.event not in TERMINATIONS:
                 raise MessageInFlight("a message of ours is still on its way; try again when it has settled")
-            store.close_parcel(session, parcel.id, ParcelState.CANCELLED)
+            store.close_item(session, item.id, OutboxState.CANCELLED)
         self._steps.act(session, process, action)
 
     def receive_contract_request(self, session: Session, caller: Caller, message: ContractRequestMessage) -> Process:
@@ -280,23 +280,23 @@ class Engine:
                 raise MessageMalformed("this message @id was used for another process; every message has its own")
             return process
         process = _named(session, process, message)
-        parcel = store.lock_pending(session, pid)
-        ours = None if parcel is None else _in_flight(parcel)
+        item = store.lock_pending(session, pid)
+        ours = None if item is None else _in_flight(item)
         entered = receive(process, ours, message)
         still_waiting = False
-        if parcel is not None and ours is not None:
+        if item is not None and ours is not None:
             still_waiting = not ours.tried and ours.message.event in TERMINATIONS and not is_ended(entered[-1])
             if not still_waiting:  # what they say overtakes what we had not sent, and confirms what we had
-                state = ParcelState.DELIVERED if ours.tried else ParcelState.CANCELLED
-                store.close_parcel(session, parcel.id, state)
+                state = OutboxState.DELIVERED if ours.tried else OutboxState.CANCELLED
+                store.close_item(session, item.id, state)
         return self._steps.enter(session, entered, acting=not still_waiting)
 
     def _conclude(self, session: Session, process: Process) -> Process:
         """`process` concluded, if our last word on it may have arrived; else as it is."""
-        parcel = store.lock_pending(session, process.pid)
-        if parcel is None or not (ours := _in_flight(parcel)).tried or ours.message.event in TERMINATIONS:
+        item = store.lock_pending(session, process.pid)
+        if item is None or not (ours := _in_flight(item)).tried or ours.message.event in TERMINATIONS:
             return process
-        store.close_parcel(session, parcel.id, ParcelState.DELIVERED)
+        store.close_item(session, item.id, OutboxState.DELIVERED)
         return self._steps.enter(session, [settle(process, ours.message)], acting=False)
 
     def _checked(self, address: str) -> str:
@@ -315,8 +315,8 @@ def _known(process: Process | None, kind: Kind) -> Process:
     return process
 
 
-def _in_flight(parcel: Parcel) -> InFlight:
-    return InFlight(read_any(parcel.body), tried=parcel.attempts > 0)
+def _in_flight(item: OutboxItem) -> InFlight:
+    return InFlight(read_any(item.body), tried=item.attempts > 0)
 
 
 def _key_of(message: ProcessMessage, pid: str) -> str:

@@ -14,7 +14,7 @@ from sqlmodel import Session
 from connector import business_store as store
 from connector import outbox
 from connector.business_errors import EvidenceConflict
-from connector.parcels import LEDGER
+from connector.outbox_items import LEDGER
 from hexi.canonical import Clock, Json, instant
 from ledger.entries import Kind, seal
 from registry.identity import Identity

@@ -1,6 +1,6 @@
 """The outbox: messages wait here, written in the transaction of what they tell, until the other end has taken them.
 
-Pure rules of patience, and `enqueue`. The rows are in `connector.store`, the sending in `connector.courier`.
+Pure rules of patience, and `enqueue`. The rows are in `connector.store`, the sending in `connector.sender`.
 """
 
 import secrets
@@ -11,7 +11,7 @@ from enum import StrEnum
 from sqlmodel import Session
 
 from connector import store
-from connector.parcels import Parcel
+from connector.outbox_items import OutboxItem
 from hexi.canonical import Json, parse_instant
 
 # The wait before the second attempt, in seconds; it doubles each time, up to the cap.
@@ -67,7 +67,7 @@ def enqueue(
     `destination` is "peer" or "ledger". `audience` is the DID whose service it is, for the presentation that goes
     with it. `reference` comes back with the ledger's receipt. An empty `not_before` means at once.
     """
-    store.add_parcel(
+    store.add_item(
         session,
         destination=destination,
         process_pid=process_pid,
@@ -80,9 +80,9 @@ def enqueue(
     )
 
 
-def judge_peer(parcel: Parcel, answer: Answer, now: datetime, patience: timedelta = PATIENCE) -> Verdict:
+def judge_peer(item: OutboxItem, answer: Answer, now: datetime, patience: timedelta = PATIENCE) -> Verdict:
     """What `answer` means for a message to another participant."""
-    age = now - parse_instant(parcel.not_before) if parcel.not_before else timedelta()
+    age = now - parse_instant(item.not_before) if item.not_before else timedelta()
     if answer.status is not None and 200 <= answer.status < 300:
         return Verdict.TAKEN
     if answer.refused_here:

@@ -11,10 +11,10 @@ from datetime import timedelta
 from sqlmodel import Session
 
 from connector import negotiation, outbox, store, transfer
-from connector.crossing import TERMINATIONS, is_ended, target
-from connector.letters import Action, Letter, letter
-from connector.parcels import PEER
+from connector.binding import Action, Outgoing, outgoing
+from connector.outbox_items import PEER
 from connector.processes import Kind, Process
+from connector.progression import TERMINATIONS, is_ended, target
 from connector.protocol import Decisions
 from hexi.canonical import Clock, instant
 
@@ -46,7 +46,7 @@ class Steps:
         if process.peer_pid is None and action.event in TERMINATIONS:
             self.end(session, process, _reasons_of(action))
         else:
-            self.post(session, process, letter(process, action), action.delay)
+            self.post(session, process, outgoing(process, action), action.delay)
 
     def end(self, session: Session, process: Process, reasons: list[str]) -> Process:
         """Terminate our end without waiting for the other's word."""
@@ -59,9 +59,9 @@ class Steps:
             action: Action = negotiation.TerminateNegotiation(code, reasons)
         else:
             action = transfer.TerminateTransfer(code, reasons)
-        self.post(session, process, letter(process, action))
+        self.post(session, process, outgoing(process, action))
 
-    def post(self, session: Session, process: Process, to_send: Letter, delay: float = 0.0) -> None:
+    def post(self, session: Session, process: Process, to_send: Outgoing, delay: float = 0.0) -> None:
         """Queue a message about `process`, to go out in `delay` seconds."""
         outbox.enqueue(
             session,

@@ -1,6 +1,6 @@
 """Reading and writing processes, inbox and outbox. Values in, values out; the transaction is the caller's.
 
-Locks are always taken in the order process, then parcel; leasing takes parcels only and skips locked ones. So nothing
+Locks are always taken in the order process, then item; leasing takes items only and skips locked ones. So nothing
 here can deadlock.
 """
 
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from connector.parcels import Parcel, ParcelState
+from connector.outbox_items import OutboxItem, OutboxState
 from connector.processes import Kind, Process, Role
 from connector.tables import InboxRow, OutboxRow, ProcessRow
 from hexi.canonical import Json, encode, parse
@@ -100,12 +100,12 @@ def process_of_message(session: Session, counterparty: str, key: str) -> str | N
     return session.exec(query).one_or_none()
 
 
-def add_parcel(session: Session, *, body: Json, not_before: str, **columns: str | None) -> None:
-    """Put a parcel into the outbox."""
+def add_item(session: Session, *, body: Json, not_before: str, **columns: str | None) -> None:
+    """Put a item into the outbox."""
     row = {
         **columns,
         "body": encode(body).decode(),
-        "state": ParcelState.PENDING,
+        "state": OutboxState.PENDING,
         "attempts": 0,
         "not_before": not_before,
         "due": not_before,
@@ -113,72 +113,72 @@ def add_parcel(session: Session, *, body: Json, not_before: str, **columns: str 
     session.exec(insert(OutboxRow).values(**row))
 
 
-def lock_pending(session: Session, pid: str) -> Parcel | None:
-    """The parcel of process `pid` that is still on its way. The lock waits for a leasing in progress, so that its
+def lock_pending(session: Session, pid: str) -> OutboxItem | None:
+    """The item of process `pid` that is still on its way. The lock waits for a leasing in progress, so that its
     count of attempts is the true one."""
-    query = select(OutboxRow).where(OutboxRow.process_pid == pid, OutboxRow.state == ParcelState.PENDING)
-    return _parcel(session, query.with_for_update())
+    query = select(OutboxRow).where(OutboxRow.process_pid == pid, OutboxRow.state == OutboxState.PENDING)
+    return _item(session, query.with_for_update())
 
 
-def lock_parcel(session: Session, parcel_id: int) -> Parcel:
-    """One parcel, held by this transaction."""
-    parcel = _parcel(session, select(OutboxRow).where(OutboxRow.id == parcel_id).with_for_update())
-    assert parcel is not None, "parcels are never deleted"  # noqa: S101
-    return parcel
+def lock_item(session: Session, item_id: int) -> OutboxItem:
+    """One item, held by this transaction."""
+    item = _item(session, select(OutboxRow).where(OutboxRow.id == item_id).with_for_update())
+    assert item is not None, "items are never deleted"  # noqa: S101
+    return item
 
 
-def close_parcel(session: Session, parcel_id: int, state: ParcelState, error: str | None = None) -> None:
-    """Take a parcel off the road."""
-    _update_parcel(session, parcel_id, state=state, last_error=error)
+def close_item(session: Session, item_id: int, state: OutboxState, error: str | None = None) -> None:
+    """Take a item off the road."""
+    _update_item(session, item_id, state=state, last_error=error)
 
 
-def postpone_parcel(session: Session, parcel_id: int, due: str, error: str) -> None:
-    """Let a parcel come due again later."""
-    _update_parcel(session, parcel_id, due=due, holder=None, last_error=error)
+def postpone_item(session: Session, item_id: int, due: str, error: str) -> None:
+    """Let a item come due again later."""
+    _update_item(session, item_id, due=due, holder=None, last_error=error)
 
 
 def is_anything_due(session: Session, now: str) -> bool:
-    """Whether `lease_parcels` would find something; looking takes no lock."""
-    query = select(OutboxRow.id).where(OutboxRow.state == ParcelState.PENDING, OutboxRow.due <= now).limit(1)
+    """Whether `lease_items` would find something; looking takes no lock."""
+    query = select(OutboxRow.id).where(OutboxRow.state == OutboxState.PENDING, OutboxRow.due <= now).limit(1)
     return session.exec(query).first() is not None
 
 
 def release_leases(session: Session, now: str, is_alive: Callable[[str], bool]) -> int:
-    """Let come due what dead holders had leased; returns how many parcels that are."""
-    leased = select(OutboxRow.holder).where(OutboxRow.state == ParcelState.PENDING, col(OutboxRow.holder).is_not(None))
+    """Let come due what dead holders had leased; returns how many items that are."""
+    leased = select(OutboxRow.holder).where(OutboxRow.state == OutboxState.PENDING, col(OutboxRow.holder).is_not(None))
     dead = [holder for holder in set(session.exec(leased)) if holder and not is_alive(holder)]
     freed = (
         update(OutboxRow)
-        .where(col(OutboxRow.state) == ParcelState.PENDING, col(OutboxRow.holder).in_(dead))
+        .where(col(OutboxRow.state) == OutboxState.PENDING, col(OutboxRow.holder).in_(dead))
         .values(due=now, holder=None)
         .execution_options(synchronize_session=False)
     )
     return int(session.exec(freed).rowcount)
 
 
-def lease_parcels(session: Session, now: str, until: str, limit: int, holder: str) -> list[Parcel]:
-    """Parcels that are due, oldest first, for `holder` alone until then. An attempt is counted for each."""
+def lease_items(session: Session, now: str, until: str, limit: int, holder: str) -> list[OutboxItem]:
+    """Items that are due, oldest first, for `holder` alone until then. An attempt is counted for each."""
     query = (
         select(OutboxRow)
-        .where(OutboxRow.state == ParcelState.PENDING, OutboxRow.due <= now)
+        .where(OutboxRow.state == OutboxState.PENDING, OutboxRow.due <= now)
         .order_by(col(OutboxRow.due), col(OutboxRow.id))
         .limit(limit)
         .with_for_update(skip_locked=True)
         .execution_options(populate_existing=True)
     )
-    parcels = [_parcel_value(row) for row in session.exec(query)]
-    if parcels:
+    items = [_item_value(row) for row in session.exec(query)]
+    if items:
         session.exec(
             update(OutboxRow)
-            .where(col(OutboxRow.id).in_([parcel.id for parcel in parcels]))
+            .where(col(OutboxRow.id).in_([item.id for item in items]))
             .values(due=until, holder=holder, attempts=OutboxRow.attempts + 1)
             .execution_options(synchronize_session=False)
         )
-    return [replace(parcel, attempts=parcel.attempts + 1) for parcel in parcels]
+    return [replace(item, attempts=item.attempts + 1) for item in items]
 
 
-def count_parcels(session: Session, destination: str, state: ParcelState) -> int:
-    """How many parcels are in a state; pending ones are the backlog."""
+def count_items(session: Session, destination: str, state: OutboxState) -> int:
+    """How many items are in a state; pending ones are the backlog."""
     query = select(func.count()).select_from(OutboxRow)
     return session.exec(query.where(OutboxRow.destination == destination, OutboxRow.state == state)).one()
 
@@ -197,8 +197,8 @@ def _insert_if_new(session: Session, table: type[SQLModel], row: dict[str, Any])
     return session.exec(statement.returning(literal(1))).first() is not None
 
 
-def _update_parcel(session: Session, parcel_id: int, **values: str | None) -> None:
-    statement = update(OutboxRow).where(col(OutboxRow.id) == parcel_id).values(**values)
+def _update_item(session: Session, item_id: int, **values: str | None) -> None:
+    statement = update(OutboxRow).where(col(OutboxRow.id) == item_id).values(**values)
     session.exec(statement.execution_options(synchronize_session=False))
 
 
@@ -207,9 +207,9 @@ def _process(session: Session, query: SelectOfScalar[ProcessRow]) -> Process | N
     return None if row is None else _value(row)
 
 
-def _parcel(session: Session, query: SelectOfScalar[OutboxRow]) -> Parcel | None:
+def _item(session: Session, query: SelectOfScalar[OutboxRow]) -> OutboxItem | None:
     row = session.exec(query.execution_options(populate_existing=True)).one_or_none()
-    return None if row is None else _parcel_value(row)
+    return None if row is None else _item_value(row)
 
 
 def _columns(process: Process) -> dict[str, Any]:
@@ -227,6 +227,6 @@ def _value(row: ProcessRow) -> Process:
     return Process(**columns | {"kind": Kind(row.kind), "role": Role(row.role), "suspended_by": suspended_by})
 
 
-def _parcel_value(row: OutboxRow) -> Parcel:
-    columns = {field.name: getattr(row, field.name) for field in fields(Parcel)}
-    return Parcel(**columns | {"body": parse(row.body), "state": ParcelState(row.state)})
+def _item_value(row: OutboxRow) -> OutboxItem:
+    columns = {field.name: getattr(row, field.name) for field in fields(OutboxItem)}
+    return OutboxItem(**columns | {"body": parse(row.body), "state": OutboxState(row.state)})

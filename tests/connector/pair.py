@@ -18,13 +18,13 @@ from sqlmodel import Session
 
 from connector import negotiation, store, transfer
 from connector.api.dsp import create_router
+from connector.binding import Action
 from connector.engine import Engine, Settings
 from connector.errors import DatasetUnknown
-from connector.letters import Action
 from connector.messages import PATH
 from connector.negotiation import Accept, Agree, Finalize, NegotiationAction, Offer, Verify
 from connector.outbox import PATIENCE
-from connector.parcels import ParcelState
+from connector.outbox_items import OutboxState
 from connector.processes import Kind, Process
 from connector.transfer import Start, TransferAction
 from hexi.canonical import Json, parse
@@ -237,7 +237,7 @@ class Pair:
         found = 0
         for end in (self.provider, self.consumer):
             with end.database.reading() as session:
-                found += sum(store.count_parcels(session, kind, ParcelState.PENDING) for kind in ("peer", "ledger"))
+                found += sum(store.count_items(session, kind, OutboxState.PENDING) for kind in ("peer", "ledger"))
         return found > 0
 
     def other(self, pid: str) -> Process:

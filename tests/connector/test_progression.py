@@ -1,8 +1,7 @@
-"""What becomes of two messages that meet: the four rules of `connector.crossing`, each with its counter-example."""
+"""What becomes of two messages that meet: the four rules of `connector.progression`, each with its counter-example."""
 
 import pytest
 
-from connector.crossing import InFlight, receive
 from connector.errors import IllegalTransition, MessageCrossed
 from connector.messages import (
     ContractAgreementMessage,
@@ -16,6 +15,7 @@ from connector.messages import (
     TransferSuspensionMessage,
 )
 from connector.processes import Kind, Process, Role
+from connector.progression import InFlight, receive
 
 POLICY = {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]}
 PIDS = {"provider_pid": "p", "consumer_pid": "c"}

@@ -1,4 +1,4 @@
-"""A parcel: one row of the outbox as a value."""
+"""An item of the outbox: one row as a value."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,8 +9,8 @@ PEER = "peer"
 LEDGER = "ledger"
 
 
-class ParcelState(StrEnum):
-    """What became of a parcel."""
+class OutboxState(StrEnum):
+    """What became of a item."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -21,8 +21,8 @@ class ParcelState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """A message on its way. `attempts` counts those begun, so a parcel with none has certainly not arrived."""
+class OutboxItem:
+    """A message on its way. `attempts` counts those begun, so a item with none has certainly not arrived."""
 
     id: int
     destination: str
@@ -32,6 +32,6 @@ class Parcel:
     url: str
     body: Json
     reference: str | None
-    state: ParcelState
+    state: OutboxState
     attempts: int
     not_before: str

@@ -1,4 +1,4 @@
-"""The courier: one attempt to hand over one parcel.
+"""The sender: one attempt to hand over one message of the outbox.
 
 It changes nothing here; `connector.engine` records what came of it.
 """
@@ -10,7 +10,7 @@ import httpx
 from connector.callbacks import peer_transport
 from connector.errors import CallbackRefused
 from connector.outbox import Answer
-from connector.parcels import PEER, Parcel
+from connector.outbox_items import PEER, OutboxItem
 from hexi.canonical import Json, encode, parse
 from hexi.errors import DataspaceError
 
@@ -21,8 +21,8 @@ ANSWER_SECONDS = 10.0
 MAX_ANSWER_BYTES = 256 * 1024
 
 
-class Courier:
-    """Posts parcels. `authorise` gives a fresh ``Authorization`` value for the service with that DID.
+class Sender:
+    """Posts items. `authorise` gives a fresh ``Authorization`` value for the service with that DID.
 
     `transport` replaces the network in tests.
     """
@@ -40,14 +40,14 @@ class Courier:
         # The space's address is our operator's word, not a peer's: no guard there.
         self._space = _client(transport or httpx.HTTPTransport())
 
-    def attempt(self, parcel: Parcel) -> Answer:
-        """Post `parcel` once. Raises nothing that the network or the other end could cause."""
+    def attempt(self, item: OutboxItem) -> Answer:
+        """Post `item` once. Raises nothing that the network or the other end could cause."""
         headers = {"Content-Type": "application/json"}
-        client = self._peers if parcel.destination == PEER else self._space
+        client = self._peers if item.destination == PEER else self._space
         try:
-            if parcel.audience is not None:
-                headers["Authorization"] = self._authorise(parcel.audience)
-            with client.stream("POST", parcel.url, content=encode(parcel.body), headers=headers) as answer:
+            if item.audience is not None:
+                headers["Authorization"] = self._authorise(item.audience)
+            with client.stream("POST", item.url, content=encode(item.body), headers=headers) as answer:
                 return Answer(answer.status_code, _body(answer))
         except CallbackRefused as error:
             return Answer(error=error.detail, refused_here=True)

@@ -1,4 +1,4 @@
-"""Delivery: the passes over the outbox. Lease (transaction), send (none), record (transaction).
+"""Dispatching: the passes over the outbox. Lease (transaction), send (none), record (transaction).
 
 A crash between any two of these is made good by a later pass: what was leased comes due again by itself, and what was
 taken but not recorded is sent again with the same `@id`, by which the other end knows it.
@@ -12,22 +12,22 @@ import structlog
 from sqlmodel import Session
 
 from connector import outbox, store
-from connector.courier import Courier
-from connector.crossing import TERMINATIONS, is_ended, settle
 from connector.messages import read_any
 from connector.outbox import Answer, Verdict
-from connector.parcels import PEER, Parcel, ParcelState
+from connector.outbox_items import PEER, OutboxItem, OutboxState
 from connector.processes import Process, Role
+from connector.progression import TERMINATIONS, is_ended, settle
+from connector.sender import Sender
 from connector.steps import Steps
 from hexi.canonical import Json, instant
 from hexi.database import Database
 from sandbox import owners
 
-log = structlog.get_logger("connector.delivery")
+log = structlog.get_logger("connector.dispatch")
 
-# Parcels one pass takes at once, and how long they are its own, in seconds. The lease outlasts the slowest batch
-# (4 parcels, 15 s each to connect and answer), so that nobody sends them again while the first still tries.
-LEASE_PARCELS = 4
+# Items one pass takes at once, and how long they are its own, in seconds. The lease outlasts the slowest batch
+# (4 items, 15 s each to connect and answer), so that nobody sends them again while the first still tries.
+LEASE_ITEMS = 4
 LEASE_SECONDS = 90.0
 # What we keep of another end's reasons, in characters each.
 MAX_REASON_CHARACTERS = 1_000
@@ -35,71 +35,71 @@ MAX_REASON_CHARACTERS = 1_000
 OnReceipt = Callable[[Session, str, dict[str, Json]], None]
 
 
-class Delivery:
+class Dispatcher:
     """Passes over the outbox in `database`, recorded through `steps`."""
 
     def __init__(
-        self, database: Database, courier: Courier, steps: Steps, patience: timedelta, on_receipt: OnReceipt | None
+        self, database: Database, sender: Sender, steps: Steps, patience: timedelta, on_receipt: OnReceipt | None
     ) -> None:
         self._database = database
-        self._courier = courier
+        self._sender = sender
         self._steps = steps
         self._patience = patience
         self._on_receipt = on_receipt
 
     def deliver_due(self, limit: int) -> int:
-        """One pass; returns how many parcels were tried. Any number of threads and processes may run passes at once."""
-        parcels = self._lease(limit)
+        """One pass; returns how many items were tried. Any number of threads and processes may run passes at once."""
+        items = self._lease(limit)
         failure: Exception | None = None
-        for parcel in parcels:
+        for item in items:
             try:
-                answer = self._courier.attempt(parcel)
+                answer = self._sender.attempt(item)
                 with self._database.transaction() as session:
-                    self._record(session, parcel, answer)
-            except Exception as error:  # noqa: BLE001 - one parcel must not hold up the rest; it is raised below
+                    self._record(session, item, answer)
+            except Exception as error:  # noqa: BLE001 - one item must not hold up the rest; it is raised below
                 failure = failure or error
         if failure is not None:
             raise failure
-        return len(parcels)
+        return len(items)
 
     def recover(self) -> int:
         """What processes of this host that are gone had begun to send comes due at once. Call it at start."""
         with self._database.transaction() as session:
             return store.release_leases(session, self._steps.now(), owners.is_alive)
 
-    def _lease(self, limit: int) -> list[Parcel]:
+    def _lease(self, limit: int) -> list[OutboxItem]:
         with self._database.reading() as session:  # an idle pass must not take SQLite's only write lock
             if not store.is_anything_due(session, self._steps.now()):
                 return []
         with self._database.transaction() as session:
             until = instant(self._steps.clock() + timedelta(seconds=LEASE_SECONDS))
-            return store.lease_parcels(session, self._steps.now(), until, limit, owners.this_process())
+            return store.lease_items(session, self._steps.now(), until, limit, owners.this_process())
 
-    def _record(self, session: Session, sent: Parcel, answer: Answer) -> None:
+    def _record(self, session: Session, sent: OutboxItem, answer: Answer) -> None:
         if sent.destination != PEER or sent.process_pid is None:
             self._record_ledger(session, sent, answer)
             return
         process = store.lock_process(session, sent.process_pid)
-        parcel = store.lock_parcel(session, sent.id)
+        item = store.lock_item(session, sent.id)
         if process is None:  # processes are never deleted
-            raise LookupError(f"the process {sent.process_pid} of parcel {sent.id} is gone")
-        verdict = outbox.judge_peer(parcel, answer, self._steps.clock(), self._patience)
+            raise LookupError(f"the process {sent.process_pid} of item {sent.id} is gone")
+        verdict = outbox.judge_peer(item, answer, self._steps.clock(), self._patience)
         if verdict is Verdict.AGAIN:
-            self._postpone(session, parcel, sent, answer)
+            self._postpone(session, item, sent, answer)
         elif verdict is Verdict.TAKEN:
-            self._taken(session, process, parcel, answer)
-        elif parcel.state is ParcelState.PENDING:
-            self._refused(session, process, parcel, answer, verdict)
+            self._taken(session, process, item, answer)
+        elif item.state is OutboxState.PENDING:
+            self._refused(session, process, item, answer, verdict)
 
-    def _taken(self, session: Session, process: Process, parcel: Parcel, answer: Answer) -> None:
-        message = read_any(parcel.body)
-        pending = parcel.state is ParcelState.PENDING
+    def _taken(self, session: Session, process: Process, item: OutboxItem, answer: Answer) -> None:
+        message = read_any(item.body)
+        pending = item.state is OutboxState.PENDING
         named = _adopted(session, process, answer.body) if message.is_initial else process
         if named is None:
-            self._mismatched(session, process, parcel)
+            self._mismatched(session, process, item)
             return
         if pending:
-            store.close_parcel(session, parcel.id, ParcelState.DELIVERED)
+            store.close_item(session, item.id, OutboxState.DELIVERED)
         if pending and not is_ended(process):
             self._steps.enter(session, [settle(named, message)], acting=True)
         elif named != process:
@@ -107,13 +107,13 @@ class Delivery:
             if is_ended(named):  # we gave up before we knew whom to tell
                 self._steps.notify(session, named, "abandoned", named.reason)
 
-    def _refused(self, session: Session, process: Process, parcel: Parcel, answer: Answer, verdict: Verdict) -> None:
+    def _refused(self, session: Session, process: Process, item: OutboxItem, answer: Answer, verdict: Verdict) -> None:
         reasons = _refusal(answer)
-        store.close_parcel(session, parcel.id, ParcelState.FAILED, "; ".join(reasons))
+        store.close_item(session, item.id, OutboxState.FAILED, "; ".join(reasons))
         if is_ended(process):
             return
-        log.warning("message refused", process=process.pid, message=parcel.message_id, status=answer.status)
-        message = read_any(parcel.body)
+        log.warning("message refused", process=process.pid, message=item.message_id, status=answer.status)
+        message = read_any(item.body)
         if message.event in TERMINATIONS:  # we wanted an end and have one: our reason stands, not theirs
             self._steps.enter(session, [settle(process, message)], acting=False)
             return
@@ -122,33 +122,33 @@ class Delivery:
         if verdict is Verdict.REFUSED and answer.status not in {None, 404} and ended.peer_pid is not None:
             self._steps.notify(session, ended, "refused", reasons)
 
-    def _mismatched(self, session: Session, process: Process, parcel: Parcel) -> None:
+    def _mismatched(self, session: Session, process: Process, item: OutboxItem) -> None:
         """The other end answered with a process id that is not the one it has used, or that is another process's."""
-        if parcel.state is ParcelState.PENDING:
-            store.close_parcel(session, parcel.id, ParcelState.FAILED, "process ids do not match")
+        if item.state is OutboxState.PENDING:
+            store.close_item(session, item.id, OutboxState.FAILED, "process ids do not match")
         if not is_ended(process):
             if (waiting := store.lock_pending(session, process.pid)) is not None:
-                store.close_parcel(session, waiting.id, ParcelState.CANCELLED)
+                store.close_item(session, waiting.id, OutboxState.CANCELLED)
             self._steps.end(session, process, ["the other end named another process than before"])
 
-    def _record_ledger(self, session: Session, sent: Parcel, answer: Answer) -> None:
-        parcel = store.lock_parcel(session, sent.id)
+    def _record_ledger(self, session: Session, sent: OutboxItem, answer: Answer) -> None:
+        item = store.lock_item(session, sent.id)
         verdict = outbox.judge_ledger(answer)
-        if verdict is Verdict.AGAIN or parcel.state is not ParcelState.PENDING:
-            self._postpone(session, parcel, sent, answer)
+        if verdict is Verdict.AGAIN or item.state is not OutboxState.PENDING:
+            self._postpone(session, item, sent, answer)
         elif verdict is Verdict.TAKEN:
-            store.close_parcel(session, parcel.id, ParcelState.DELIVERED)
+            store.close_item(session, item.id, OutboxState.DELIVERED)
             if self._on_receipt is not None:
-                self._on_receipt(session, parcel.reference or parcel.message_id, answer.body)
+                self._on_receipt(session, item.reference or item.message_id, answer.body)
         else:
-            store.close_parcel(session, parcel.id, ParcelState.FAILED, "; ".join(_refusal(answer)))
-            log.error("ledger entry refused", message=parcel.message_id, status=answer.status)
+            store.close_item(session, item.id, OutboxState.FAILED, "; ".join(_refusal(answer)))
+            log.error("ledger entry refused", message=item.message_id, status=answer.status)
 
-    def _postpone(self, session: Session, parcel: Parcel, sent: Parcel, answer: Answer) -> None:
-        if parcel.state is not ParcelState.PENDING or parcel.attempts != sent.attempts:
+    def _postpone(self, session: Session, item: OutboxItem, sent: OutboxItem, answer: Answer) -> None:
+        if item.state is not OutboxState.PENDING or item.attempts != sent.attempts:
             return  # settled meanwhile, or leased anew by somebody else
         due = instant(self._steps.clock() + outbox.backoff(sent.attempts))
-        store.postpone_parcel(session, parcel.id, due, answer.error or f"answered {answer.status}")
+        store.postpone_item(session, item.id, due, answer.error or f"answered {answer.status}")
 
 
 def with_peer(session: Session, process: Process, peer_pid: str) -> Process | None:

@@ -13,7 +13,7 @@ import pytest
 from connector import outbox, store
 from connector.negotiation import Accept, Agree, Offer, TerminateNegotiation
 from connector.outbox import Answer, Verdict, backoff, judge_ledger, judge_peer
-from connector.parcels import Parcel, ParcelState
+from connector.outbox_items import OutboxItem, OutboxState
 from connector.worker import Worker
 from hexi.canonical import Json, instant
 from sandbox import owners
@@ -223,8 +223,8 @@ def test_nobody_answers_for_too_long(pair: Pair) -> None:
     assert not pair.waiting()
 
 
-def parcel(attempts: int = 1) -> Parcel:
-    return Parcel(1, "peer", "p", "did", "m", "https://x", {}, None, ParcelState.PENDING, attempts, instant(NOW))
+def item(attempts: int = 1) -> OutboxItem:
+    return OutboxItem(1, "peer", "p", "did", "m", "https://x", {}, None, OutboxState.PENDING, attempts, instant(NOW))
 
 
 @pytest.mark.parametrize(
@@ -251,11 +251,11 @@ def parcel(attempts: int = 1) -> Parcel:
     ],
 )
 def test_patience_with_peers(status: int | None, age: float, verdict: Verdict) -> None:
-    assert judge_peer(parcel(), Answer(status), NOW + timedelta(seconds=age)) is verdict
+    assert judge_peer(item(), Answer(status), NOW + timedelta(seconds=age)) is verdict
 
 
 def test_an_address_we_will_not_call_is_not_tried_again() -> None:
-    assert judge_peer(parcel(), Answer(refused_here=True), NOW) is Verdict.REFUSED
+    assert judge_peer(item(), Answer(refused_here=True), NOW) is Verdict.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_an_entry_the_ledger_refuses_is_set_aside(pair: Pair) -> None:
         outbox.enqueue(session, "ledger", None, "urn:uuid:e", "http://space.test/ledger/entries", {"entry": "jws"})
     pair.run()
     with pair.provider.database.reading() as session:
-        assert store.count_parcels(session, "ledger", ParcelState.FAILED) == 1
+        assert store.count_items(session, "ledger", OutboxState.FAILED) == 1
     assert pair.provider.receipts == []
 
 
@@ -373,7 +373,7 @@ def test_the_worker_outlives_a_pass_that_fails(pair: Pair) -> None:
     assert pair.consumer.process(pid).peer_pid is not None
 
 
-def test_one_parcel_that_cannot_be_recorded_does_not_hold_up_the_rest(pair: Pair) -> None:
+def test_one_message_that_cannot_be_recorded_does_not_hold_up_the_rest(pair: Pair) -> None:
     first, second = pair.consumer.negotiate(pair.provider), pair.consumer.negotiate(pair.provider)
 
     def fails_for_the_first(process: object) -> None:

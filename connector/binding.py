@@ -1,4 +1,4 @@
-"""Letters: the message an action becomes, and the address it goes to.
+"""The binding: the message an action becomes, and the address it goes to.
 
 Pure. The paths are those of the HTTPS binding (Dataspace Protocol 2025-1, sections 8 and 10), below the other end's
 base address; every message gets a fresh `@id` here, which all attempts to send it share.
@@ -32,7 +32,7 @@ Action = negotiation.NegotiationAction | transfer.TransferAction
 
 
 @dataclass(frozen=True)
-class Letter:
+class Outgoing:
     """A message and where it goes."""
 
     url: str
@@ -44,22 +44,22 @@ def fresh_id() -> str:
     return f"urn:uuid:{uuid.uuid4()}"
 
 
-def opening(process: Process, own_address: str, properties: dict[str, Json]) -> Letter:
+def opening(process: Process, own_address: str, properties: dict[str, Json]) -> Outgoing:
     """The message that opens `process` at the other end."""
     common = {"id": fresh_id(), "callback_address": own_address, "properties": properties}
     if process.kind is Kind.TRANSFER:
         message: ProcessMessage = TransferRequestMessage(
             consumer_pid=process.pid, agreement_id=process.agreement_id, format=process.format, **common
         )
-        return Letter(f"{process.callback_address}/transfers/request", message)
+        return Outgoing(f"{process.callback_address}/transfers/request", message)
     if process.role is Role.CONSUMER:
         message = ContractRequestMessage(consumer_pid=process.pid, offer=process.offer, **common)
-        return Letter(f"{process.callback_address}/negotiations/request", message)
+        return Outgoing(f"{process.callback_address}/negotiations/request", message)
     message = ContractOfferMessage(provider_pid=process.pid, offer=process.offer, **common)
-    return Letter(f"{process.callback_address}/negotiations/offers", message)
+    return Outgoing(f"{process.callback_address}/negotiations/offers", message)
 
 
-def letter(process: Process, action: Action) -> Letter:
+def outgoing(process: Process, action: Action) -> Outgoing:
     """The message that `action` becomes. Raises `ProcessUnknown` while the other end's process id is not known."""
     if process.peer_pid is None:
         raise ProcessUnknown("the other end has not said yet which process this is there")
@@ -70,7 +70,7 @@ def letter(process: Process, action: Action) -> Letter:
         path, message = _transfer(action, pids)
     folder = "negotiations" if process.kind is Kind.NEGOTIATION else "transfers"
     # Quoted, because it is the other end's text: it must stay one segment of the path.
-    return Letter(f"{process.callback_address}/{folder}/{quote(process.peer_pid, safe=':')}/{path}", message)
+    return Outgoing(f"{process.callback_address}/{folder}/{quote(process.peer_pid, safe=':')}/{path}", message)
 
 
 def _negotiation(action: negotiation.NegotiationAction, common: dict[str, Json]) -> tuple[str, ProcessMessage]:
