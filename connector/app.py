@@ -6,7 +6,7 @@ When `create_app` returns, the connector answers. The lifespan adds what runs be
 executed again, and the worker begins to deliver.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from connector.evidence import Evidence
 from connector.management_token import management_token
 from connector.membership import Membership
 from connector.messages import PATH
+from connector.peers import Peers, of_the_space
 from connector.publishing import Publisher
 from connector.settings import ConnectorSettings
 from connector.worker import Worker
@@ -48,7 +49,7 @@ class _Space:
     """The space as this connector sees it: whom to believe, and its services."""
 
     membership: Membership
-    trust: RemoteTrust
+    peers: Peers
     registry: RegistryClient
     ledger: LedgerClient
     aggregation: AggregationClient
@@ -64,8 +65,10 @@ def create_app(
     clock: Clock = system_clock,
     transport: httpx.BaseTransport | None = None,
     start_worker: bool = True,
+    peers: Callable[[Peers], Peers] = of_the_space,
 ) -> FastAPI:
-    """The connector that `settings` describe. `transport` replaces the network towards space and peers.
+    """The connector that `settings` describe. `transport` replaces the network towards space and peers; `peers` stands
+    other kinds of peers beside those of the space (`connector.peers`).
 
     Without the worker, whoever has the application steps the outbox: ``app.state.engine.deliver_due()``.
     """
@@ -74,12 +77,13 @@ def create_app(
     database = Database(settings.database)
     database.migrate("sandbox")
     database.migrate("connector")
-    space = _space(settings, identity, clock, transport)
+    space = _space(settings, identity, clock, transport, peers)
+    trust = space.peers.trust
     evidence = Evidence(identity, settings.operator, f"{settings.space_url.rstrip('/')}/ledger/entries", clock)
     computing = Sandbox(
         database,
         identity,
-        space.trust,
+        trust,
         publishing.dataset,
         evidence.record,
         clock,
@@ -88,9 +92,9 @@ def create_app(
     )
     engine = Engine(
         database,
-        BusinessDecisions(identity, space.trust, evidence, computing.revoke, settings, clock),
+        BusinessDecisions(identity, trust, evidence, computing.revoke, settings, clock),
         identity,
-        space.membership.authorise,
+        space.peers.authorise,
         settings.url,
         clock,
         EngineSettings(unsafe_allow_loopback_callbacks=settings.allows_loopback),
@@ -108,7 +112,7 @@ def create_app(
         management.create_router(desk),
         lifespan=_lifespan(computing, engine, worker),
     )
-    app.state.presentations = PresentationVerifier(identity.did, space.trust, clock)
+    app.state.presentations = space.peers.verifier
     app.state.management_token = management_token(settings.home)
     app.state.engine, app.state.sandbox, app.state.identity = engine, computing, identity
     app.state.membership, app.state.desk = space.membership, desk
@@ -134,7 +138,11 @@ def _lifespan(computing: Sandbox, engine: Engine, worker: Worker | None) -> Life
 
 
 def _space(
-    settings: ConnectorSettings, identity: Identity, clock: Clock, transport: httpx.BaseTransport | None
+    settings: ConnectorSettings,
+    identity: Identity,
+    clock: Clock,
+    transport: httpx.BaseTransport | None,
+    peers: Callable[[Peers], Peers],
 ) -> _Space:
     public = RegistryClient(settings.space_url, transport=transport)
     membership = Membership(settings.home, settings.url, identity, public, clock)
@@ -142,9 +150,10 @@ def _space(
     def authorise() -> str:
         return membership.authorise(settings.operator)
 
+    trust = RemoteTrust(public, settings.operator, clock)
     return _Space(
         membership,
-        RemoteTrust(public, settings.operator, clock),
+        peers(Peers(trust, PresentationVerifier(identity.did, trust, clock), membership.authorise)),
         RegistryClient(settings.space_url, authorise, transport),
         LedgerClient(settings.space_url, authorise, transport),
         AggregationClient(settings.space_url, authorise, transport),
@@ -168,12 +177,12 @@ def _desk(
         engine=engine,
         membership=space.membership,
         publisher=Publisher(database, space.registry, identity, clock),
-        dealings=Dealings(database, engine, space.registry, space.trust),
+        dealings=Dealings(database, engine, space.registry, space.peers.trust),
         computations=Computations(
             database,
             engine,
             identity,
-            space.trust,
+            space.peers.trust,
             space.aggregation,
             settings.aggregation_point,
             clock,

@@ -4,17 +4,17 @@
     def allocate(caller: Member, session: Write) -> ...
 
 Name the caller before the session: it is then known before a transaction (and a pooled connection) is taken.
-The application keeps its `PresentationVerifier` in ``app.state.presentations``.
+The application keeps its `CallerVerifier`, a `PresentationVerifier`, in ``app.state.presentations``.
 """
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from registry.errors import OperatorOnly, RoleMissing
 from registry.participants import Role
-from registry.presentation import Caller, PresentationVerifier
+from registry.presentation import Caller
 
 # Says so in the OpenAPI description; the presentation itself is read by `PresentationVerifier`.
 _SCHEME = HTTPBearer(
@@ -24,9 +24,16 @@ _SCHEME = HTTPBearer(
 )
 
 
+class CallerVerifier(Protocol):
+    """Says who calls, from the ``Authorization`` header alone."""
+
+    def verify(self, authorization_header: str | None) -> Caller:
+        """Who calls. Raises a `DataspaceError` for whom it does not let in."""
+
+
 def member(request: Request, _shown: Annotated[object, Security(_SCHEME)] = None) -> Caller:
-    """Any active participant, the operator included. Raises what `PresentationVerifier.verify` raises."""
-    presentations: PresentationVerifier = request.app.state.presentations
+    """Any active participant, the operator included. Raises what the application's `CallerVerifier` raises."""
+    presentations: CallerVerifier = request.app.state.presentations
     return presentations.verify(request.headers.get("Authorization"))
 
 
