@@ -18,12 +18,14 @@ import sandbox.api
 from connector import publishing
 from connector.api import dsp, management
 from connector.computations import Computations
+from connector.contracting import Contracting
 from connector.dealings import Dealings
-from connector.decisions import SANDBOX_PATH, BusinessDecisions
+from connector.decisions import BusinessDecisions
 from connector.desk import Desk
 from connector.engine import Engine
 from connector.engine import Settings as EngineSettings
 from connector.evidence import Evidence
+from connector.fulfilment import SANDBOX_PATH, Fulfilment
 from connector.management_token import management_token
 from connector.membership import Membership
 from connector.messages import PATH
@@ -92,7 +94,10 @@ def create_app(
     )
     engine = Engine(
         database,
-        BusinessDecisions(identity, trust, evidence, computing.revoke, settings, clock),
+        BusinessDecisions(
+            Contracting(identity, trust, evidence, settings, clock),
+            Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes={}),
+        ),
         identity,
         space.peers.authorise,
         settings.url,

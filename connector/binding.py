@@ -49,7 +49,11 @@ def opening(process: Process, own_address: str, properties: dict[str, Json]) -> 
     common = {"id": fresh_id(), "callback_address": own_address, "properties": properties}
     if process.kind is Kind.TRANSFER:
         message: ProcessMessage = TransferRequestMessage(
-            consumer_pid=process.pid, agreement_id=process.agreement_id, format=process.format, **common
+            consumer_pid=process.pid,
+            agreement_id=process.agreement_id,
+            format=process.format,
+            data_address=process.data_address,
+            **common,
         )
         return Outgoing(f"{process.callback_address}/transfers/request", message)
     if process.role is Role.CONSUMER:

@@ -17,8 +17,8 @@ from connector import business_store as store
 from connector.business_errors import AggregationIncomplete, AnswerInvalid, JobLost, NotADataAddress, TransferNotStarted
 from connector.business_store import Asked
 from connector.callbacks import check_callback, peer_transport
-from connector.decisions import SANDBOX_PATH, permit_in
 from connector.engine import Engine
+from connector.fulfilment import SANDBOX_PATH, permit_in
 from connector.processes import Process, Role
 from connector.transfer import State
 from hexi.canonical import Clock, Json, digest, digest_bytes, instant

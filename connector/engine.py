@@ -151,10 +151,16 @@ class Engine:
         agreement_id: str,
         format_: str,
         properties: dict[str, Json] | None = None,
+        data_address: dict[str, Json] | None = None,
     ) -> str:
-        """Ask for delivery under an agreement; returns our process id. Raises `CallbackRefused`."""
+        """Ask for delivery under an agreement, to `data_address` where the format is a push; returns our process id.
+
+        Raises `CallbackRefused`.
+        """
         process = self._fresh(Kind.TRANSFER, Role.CONSUMER, transfer.State.REQUESTED, counterparty, peer_url)
-        process = replace(process, agreement_id=agreement_id, format=format_, properties=properties or {})
+        process = replace(
+            process, agreement_id=agreement_id, format=format_, properties=properties or {}, data_address=data_address
+        )
         agreed = store.lock_negotiation_of(session, Role.CONSUMER, counterparty, agreement_id)
         return self._open(session, _under(process, agreed), properties or {})
 
@@ -220,7 +226,9 @@ class Engine:
         It shows that the agreement has arrived, if our last word on it is on its way.
         """
         process = self._answering(Kind.TRANSFER, Role.PROVIDER, transfer.State.REQUESTED, caller, message)
-        process = replace(process, agreement_id=message.agreement_id, format=message.format)
+        process = replace(
+            process, agreement_id=message.agreement_id, format=message.format, data_address=message.data_address
+        )
         agreed = store.lock_negotiation_of(session, Role.PROVIDER, caller.did, message.agreement_id)
         if agreed is not None and agreed.state == negotiation.State.VERIFIED:
             agreed = self._conclude(session, agreed)

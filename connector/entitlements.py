@@ -22,10 +22,6 @@ ORDER_TYPE = "hexi-order+jws"
 MAX_RUNS = 1_000
 MAX_DAYS = 30
 
-# The DSP transfer formats that are computations, and the sandbox mode each stands for.
-MODES = {"HexiSandbox-SQL": "sandbox-sql", "HexiSandbox-EncryptedSum": "encrypted-sum"}
-FORMATS = {mode: format_ for format_, mode in MODES.items()}
-
 
 @dataclass(frozen=True)
 class Order:

@@ -89,6 +89,10 @@ class Verdict:
     reasons: tuple[Reason, ...]
     permission: Rule | None = None
 
+    def messages(self) -> list[str]:
+        """The reasons, for people."""
+        return [reason.message for reason in self.reasons]
+
 
 class _Answer(Enum):
     YES = "yes"

@@ -48,6 +48,7 @@ class Process:
     agreement: dict[str, Json] | None = None
     agreement_id: str | None = None
     format: str | None = None
+    # Where the data go (the consumer's, in its request), or where they are (the provider's, once it started).
     data_address: dict[str, Json] | None = None
     # Who may resume: whoever suspended, and the provider always.
     suspended_by: Role | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.agreements import offer_of
-from connector.entitlements import FORMATS
+from connector.formats import FORMATS
 from connector.policy import read_policy
 from connector.resources import Resource, count, quality
 from hexi.canonical import Json
@@ -39,7 +39,7 @@ class PublishedProduct:
     @property
     def formats(self) -> list[str]:
         """The transfer formats it can be delivered in."""
-        return [FORMATS[mode] for mode in self.product.modes if mode in FORMATS]
+        return [format_ for mode in self.product.modes for format_ in FORMATS.get(mode, ())]
 
 
 def complete(

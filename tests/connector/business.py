@@ -9,8 +9,10 @@ from sqlmodel import Session
 
 from connector import business_store as store
 from connector.agreements import SIGNATURE
+from connector.contracting import Contracting
 from connector.decisions import BusinessDecisions
 from connector.evidence import Evidence
+from connector.fulfilment import Fulfilment
 from connector.negotiation import Agree, Verify
 from connector.processes import Kind, Process, Role
 from connector.products import PublishedProduct
@@ -133,13 +135,12 @@ class Party:
     def __post_init__(self) -> None:
         self.database.migrate("connector")
         home = f"https://{self.identity.did.removeprefix('did:web:')}"
+        unsigned = {"unsafe_accept_unsigned_agreements": self.unsigned}
+        settings = ConnectorSettings(public_url=home).model_copy(update=unsigned)
+        evidence = Evidence(self.identity, OPERATOR.did, "https://space.example/ledger/entries", self.clock)
         self.decisions = BusinessDecisions(
-            self.identity,
-            self.trust,
-            Evidence(self.identity, OPERATOR.did, "https://space.example/ledger/entries", self.clock),
-            self._revoke,
-            ConnectorSettings(public_url=home).model_copy(update={"unsafe_accept_unsigned_agreements": self.unsigned}),
-            self.clock,
+            Contracting(self.identity, self.trust, evidence, settings, self.clock),
+            Fulfilment(self.identity, self.trust, evidence, self._revoke, settings, self.clock, planes={}),
         )
 
     def _revoke(self, session: Session, permit: str, reason: str) -> int:

@@ -9,8 +9,8 @@ import pytest
 
 from connector import business_store as store
 from connector.agreements import ORDER, PURPOSE, SIGNATURE, AgreementState
-from connector.decisions import permit_in
 from connector.errors import DatasetUnknown
+from connector.fulfilment import permit_in
 from connector.negotiation import Agree, Finalize, TerminateNegotiation, Verify
 from connector.processes import Role
 from connector.transfer import Start, TerminateTransfer

@@ -1,0 +1,17 @@
+"""Transfer formats: what the Dataspace Protocol calls a way of delivering, by the product's word for it.
+
+A computation is a format like any other (decision 0004). Only what is really served stands here: a dataset advertises
+every format of its product's modes.
+"""
+
+from collections.abc import Mapping
+
+# `registry.codes.Mode` -> the formats a product in this mode is delivered in.
+FORMATS: Mapping[str, tuple[str, ...]] = {
+    "sandbox-sql": ("HexiSandbox-SQL",),
+    "encrypted-sum": ("HexiSandbox-EncryptedSum",),
+}
+MODES: Mapping[str, str] = {format_: mode for mode, formats in FORMATS.items() for format_ in formats}
+
+# Computed in the provider's sandbox, under a permit; every other format is served by a data plane, under a grant.
+COMPUTED = frozenset({*FORMATS["sandbox-sql"], *FORMATS["encrypted-sum"]})

@@ -1,0 +1,186 @@
+"""Fulfilment: what an agreement entitles to, once a transfer is asked for under it.
+
+A sandbox format gets a permit, every other format a grant and the data plane that serves it. Only a provider has
+anything to decide. Called by `connector.decisions` inside the engine's transaction, after every state entry; so each
+step may be taken again for a state it has seen, and changes nothing then.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlmodel import Session
+
+from connector import business_store as store
+from connector import usage
+from connector.agreements import ORDER, Agreement, AgreementState
+from connector.business_errors import AgreementUnknown, OrderInvalid, ProductUnknown
+from connector.business_store import HeldAgreement
+from connector.entitlements import Ask, Order, entitle, payment_needed, verify_order
+from connector.evaluation import Verdict
+from connector.evidence import Evidence
+from connector.formats import COMPUTED, MODES
+from connector.grants import Grant
+from connector.planes import DataPlane, Refused
+from connector.processes import Process, Role
+from connector.settings import ConnectorSettings
+from connector.transfer import Start, State, TerminateTransfer, TransferAction
+from hexi.canonical import Clock, Json, digest, instant
+from ledger.entries import Kind
+from registry.identity import Identity
+from registry.trust import Trust
+from sandbox.permits import Permit, seal_permit
+
+SANDBOX = "urn:hexi:sandbox"
+# Where the sandbox of a connector stands, below its address.
+SANDBOX_PATH = "/sandbox"
+PERMIT = "permit"
+
+# Ends a permit in the sandbox and says how many of its runs were made; the rest is not lost to the agreement.
+Revoke = Callable[[Session, str, str], int]
+
+
+class Fulfilment:
+    """The transfer's half of `connector.decisions.BusinessDecisions`. `planes` are the data planes by format."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        trust: Trust,
+        evidence: Evidence,
+        revoke: Revoke,
+        settings: ConnectorSettings,
+        clock: Clock,
+        planes: Mapping[str, DataPlane],
+    ) -> None:
+        self._identity = identity
+        self._trust = trust
+        self._evidence = evidence
+        self._revoke = revoke
+        self._settings = settings
+        self._clock = clock
+        self._planes = planes
+
+    def after(self, session: Session, process: Process) -> TransferAction | None:
+        """What follows from the state just entered; a refusal becomes a termination that carries its reasons."""
+        step = self._STEPS.get((process.role, process.state))
+        try:
+            return step(self, session, process) if step else None
+        except (AgreementUnknown, OrderInvalid, ProductUnknown) as error:
+            return TerminateTransfer(error.code, [error.detail])
+
+    def _answer_transfer_request(self, session: Session, process: Process) -> TransferAction:
+        format_ = str(process.format)
+        plane = self._planes.get(format_)
+        mode = MODES.get(format_)
+        if mode is None or (plane is None and format_ not in COMPUTED):
+            known = ", ".join(sorted({*COMPUTED, *self._planes}))
+            return TerminateTransfer("connector.format-unknown", [f"formats delivered here: {known}"])
+        held = self._agreement_for(session, process)
+        published = store.product(session, held.agreement.product, held.agreement.version)
+        if mode not in published.product.modes:
+            return TerminateTransfer("connector.format-unknown", [f"this product is not delivered as {process.format}"])
+        order = self._order(process, held.agreement)
+        ask = Ask(
+            permit=f"urn:uuid:{uuid.uuid4()}",
+            mode=mode,
+            minimum_isolation=published.product.disclosure.minimum_isolation,
+            order=order,
+            used=store.used(session, held.agreement.id, order.id if order else None),
+        )
+        if plane is not None:
+            return self._deliver(session, process, held, plane)
+        entitlement = entitle(held.agreement, ask, self._clock())
+        if isinstance(entitlement, Verdict):
+            return TerminateTransfer(entitlement.reasons[0].code, entitlement.messages())
+        return Start(self._issue(session, process, entitlement))
+
+    def _deliver(self, session: Session, process: Process, held: HeldAgreement, plane: DataPlane) -> TransferAction:
+        grant = Grant(process.pid, held.agreement.id, held.agreement.product, held.agreement.version, plane.format)
+        verdict = usage.open_grant(session, grant, held.agreement, self._clock())
+        if not verdict.allowed:
+            return TerminateTransfer(verdict.reasons[0].code, verdict.messages())
+        return self._started(session, process, grant, plane)
+
+    def _started(self, session: Session, process: Process, grant: Grant, plane: DataPlane) -> TransferAction:
+        try:
+            return Start(plane.start(session, process, grant))
+        except Refused as refused:
+            usage.end_grant(session, grant.transfer, refused.detail, self._clock())
+            return TerminateTransfer(refused.code, [refused.detail])
+
+    def _agreement_for(self, session: Session, process: Process) -> HeldAgreement:
+        """The agreement the transfer names, locked. Raises `AgreementUnknown`, alike for none and for another's."""
+        held = store.agreement(session, str(process.agreement_id), lock=True)
+        ours = (held.role, held.counterparty, held.state)
+        if ours != (Role.PROVIDER, process.counterparty, AgreementState.CONCLUDED):
+            raise AgreementUnknown(f"there is no concluded agreement {process.agreement_id} with you")
+        return held
+
+    def _order(self, process: Process, agreement: Agreement) -> Order | None:
+        shown = process.properties.get(ORDER)
+        if shown is None or (shown == "" and not payment_needed(agreement)):
+            return None
+        return verify_order(
+            shown, agreement, operator=self._trust.operator, resolve=self._trust.resolve, now=self._clock()
+        )
+
+    def _issue(self, session: Session, process: Process, permit: Permit) -> dict[str, Json]:
+        jws = seal_permit(permit, self._identity.key, self._identity.kid)
+        now = instant(self._clock())
+        store.add_permit(session, permit, process.pid, jws, now)
+        facts = {"agreement": permit.agreement, "product": permit.product, "expires": permit.expires}
+        self._evidence.record(session, Kind.PERMIT_ISSUED, permit.id, digest(jws), facts)
+        return {
+            "@type": "DataAddress",
+            "endpointType": SANDBOX,
+            "endpoint": self._settings.url + SANDBOX_PATH,
+            "endpointProperties": [{"@type": "EndpointProperty", "name": PERMIT, "value": jws}],
+        }
+
+    def _end_permit(self, session: Session, process: Process) -> None:
+        permit = store.permit_of(session, process.pid)
+        if permit is not None and permit.ended is None:
+            reason = f"the transfer is {process.state}"
+            store.end_permit(session, permit.id, reason, self._revoke(session, permit.id, reason))
+
+    def _end(self, session: Session, process: Process) -> None:
+        self._end_permit(session, process)
+        if (plane := self._planes.get(process.format or "")) is not None:
+            usage.end_grant(session, process.pid, f"the transfer is {process.state}", self._clock())
+            plane.stop(session, process)
+
+    def _suspend(self, session: Session, process: Process) -> None:
+        self._end_permit(session, process)
+        if (plane := self._planes.get(process.format or "")) is not None:
+            usage.suspend_grant(session, process.pid, self._clock())
+            plane.stop(session, process)
+
+    def _resumed(self, session: Session, process: Process) -> TransferAction | None:
+        if process.format in self._planes:
+            usage.resume_grant(session, process.pid, self._clock())
+            return None
+        permit = store.permit_of(session, process.pid)
+        if permit is None or permit.ended is None:
+            return None
+        return TerminateTransfer(
+            "connector.permit-ended", ["a suspension ends the permit; request a new transfer under the agreement"]
+        )
+
+    _STEPS: Mapping[tuple[Role, str], Callable[[Any, Session, Process], TransferAction | None]] = {
+        (Role.PROVIDER, State.REQUESTED): _answer_transfer_request,
+        (Role.PROVIDER, State.STARTED): _resumed,
+        (Role.PROVIDER, State.SUSPENDED): _suspend,
+        (Role.PROVIDER, State.COMPLETED): _end,
+        (Role.PROVIDER, State.TERMINATED): _end,
+    }
+
+
+def permit_in(data_address: Json) -> str | None:
+    """The permit that a data address of ours carries, or None if it carries none."""
+    if not isinstance(data_address, dict) or data_address.get("endpointType") != SANDBOX:
+        return None
+    for item in data_address.get("endpointProperties") or []:
+        if isinstance(item, dict) and item.get("name") == PERMIT and isinstance(item.get("value"), str):
+            return str(item["value"])
+    return None
