@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 import sandbox.api
 from connector import publishing
 from connector.api import dsp, management
+from connector.api import peers as peers_api
 from connector.computations import Computations
 from connector.contracting import Contracting
 from connector.dealings import Dealings
@@ -29,6 +30,7 @@ from connector.fulfilment import SANDBOX_PATH, Fulfilment
 from connector.management_token import management_token
 from connector.membership import Membership
 from connector.messages import PATH
+from connector.peer_catalogue import PeerCatalogues
 from connector.peers import Peers, of_the_space
 from connector.publishing import Publisher
 from connector.settings import ConnectorSettings
@@ -107,6 +109,9 @@ def create_app(
         transport=transport,
     )
     desk = _desk(settings, identity, clock, database, engine, space, transport)
+    catalogues = PeerCatalogues(
+        database, engine, space.peers, unsafe_allow_loopback=settings.allows_loopback, transport=transport
+    )
     worker = Worker(engine, idle_seconds=settings.worker_seconds) if start_worker else None
     app = create_shell(
         "Hexi connector",
@@ -115,7 +120,8 @@ def create_app(
         dsp.create_router(engine),
         sandbox.api.create_router(computing),
         management.create_router(desk),
-        lifespan=_lifespan(computing, engine, worker),
+        peers_api.create_router(catalogues),
+        lifespan=_lifespan(computing, engine, catalogues, worker),
     )
     app.state.presentations = space.peers.verifier
     app.state.management_token = management_token(settings.home)
@@ -125,7 +131,7 @@ def create_app(
     return app
 
 
-def _lifespan(computing: Sandbox, engine: Engine, worker: Worker | None) -> Lifespan:
+def _lifespan(computing: Sandbox, engine: Engine, catalogues: PeerCatalogues, worker: Worker | None) -> Lifespan:
     """What a crash interrupted is taken up before the first request; what is under way is finished at the end."""
 
     @asynccontextmanager
@@ -138,6 +144,7 @@ def _lifespan(computing: Sandbox, engine: Engine, worker: Worker | None) -> Life
         if worker:
             await run_in_threadpool(worker.stop)
         engine.close()
+        catalogues.close()
 
     return lifespan
 

@@ -15,12 +15,13 @@
     |- Conflict: ResourceTaken, RequestIdTaken, AgreementNotConcluded, TransferNotStarted, AggregationIncomplete,
     |  `- JobLost, EvidenceConflict
     |- Forbidden: NotADataAddress
-    `- Unauthenticated: ManagementTokenInvalid
+    |- Unauthenticated: ManagementTokenInvalid
+    `- PeerRefused                    a peer answered with an error, or with something else than was asked for
 
 Every code has its heading in ``docs/reference/errors/connector-business.md``.
 """
 
-from hexi.errors import Conflict, Forbidden, Malformed, NotFound, Unauthenticated, VerificationFailed
+from hexi.errors import Conflict, DataspaceError, Forbidden, Malformed, NotFound, Unauthenticated, VerificationFailed
 
 
 class PolicyInvalid(Malformed):
@@ -141,3 +142,11 @@ class ManagementTokenInvalid(Unauthenticated):
     """The management API was called without its token."""
 
     code = "connector.management-token-invalid"
+
+
+class PeerRefused(DataspaceError):
+    """A peer answered with an error, or with something else than was asked for; its words are in the detail."""
+
+    status = 502
+    code = "connector.peer-refused"
+    title = "The peer refused"

@@ -118,6 +118,23 @@ class ConnectorClient:
         """End a transfer; its permit counts no longer."""
         return self._answer("POST", f"/transfers/{quote(pid)}/termination", {"reason": reason})
 
+    def peer_catalogue(self, counterparty: str, *, address: str | None = None, filter_: Json = None) -> Answer:
+        """A peer's own catalogue: participant, address, datasets with their formats and offers."""
+        asked = _given(counterparty=counterparty, address=address, filter=filter_)
+        return self._answer("POST", "/peers/catalogue", asked)
+
+    def negotiate_offer(
+        self,
+        counterparty: str,
+        offer: Mapping[str, Json],
+        *,
+        address: str | None = None,
+        request_id: str | None = None,
+    ) -> Answer:
+        """Start a negotiation over an offer of a peer's catalogue, as it stands there."""
+        asked = _given(counterparty=counterparty, address=address, offer=dict(offer), id=request_id)
+        return self._answer("POST", "/peers/negotiations", asked)
+
     def run(self, transfer: str, query: str, *, purpose: str | None = None, run: str | None = None) -> Answer:
         """Ask a query: verdict, columns, rows or reasons, and the provider's signed receipt."""
         return self._answer("POST", "/runs", _given(transfer=transfer, query=query, purpose=purpose, run=run))

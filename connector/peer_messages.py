@@ -1,0 +1,29 @@
+"""What the management API is asked about peers, as it stands on the wire: strict, camelCase."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from connector.business_messages import Name, RequestId
+from connector.callbacks import MAX_ADDRESS_CHARACTERS
+from hexi.canonical import Wire
+
+# Of a peer's protocol endpoint, up to and without ``/catalog/request``. Left away: the one in the registry.
+Address = Annotated[str, Field(min_length=1, max_length=MAX_ADDRESS_CHARACTERS)]
+
+
+class AskCatalogue(Wire):
+    """Ask a peer what it offers. A `filter` is passed on as it stands: what it means is the peer's to say."""
+
+    counterparty: Name
+    address: Address | None = None
+    filter: Any = None
+
+
+class NegotiateOffer(Wire):
+    """Ask a peer for a contract on an offer of its catalogue, as it stands there."""
+
+    counterparty: Name
+    address: Address | None = None
+    offer: dict[str, Any]
+    id: RequestId | None = None
