@@ -14,7 +14,7 @@ from sqlmodel import Session
 from connector import outbox, store
 from connector.messages import read_any
 from connector.outbox import Answer, Verdict
-from connector.outbox_items import PEER, OutboxItem, OutboxState
+from connector.outbox_items import LEDGER, PEER, OutboxItem, OutboxState
 from connector.processes import Process, Role
 from connector.progression import TERMINATIONS, is_ended, settle
 from connector.sender import Sender
@@ -73,7 +73,7 @@ class Dispatcher:
                 return []
         with self._database.transaction() as session:
             until = instant(self._steps.clock() + timedelta(seconds=LEASE_SECONDS))
-            return store.lease_items(session, self._steps.now(), until, limit, owners.this_process())
+            return store.lease_items(session, self._steps.now(), until, limit, owners.this_process(), (PEER, LEDGER))
 
     def _record(self, session: Session, sent: OutboxItem, answer: Answer) -> None:
         if sent.destination != PEER or sent.process_pid is None:

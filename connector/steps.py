@@ -17,6 +17,7 @@ from connector.processes import Kind, Process
 from connector.progression import TERMINATIONS, is_ended, target
 from connector.protocol import Decisions
 from hexi.canonical import Clock, instant
+from hexi.database import after_commit
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Steps:
             audience=process.counterparty,
             not_before=instant(self.clock() + timedelta(seconds=delay)),
         )
-        store.after_commit(session, self.work.set)
+        after_commit(session, self.work.set)
 
     def now(self) -> str:
         """The clock's instant."""

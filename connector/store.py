@@ -1,17 +1,19 @@
 """Reading and writing processes, inbox and outbox. Values in, values out; the transaction is the caller's.
 
-Locks are always taken in the order process, then item; leasing takes items only and skips locked ones. So nothing
-here can deadlock.
+Locks are always taken in the order processes (by pid), then items (by id); leasing takes items only and skips locked
+ones. So nothing here can deadlock.
+
+Every message costs a handful of these statements, so they are built once, here, and take parameters: building one, or
+mapping an entity, costs several times what PostgreSQL needs to answer it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import event, insert, literal, update
+from sqlalchemy import Row, Select, bindparam, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, SQLModel, col, func, select
-from sqlmodel.sql.expression import SelectOfScalar
+from sqlmodel import Session, SQLModel, func
 
 from connector.outbox_items import OutboxItem, OutboxState
 from connector.processes import Kind, Process, Role
@@ -22,6 +24,75 @@ from hexi.canonical import Json, encode, parse
 MAX_LISTED = 1_000
 
 _JSON_COLUMNS = ("offer", "agreement", "data_address", "properties", "reason")
+# What is settled when a process begins.
+_FIXED_COLUMNS = ("pid", "kind", "role", "counterparty", "created")
+
+_TABLES = SQLModel.metadata.tables
+_PROCESS, _INBOX, _OUTBOX = (_TABLES[str(row.__tablename__)] for row in (ProcessRow, InboxRow, OutboxRow))
+_PROCESS_FIELDS = tuple(field.name for field in fields(Process))
+_ITEM_FIELDS = tuple(field.name for field in fields(OutboxItem))
+_PROCESSES = select(*(_PROCESS.c[name] for name in _PROCESS_FIELDS))
+_ITEMS = select(*(_OUTBOX.c[name] for name in _ITEM_FIELDS))
+
+_READ_PROCESS = _PROCESSES.where(_PROCESS.c.pid == bindparam("pid"))
+_LOCK_PROCESS = _READ_PROCESS.with_for_update()
+_LOCK_PROCESSES = (
+    _PROCESSES.where(_PROCESS.c.pid.in_(bindparam("pids", expanding=True))).order_by(_PROCESS.c.pid).with_for_update()
+)
+_OF_PEER = _PROCESSES.where(
+    _PROCESS.c.kind == bindparam("kind"),
+    _PROCESS.c.role == bindparam("role"),
+    _PROCESS.c.counterparty == bindparam("counterparty"),
+    _PROCESS.c.peer_pid == bindparam("peer_pid"),
+)
+_LOCK_NEGOTIATION_OF = (
+    _PROCESSES.where(
+        _PROCESS.c.agreement_id == bindparam("agreement_id"),
+        _PROCESS.c.kind == Kind.NEGOTIATION,
+        _PROCESS.c.role == bindparam("role"),
+        _PROCESS.c.counterparty == bindparam("counterparty"),
+    )
+    .order_by(_PROCESS.c.created.desc())
+    .limit(1)
+    .with_for_update()
+)
+_SAVE_PROCESS = (
+    update(_PROCESS)
+    .where(_PROCESS.c.pid == bindparam("of_pid"))
+    .values({name: bindparam(name) for name in _PROCESS_FIELDS if name not in _FIXED_COLUMNS})
+)
+_PID_OF_MESSAGE = select(_INBOX.c.pid).where(
+    _INBOX.c.counterparty == bindparam("counterparty"), _INBOX.c.message_key == bindparam("message_key")
+)
+_ADD_ITEM = insert(_OUTBOX).returning(_OUTBOX.c.id)
+_LOCK_PENDING = _ITEMS.where(
+    _OUTBOX.c.process_pid == bindparam("pid"), _OUTBOX.c.state == OutboxState.PENDING
+).with_for_update()
+_LOCK_ITEM = _ITEMS.where(_OUTBOX.c.id == bindparam("id")).with_for_update()
+_LOCK_ITEMS = _ITEMS.where(_OUTBOX.c.id.in_(bindparam("ids", expanding=True))).order_by(_OUTBOX.c.id).with_for_update()
+_CLOSE_ITEM = (
+    update(_OUTBOX)
+    .where(_OUTBOX.c.id == bindparam("of_id"))
+    .values(state=bindparam("state"), last_error=bindparam("last_error"))
+)
+_POSTPONE_ITEM = (
+    update(_OUTBOX)
+    .where(_OUTBOX.c.id == bindparam("of_id"))
+    .values(due=bindparam("due"), holder=None, last_error=bindparam("last_error"))
+)
+_DUE = (_OUTBOX.c.state == OutboxState.PENDING, _OUTBOX.c.due <= bindparam("now"))
+_IS_ANYTHING_DUE = select(_OUTBOX.c.id).where(*_DUE).limit(1)
+_DUE_ITEMS = (
+    _ITEMS.where(*_DUE, _OUTBOX.c.destination.in_(bindparam("destinations", expanding=True)))
+    .order_by(_OUTBOX.c.due, _OUTBOX.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+_LEASE_ITEMS = (
+    update(_OUTBOX)
+    .where(_OUTBOX.c.id.in_(bindparam("ids", expanding=True)))
+    .values(due=bindparam("until"), holder=bindparam("of_holder"), attempts=_OUTBOX.c.attempts + 1)
+)
 
 
 def insert_process(session: Session, process: Process) -> bool:
@@ -31,60 +102,46 @@ def insert_process(session: Session, process: Process) -> bool:
 
 def lock_process(session: Session, pid: str) -> Process | None:
     """The process, held by this transaction until it ends."""
-    return _process(session, select(ProcessRow).where(ProcessRow.pid == pid).with_for_update())
+    return _process(session, _LOCK_PROCESS, pid=pid)
+
+
+def lock_processes(session: Session, pids: Iterable[str]) -> dict[str, Process]:
+    """Several at once, by pid."""
+    rows = session.connection().execute(_LOCK_PROCESSES, {"pids": sorted(set(pids))})
+    return {process.pid: process for process in map(_value, rows)}
 
 
 def read_process(session: Session, pid: str) -> Process | None:
     """The process as it is now."""
-    return _process(session, select(ProcessRow).where(ProcessRow.pid == pid))
+    return _process(session, _READ_PROCESS, pid=pid)
 
 
 def process_of_peer(session: Session, kind: Kind, role: Role, counterparty: str, peer_pid: str) -> Process | None:
     """The process that `counterparty` knows as `peer_pid`."""
-    query = select(ProcessRow).where(
-        ProcessRow.kind == kind,
-        ProcessRow.role == role,
-        ProcessRow.counterparty == counterparty,
-        ProcessRow.peer_pid == peer_pid,
-    )
-    return _process(session, query)
+    return _process(session, _OF_PEER, kind=kind, role=role, counterparty=counterparty, peer_pid=peer_pid)
 
 
 def lock_negotiation_of(session: Session, role: Role, counterparty: str, agreement_id: str) -> Process | None:
     """The newest negotiation with `counterparty` that led to the agreement, held by this transaction."""
-    query = (
-        select(ProcessRow)
-        .where(
-            ProcessRow.agreement_id == agreement_id,
-            ProcessRow.kind == Kind.NEGOTIATION,
-            ProcessRow.role == role,
-            ProcessRow.counterparty == counterparty,
-        )
-        .order_by(col(ProcessRow.created).desc())
-        .limit(1)
-        .with_for_update()
-    )
-    return _process(session, query)
+    return _process(session, _LOCK_NEGOTIATION_OF, role=role, counterparty=counterparty, agreement_id=agreement_id)
 
 
 def list_processes(session: Session, kind: Kind, *, role: Role | None = None, limit: int = MAX_LISTED) -> list[Process]:
     """Processes of a kind, newest first."""
-    query = select(ProcessRow).where(ProcessRow.kind == kind)
+    query = _PROCESSES.where(_PROCESS.c.kind == kind)
     if role is not None:
-        query = query.where(ProcessRow.role == role)
-    rows = session.exec(query.order_by(col(ProcessRow.created).desc()).limit(min(limit, MAX_LISTED)))
+        query = query.where(_PROCESS.c.role == role)
+    rows = session.connection().execute(query.order_by(_PROCESS.c.created.desc()).limit(min(limit, MAX_LISTED)))
     return [_value(row) for row in rows]
 
 
 def save_process(session: Session, process: Process, now: str) -> Process:
     """Write `process` over its row; the caller holds it. Returns it with its new version."""
     saved = replace(process, version=process.version + 1, updated=now)
-    session.exec(
-        update(ProcessRow)
-        .where(col(ProcessRow.pid) == process.pid)
-        .values(**_columns(saved))
-        .execution_options(synchronize_session=False)
-    )
+    columns = _columns(saved)
+    for name in _FIXED_COLUMNS:
+        del columns[name]
+    session.connection().execute(_SAVE_PROCESS, {**columns, "of_pid": process.pid})
     return saved
 
 
@@ -96,137 +153,149 @@ def remember_message(session: Session, counterparty: str, key: str, pid: str, no
 
 def process_of_message(session: Session, counterparty: str, key: str) -> str | None:
     """The process id that a message taken before was for."""
-    query = select(InboxRow.pid).where(InboxRow.counterparty == counterparty, InboxRow.message_key == key)
-    return session.exec(query).one_or_none()
+    sought = {"counterparty": counterparty, "message_key": key}
+    return session.connection().execute(_PID_OF_MESSAGE, sought).scalar_one_or_none()
 
 
-def add_item(session: Session, *, body: Json, not_before: str, **columns: str | None) -> None:
-    """Put a item into the outbox."""
-    row = {
-        **columns,
-        "body": encode(body).decode(),
-        "state": OutboxState.PENDING,
-        "attempts": 0,
-        "not_before": not_before,
-        "due": not_before,
-    }
-    session.exec(insert(OutboxRow).values(**row))
+def add_item(
+    session: Session,
+    *,
+    destination: str,
+    process_pid: str | None,
+    audience: str | None,
+    message_id: str,
+    url: str,
+    body: Json,
+    reference: str | None,
+    not_before: str,
+    leased: tuple[str, str] | None = None,
+) -> OutboxItem:
+    """Put an item into the outbox. `leased`, (holder, until): already that holder's, with its first attempt begun."""
+    holder, due = leased or (None, not_before)
+    item = OutboxItem(
+        id=0,
+        destination=destination,
+        process_pid=process_pid,
+        audience=audience,
+        message_id=message_id,
+        url=url,
+        body=body,
+        reference=reference,
+        state=OutboxState.PENDING,
+        attempts=1 if leased else 0,
+        not_before=not_before,
+    )
+    columns = {name: getattr(item, name) for name in _ITEM_FIELDS if name != "id"}
+    row = {**columns, "body": encode(body).decode(), "due": due, "holder": holder}
+    return replace(item, id=session.connection().execute(_ADD_ITEM, row).scalar_one())
 
 
 def lock_pending(session: Session, pid: str) -> OutboxItem | None:
     """The item of process `pid` that is still on its way. The lock waits for a leasing in progress, so that its
     count of attempts is the true one."""
-    query = select(OutboxRow).where(OutboxRow.process_pid == pid, OutboxRow.state == OutboxState.PENDING)
-    return _item(session, query.with_for_update())
+    return _item(session, _LOCK_PENDING, pid=pid)
 
 
 def lock_item(session: Session, item_id: int) -> OutboxItem:
     """One item, held by this transaction."""
-    item = _item(session, select(OutboxRow).where(OutboxRow.id == item_id).with_for_update())
-    assert item is not None, "items are never deleted"  # noqa: S101
+    item = _item(session, _LOCK_ITEM, id=item_id)
+    assert item is not None, "items are deleted only when nobody sends them any more"  # noqa: S101
     return item
 
 
+def lock_items(session: Session, ids: Iterable[int]) -> dict[int, OutboxItem]:
+    """Several at once, by id."""
+    rows = session.connection().execute(_LOCK_ITEMS, {"ids": sorted(set(ids))})
+    return {item.id: item for item in map(_item_value, rows)}
+
+
 def close_item(session: Session, item_id: int, state: OutboxState, error: str | None = None) -> None:
-    """Take a item off the road."""
-    _update_item(session, item_id, state=state, last_error=error)
+    """Take an item off the road."""
+    session.connection().execute(_CLOSE_ITEM, {"of_id": item_id, "state": state, "last_error": error})
 
 
 def postpone_item(session: Session, item_id: int, due: str, error: str) -> None:
-    """Let a item come due again later."""
-    _update_item(session, item_id, due=due, holder=None, last_error=error)
+    """Let an item come due again later."""
+    session.connection().execute(_POSTPONE_ITEM, {"of_id": item_id, "due": due, "last_error": error})
 
 
 def is_anything_due(session: Session, now: str) -> bool:
     """Whether `lease_items` would find something; looking takes no lock."""
-    query = select(OutboxRow.id).where(OutboxRow.state == OutboxState.PENDING, OutboxRow.due <= now).limit(1)
-    return session.exec(query).first() is not None
+    return session.connection().execute(_IS_ANYTHING_DUE, {"now": now}).first() is not None
 
 
 def release_leases(session: Session, now: str, is_alive: Callable[[str], bool]) -> int:
     """Let come due what dead holders had leased; returns how many items that are."""
-    leased = select(OutboxRow.holder).where(OutboxRow.state == OutboxState.PENDING, col(OutboxRow.holder).is_not(None))
-    dead = [holder for holder in set(session.exec(leased)) if holder and not is_alive(holder)]
+    leased = select(_OUTBOX.c.holder).where(_OUTBOX.c.state == OutboxState.PENDING, _OUTBOX.c.holder.is_not(None))
+    holders = set(session.connection().execute(leased.distinct()).scalars())
+    dead = [holder for holder in holders if not is_alive(holder)]
     freed = (
-        update(OutboxRow)
-        .where(col(OutboxRow.state) == OutboxState.PENDING, col(OutboxRow.holder).in_(dead))
+        update(_OUTBOX)
+        .where(_OUTBOX.c.state == OutboxState.PENDING, _OUTBOX.c.holder.in_(dead))
         .values(due=now, holder=None)
-        .execution_options(synchronize_session=False)
     )
-    return int(session.exec(freed).rowcount)
+    return int(session.connection().execute(freed).rowcount)
 
 
-def lease_items(session: Session, now: str, until: str, limit: int, holder: str) -> list[OutboxItem]:
+def lease_items(
+    session: Session, now: str, until: str, limit: int, holder: str, destinations: Sequence[str]
+) -> list[OutboxItem]:
     """Items that are due, oldest first, for `holder` alone until then. An attempt is counted for each."""
-    query = (
-        select(OutboxRow)
-        .where(OutboxRow.state == OutboxState.PENDING, OutboxRow.due <= now)
-        .order_by(col(OutboxRow.due), col(OutboxRow.id))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .execution_options(populate_existing=True)
-    )
-    items = [_item_value(row) for row in session.exec(query)]
+    sought = {"now": now, "limit": limit, "destinations": list(destinations)}
+    items = [_item_value(row) for row in session.connection().execute(_DUE_ITEMS, sought)]
     if items:
-        session.exec(
-            update(OutboxRow)
-            .where(col(OutboxRow.id).in_([item.id for item in items]))
-            .values(due=until, holder=holder, attempts=OutboxRow.attempts + 1)
-            .execution_options(synchronize_session=False)
-        )
+        leased = {"ids": [item.id for item in items], "until": until, "of_holder": holder}
+        session.connection().execute(_LEASE_ITEMS, leased)
     return [replace(item, attempts=item.attempts + 1) for item in items]
 
 
 def count_items(session: Session, destination: str, state: OutboxState) -> int:
     """How many items are in a state; pending ones are the backlog."""
-    query = select(func.count()).select_from(OutboxRow)
-    return session.exec(query.where(OutboxRow.destination == destination, OutboxRow.state == state)).one()
+    query = select(func.count()).select_from(_OUTBOX)
+    found = session.connection().execute(query.where(_OUTBOX.c.destination == destination, _OUTBOX.c.state == state))
+    return int(found.scalar_one())
 
 
-def after_commit(session: Session, callback: Callable[[], None]) -> None:
-    """Call `callback` once `session` has committed; never if it rolls back."""
-    if callback not in (waiting := session.info.setdefault("connector.after_commit", [])):
-        waiting.append(callback)
-        event.listen(session, "after_commit", lambda _session: callback(), once=True)
-
-
-def _insert_if_new(session: Session, table: type[SQLModel], row: dict[str, Any]) -> bool:
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
+def _insert_if_new(session: Session, table: type[ProcessRow] | type[InboxRow], row: dict[str, Any]) -> bool:
+    connection = session.connection()
     # What came back, not a row count: drivers do not agree on those.
-    return session.exec(statement.returning(literal(1))).first() is not None
+    return connection.execute(_INSERTS[connection.dialect.name, table], row).first() is not None
 
 
-def _update_item(session: Session, item_id: int, **values: str | None) -> None:
-    statement = update(OutboxRow).where(col(OutboxRow.id) == item_id).values(**values)
-    session.exec(statement.execution_options(synchronize_session=False))
+# Either dialect has its own statement for it, with the same words.
+_INSERTS: dict[tuple[str, type[SQLModel]], Any] = {
+    (name, row): dialect.insert(row).on_conflict_do_nothing().returning(literal(1))
+    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
+    for row in (ProcessRow, InboxRow)
+}
 
 
-def _process(session: Session, query: SelectOfScalar[ProcessRow]) -> Process | None:
-    row = session.exec(query.execution_options(populate_existing=True)).one_or_none()
+def _process(session: Session, query: Select[Any], **sought: str) -> Process | None:
+    row = session.connection().execute(query, sought).one_or_none()
     return None if row is None else _value(row)
 
 
-def _item(session: Session, query: SelectOfScalar[OutboxRow]) -> OutboxItem | None:
-    row = session.exec(query.execution_options(populate_existing=True)).one_or_none()
+def _item(session: Session, query: Select[Any], **sought: str | int) -> OutboxItem | None:
+    row = session.connection().execute(query, sought).one_or_none()
     return None if row is None else _item_value(row)
 
 
 def _columns(process: Process) -> dict[str, Any]:
-    columns = {field.name: getattr(process, field.name) for field in fields(process)}
+    columns = {name: getattr(process, name) for name in _PROCESS_FIELDS}
     for name in _JSON_COLUMNS:
         columns[name] = None if columns[name] is None else encode(columns[name]).decode()
     return columns
 
 
-def _value(row: ProcessRow) -> Process:
-    columns = {field.name: getattr(row, field.name) for field in fields(Process)}
+def _value(row: Row[Any]) -> Process:
+    columns = dict(zip(_PROCESS_FIELDS, row, strict=True))
     for name in _JSON_COLUMNS:
         columns[name] = None if columns[name] is None else parse(columns[name])
-    suspended_by = None if row.suspended_by is None else Role(row.suspended_by)
-    return Process(**columns | {"kind": Kind(row.kind), "role": Role(row.role), "suspended_by": suspended_by})
+    suspended_by = columns["suspended_by"]
+    columns["suspended_by"] = None if suspended_by is None else Role(suspended_by)
+    return Process(**columns | {"kind": Kind(columns["kind"]), "role": Role(columns["role"])})
 
 
-def _item_value(row: OutboxRow) -> OutboxItem:
-    columns = {field.name: getattr(row, field.name) for field in fields(OutboxItem)}
-    return OutboxItem(**columns | {"body": parse(row.body), "state": OutboxState(row.state)})
+def _item_value(row: Row[Any]) -> OutboxItem:
+    columns = dict(zip(_ITEM_FIELDS, row, strict=True))
+    return OutboxItem(**columns | {"body": parse(columns["body"]), "state": OutboxState(columns["state"])})
