@@ -1,11 +1,12 @@
 """Agreements: from an offer to a document that both sides signed.
 
 What travels is the ODRL agreement of the Dataspace Protocol; what is signed is a Hexi document derived from it. Both
-sides derive it with `Agreement.from_odrl(...).document()`, so they sign the same bytes without sending them. What ODRL
-has no word for (the product's version and digest, the declared purpose, the signature) stands in members named by IRIs,
-which the protocol lets through untouched.
+sides derive it with `Agreement.from_message(...).document()`, so they sign the same bytes without sending them. What
+ODRL has no word for (the product's version and digest, the declared purpose, the signature) stands in members named by
+IRIs, which the protocol lets through untouched.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -19,8 +20,13 @@ from hexi.keys import KeyResolver, read_header, verify_detached
 VERSION = "urn:hexi:version"
 PRODUCT_DIGEST = "urn:hexi:productDigest"
 PURPOSE = "urn:hexi:purpose"
+# The consumer's, in its verification message, and the provider's, in the message with the agreement.
 SIGNATURE = "urn:hexi:signature"
+PROVIDER_SIGNATURE = "urn:hexi:providerSignature"
 ORDER = "urn:hexi:order"
+
+# Our members of an agreement.
+_OURS = (VERSION, PRODUCT_DIGEST, PURPOSE)
 
 DOCUMENT_TYPE = "agreement"
 SIGNATURE_TYPE = f"hexi-{DOCUMENT_TYPE}+jws"
@@ -49,7 +55,7 @@ class Agreement:
 
     @classmethod
     def from_odrl(cls, odrl: Json) -> "Agreement":
-        """Read the agreement of a ContractAgreementMessage. Raises `AgreementInvalid`."""
+        """Read an agreement whose members are all in one place. Raises `AgreementInvalid`."""
         texts = {name: _text(odrl, name) for name in ("@id", "target", "assigner", "assignee", "timestamp")}
         try:
             parse_instant(texts["timestamp"])
@@ -68,9 +74,25 @@ class Agreement:
             purpose=_optional_text(odrl, PURPOSE),
         )
 
-    def to_odrl(self, signature: str | None = None) -> dict[str, Any]:
-        """The agreement as it travels; `from_odrl` reads the same value back."""
-        extras = {PRODUCT_DIGEST: self.product_digest, PURPOSE: self.purpose, SIGNATURE: signature}
+    @classmethod
+    def from_message(cls, odrl: Json, beside: Mapping[str, Json]) -> "Agreement":
+        """Read the agreement and what stands `beside` it in its message. Raises `AgreementInvalid`."""
+        ours = {name: beside[name] for name in _OURS if name in beside}
+        return cls.from_odrl(ours | odrl if isinstance(odrl, dict) else odrl)
+
+    def to_message(self, offer: Mapping[str, Json], signature: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The agreement as it travels in answer to `offer`, and what stands beside it in the message.
+
+        Peers of other makes compare it with their offer, members that they do not know included. So it has only those
+        of ours that the offer has, and the others go beside it.
+        """
+        whole = self.to_odrl()
+        beside = {name: whole.pop(name) for name in _OURS if name in whole and name not in offer}
+        return whole, beside | {PROVIDER_SIGNATURE: signature}
+
+    def to_odrl(self) -> dict[str, Any]:
+        """The whole agreement as ODRL; `from_odrl` reads the same value back."""
+        extras = {PRODUCT_DIGEST: self.product_digest, PURPOSE: self.purpose}
         return {
             "@id": self.id,
             "@type": "Agreement",

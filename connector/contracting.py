@@ -14,6 +14,7 @@ from sqlmodel import Session
 from connector import business_store as store
 from connector.agreements import (
     DOCUMENT_TYPE,
+    PROVIDER_SIGNATURE,
     PURPOSE,
     SIGNATURE,
     Agreement,
@@ -88,7 +89,8 @@ class Contracting:
         if not verdict.allowed:
             return TerminateNegotiation(verdict.reasons[0].code, verdict.messages())
         held = store.agreement_of(session, process.pid) or self._draft(session, process, published, purpose)
-        return Agree(held.agreement.to_odrl(held.signed.signatures[self._identity.did]))
+        agreement, beside = held.agreement.to_message(asked, held.signed.signatures[self._identity.did])
+        return Agree(agreement, properties=beside)
 
     def _draft(
         self, session: Session, process: Process, published: PublishedProduct, purpose: str | None
@@ -123,11 +125,11 @@ class Contracting:
         return TerminateNegotiation("connector.offer-changed", ["only the offer in the catalogue is taken here"])
 
     def _verify_agreement(self, session: Session, process: Process) -> NegotiationAction:
-        odrl = process.agreement or {}
-        agreement = Agreement.from_odrl(odrl)
+        agreement = Agreement.from_message(process.agreement, process.properties)
         check_against_offer(agreement, process.offer or {}, provider=process.counterparty, consumer=self._identity.did)
         unsigned = SignedDocument(agreement.document(), {})
-        half = self._signed_by_peer(agreement, unsigned, process, odrl.get(SIGNATURE), complete=False)
+        signature = process.properties.get(PROVIDER_SIGNATURE)
+        half = self._signed_by_peer(agreement, unsigned, process, signature, complete=False)
         own = self._sign(agreement)
         signed = SignedDocument(half.document, {**half.signatures, self._identity.did: own})
         if store.agreement_of(session, process.pid) is None:

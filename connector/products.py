@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from connector.agreements import offer_of
+from connector.agreements import PRODUCT_DIGEST, offer_of
 from connector.formats import FORMATS
 from connector.policy import read_policy
 from connector.resources import Resource, count, quality
@@ -71,11 +71,17 @@ def complete(
 
 
 def dataset_of(published: PublishedProduct) -> dict[str, Any]:
-    """`published` as a dataset of the Dataspace Protocol (2025-1, section 5.2), with its one offer."""
+    """`published` as a dataset of the Dataspace Protocol (2025-1, section 5.2), with its one offer.
+
+    The product's digest stands beside the offer, not in it: peers of other makes count a member they do not know as a
+    part of the policy when they compare, and leave it out when they ask.
+    """
+    apart = {"target", PRODUCT_DIGEST}
     return {
         "@id": published.product.identifier,
         "@type": "Dataset",
-        "hasPolicy": [{name: value for name, value in published.offer.items() if name != "target"}],
+        PRODUCT_DIGEST: published.signed.digest,
+        "hasPolicy": [{name: value for name, value in published.offer.items() if name not in apart}],
         "distribution": [{"@type": "Distribution", "format": format_} for format_ in published.formats],
     }
 

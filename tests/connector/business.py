@@ -170,6 +170,13 @@ def negotiation(role: Role, state: str, **members: Any) -> Process:
     return Process(pid, Kind.NEGOTIATION, role, state, counterparty, "https://x/dsp", **members)
 
 
+def agreed(offer: dict[str, Any], agree: Agree) -> Process:
+    """The consumer's end once the provider's agreement to `offer` has come."""
+    return negotiation(
+        Role.CONSUMER, "AGREED", offer=offer, agreement=agree.agreement, properties=dict(agree.properties)
+    )
+
+
 def transfer(agreement: str, **members: Any) -> Process:
     """A transfer asked of the provider."""
     shown = {"state": "REQUESTED", "format": "HexiSandbox-SQL", "counterparty": CONSUMER.did, **members}
@@ -191,7 +198,7 @@ def conclude(provider: Party, consumer: Party, product: PublishedProduct) -> str
     at_provider = negotiation(Role.PROVIDER, "REQUESTED", offer=product.offer)
     agree = provider.negotiating(at_provider)
     assert isinstance(agree, Agree), agree
-    at_consumer = negotiation(Role.CONSUMER, "AGREED", offer=product.offer, agreement=agree.agreement)
+    at_consumer = agreed(product.offer, agree)
     verify = consumer.negotiating(at_consumer)
     assert isinstance(verify, Verify), verify
     provider.negotiating(replace(at_provider, state="VERIFIED", properties={SIGNATURE: verify.properties[SIGNATURE]}))

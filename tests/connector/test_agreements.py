@@ -42,10 +42,21 @@ def agreement(**changes: Any) -> Agreement:
 def test_both_ends_derive_the_same_bytes_from_what_travels() -> None:
     ours = agreement()
 
-    theirs = Agreement.from_odrl(ours.to_odrl("header..signature"))
+    odrl, beside = ours.to_message(OFFER, "header..signature")
+    theirs = Agreement.from_message(odrl, beside)
 
     assert theirs == ours
     assert encode(theirs.document()) == encode(ours.document())
+
+
+def test_an_agreement_has_no_members_of_ours_that_the_offer_lacks() -> None:
+    """Other makes compare the two, so one more member would be another policy to them."""
+    bare = {name: value for name, value in OFFER.items() if not name.startswith("urn:hexi:")}
+    for offer in (OFFER, bare):
+        odrl, beside = agreement().to_message(offer, "header..signature")
+        named = {name for name in odrl if name.startswith("urn:hexi:")}
+        assert named == {name for name in offer if name.startswith("urn:hexi:")}
+        assert {PRODUCT_DIGEST, PURPOSE, VERSION} <= named | beside.keys()
 
 
 def test_an_agreement_of_another_make_is_read_without_our_members() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from connector import business_store as store
-from connector.agreements import ORDER, PURPOSE, SIGNATURE, AgreementState
+from connector.agreements import ORDER, PROVIDER_SIGNATURE, PURPOSE, SIGNATURE, AgreementState
 from connector.errors import DatasetUnknown
 from connector.fulfilment import permit_in
 from connector.negotiation import Agree, Finalize, TerminateNegotiation, Verify
-from connector.processes import Role
+from connector.processes import Process, Role
 from connector.transfer import Start, TerminateTransfer
 from hexi.database import Database
 from ledger.documents import verify_document
@@ -28,6 +28,7 @@ from tests.connector.business import (
     USE,
     KnownParticipants,
     Party,
+    agreed,
     conclude,
     negotiation,
     order,
@@ -127,38 +128,42 @@ def test_the_provider_answers_requests(provider: Party, policy: Any, asked: Any,
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda odrl: odrl | {"target": "another"},
-        lambda odrl: odrl | {"assignee": STRANGER.did},
-        lambda odrl: odrl | {"permission": [{"action": "read"}]},
-        lambda odrl: odrl | {PURPOSE: "marketing"},
-        lambda odrl: odrl | {SIGNATURE: "a..b"},
-        lambda odrl: {name: value for name, value in odrl.items() if name != SIGNATURE},
-        lambda odrl: {},
+        lambda seen: replace(seen, agreement=seen.agreement | {"target": "another"}),
+        lambda seen: replace(seen, agreement=seen.agreement | {"assignee": STRANGER.did}),
+        lambda seen: replace(seen, agreement=seen.agreement | {"permission": [{"action": "read"}]}),
+        lambda seen: replace(seen, agreement=seen.agreement | {PURPOSE: "marketing"}),
+        lambda seen: replace(seen, properties=seen.properties | {PROVIDER_SIGNATURE: "a..b"}),
+        lambda seen: replace(seen, properties=seen.properties | {PURPOSE: "marketing"}),
+        lambda seen: replace(seen, properties={}),
+        lambda seen: replace(seen, agreement={}),
     ],
-    ids=["target", "assignee", "terms", "purpose", "forged", "unsigned", "empty"],
+    ids=["target", "assignee", "terms", "purpose", "forged", "beside", "unsigned", "empty"],
 )
-def test_the_consumer_signs_no_other_agreement(provider: Party, consumer: Party, spoil: Callable[[Any], Any]) -> None:
+def test_the_consumer_signs_no_other_agreement(
+    provider: Party, consumer: Party, spoil: Callable[[Process], Process]
+) -> None:
     product = provider.publish(published())
     agree = provider.negotiating(negotiation(Role.PROVIDER, "REQUESTED", offer=product.offer))
-    agreed = negotiation(Role.CONSUMER, "AGREED", offer=product.offer, agreement=agree.agreement)
+    seen = agreed(product.offer, agree)
 
-    refused = consumer.negotiating(replace(agreed, agreement=spoil(agree.agreement)))
+    refused = consumer.negotiating(spoil(seen))
 
     assert isinstance(refused, TerminateNegotiation)
     assert refused.code == "connector.agreement-invalid"
     with consumer.database.reading() as session:
         assert store.agreements(session) == []
-    assert isinstance(consumer.negotiating(agreed), Verify)
+    assert isinstance(consumer.negotiating(seen), Verify)
 
 
 def test_the_provider_finalises_only_what_the_consumer_signed(provider: Party, consumer: Party) -> None:
     product = provider.publish(published())
     asked = negotiation(Role.PROVIDER, "REQUESTED", offer=product.offer)
     agree = provider.negotiating(asked)
-    own = agree.agreement[SIGNATURE]
+    own = agree.properties[PROVIDER_SIGNATURE]
 
     for signature in (None, own, "a..b"):
-        verified = replace(asked, state="VERIFIED", properties={SIGNATURE: signature} if signature else {})
+        shown = {SIGNATURE: signature} if signature else {}
+        verified = replace(asked, state="VERIFIED", properties=dict(agree.properties) | shown)
         assert isinstance(provider.negotiating(verified), TerminateNegotiation)
     with provider.database.reading() as session:
         assert store.all_evidence(session) == []
