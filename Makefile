@@ -4,7 +4,8 @@
 #   make test          all tests, on SQLite and on PostgreSQL
 #   make check         ruff, mypy --strict, import-linter, the lock
 #   make bench         the benchmarks
-#   make conformance   what others verify with: Go's sumdb/tlog on an exported log, pymerkle on our proofs
+#   make conformance   what others verify with: the official Dataspace Protocol kit on SQLite and on PostgreSQL (needs
+#                      Java 17 and Maven), the specification's JSON Schemas, Go's sumdb/tlog, pymerkle (ARGS="--runs 3")
 
 OUT ?= demo-out
 ARGS ?=
@@ -44,7 +45,7 @@ bench: setup
 	@for question in benchmarks/*.py; do echo "== $$question"; $(RUN)/python $$question || exit 1; done
 
 conformance: setup
-	$(RUN)/python -m pytest tests/ledger/test_export.py tests/ledger/test_merkle.py -k "go or pymerkle or export"
+	@$(RUN)/python -m tests.conformance $(ARGS)
 
 clean:
 	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

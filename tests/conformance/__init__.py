@@ -1,0 +1,1 @@
+"""What others verify us with: the official kits, peers of other makes, other implementations of the formats."""
