@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 
 from connector import negotiation, transfer
 from connector.errors import MessageMalformed
+from connector.policy_form import check_agreement, check_offer
 from hexi.canonical import Json, encode
 
 CONTEXT = "https://w3id.org/dspace/2025/1/context.jsonld"
@@ -132,7 +133,7 @@ class ContractRequestMessage(ProcessMessage):
 
     def check_sendable(self) -> None:
         _check_initial_or_reply(self, self.provider_pid, self.callback_address)
-        _check_policy(self.offer, ("@id", "@type", "target"))
+        check_offer(_without_empty(self.offer))
 
 
 class ContractOfferMessage(ProcessMessage):
@@ -149,7 +150,7 @@ class ContractOfferMessage(ProcessMessage):
 
     def check_sendable(self) -> None:
         _check_initial_or_reply(self, self.consumer_pid, self.callback_address)
-        _check_policy(self.offer, ("@id", "@type", "target"))
+        check_offer(_without_empty(self.offer))
 
 
 class ContractAgreementMessage(ProcessMessage):
@@ -160,7 +161,7 @@ class ContractAgreementMessage(ProcessMessage):
 
     def check_sendable(self) -> None:
         super().check_sendable()
-        _check_policy(self.agreement, ("@id", "@type", "target", "assigner", "assignee"))
+        check_agreement(_without_empty(self.agreement))
 
 
 class ContractAgreementVerificationMessage(ProcessMessage):
@@ -289,26 +290,3 @@ def _without_empty(value: Json) -> Any:
 def _check_initial_or_reply(message: ProcessMessage, peer_pid: str | None, callback: str | None) -> None:
     if bool(peer_pid) == bool(callback):
         raise MessageMalformed(f"a {type(message).__name__} has either the peer's pid or a callbackAddress")
-
-
-def _check_policy(policy: dict[str, Json], required: tuple[str, ...]) -> None:
-    missing = [key for key in required if not isinstance(policy.get(key), str)]
-    if missing:
-        raise MessageMalformed(f"the policy lacks {', '.join(missing)}")
-    if not policy.get("permission") and not policy.get("prohibition"):
-        raise MessageMalformed("a policy permits or prohibits something")
-    _check_rules(policy)
-
-
-def _check_rules(value: Json) -> None:
-    """The two traps of the schemas: an action is a plain string, and a right operand is never a bare number."""
-    if isinstance(value, list):
-        for item in value:
-            _check_rules(item)
-    if isinstance(value, dict):
-        if not isinstance(value.get("action", ""), str):
-            raise MessageMalformed("an action is a plain string such as 'use'")
-        if not isinstance(value.get("rightOperand", ""), str | dict | list):
-            raise MessageMalformed("a right operand is a string, an object or a list, never a bare number")
-        for item in value.values():
-            _check_rules(item)

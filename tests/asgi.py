@@ -13,6 +13,10 @@ import httpx
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
+from connector.messages import PATH
+from hexi.canonical import parse
+from tests.conformance.schemas import check_if_at_hand
+
 
 class ASGITransport(httpx.BaseTransport):
     """Hands requests to `app`, whatever host they are for. Exceptions of the application reach the test."""
@@ -28,6 +32,7 @@ class ASGITransport(httpx.BaseTransport):
         messages = asyncio.run(self._run(_scope(request), body))
         start = next(message for message in messages if message["type"] == "http.response.start")
         content = b"".join(message.get("body", b"") for message in messages)
+        _check_answer(request, dict(start.get("headers", [])), content)
         return httpx.Response(
             start["status"], headers=start.get("headers", []), stream=httpx.ByteStream(content), request=request
         )
@@ -44,6 +49,12 @@ class ASGITransport(httpx.BaseTransport):
 
         await self.app(scope, receive, send)
         return sent
+
+
+def _check_answer(request: httpx.Request, headers: Mapping[bytes, bytes], content: bytes) -> None:
+    """Whatever a connector says under the protocol's path is held against the specification's schemas."""
+    if request.url.path.startswith(PATH) and headers.get(b"content-type") == b"application/json":
+        check_if_at_hand(parse(content))
 
 
 def _scope(request: httpx.Request) -> Message:
@@ -64,7 +75,10 @@ def _scope(request: httpx.Request) -> Message:
 
 
 class Hosts(httpx.BaseTransport):
-    """Several applications by ``host:port``, as one network. An unknown host does not answer, as in the world."""
+    """Several applications by ``host:port``, as one network. An unknown host does not answer, as in the world.
+
+    Messages of the Dataspace Protocol that pass are held against the specification's schemas, where those are at hand.
+    """
 
     def __init__(self, apps: Mapping[str, ASGIApp] | None = None) -> None:
         self._apps = {host: ASGITransport(app) for host, app in (apps or {}).items()}
@@ -81,4 +95,6 @@ class Hosts(httpx.BaseTransport):
         host = request.url.netloc.decode()
         if host not in self._apps:
             raise httpx.ConnectError(f"nobody listens at {host}", request=request)
+        if request.method == "POST" and request.url.path.startswith(PATH):
+            check_if_at_hand(parse(request.read()))
         return self._apps[host].handle_request(request)

@@ -12,6 +12,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+# Where Maven writes down the jars, below a folder's ``target``.
+LISTED = "class-path.txt"
 # Downloading some 50 jars for the first time, in seconds.
 BUILD_SECONDS = 600
 
@@ -35,7 +37,7 @@ def class_path(folder: Path) -> str:
     tool("javac")
     maven = tool("mvn")
     target = folder / "target"
-    listed, stamp = target / "class-path.txt", target / "built-from.txt"
+    listed, stamp = target / LISTED, target / "built-from.txt"
     sources = _digest(folder)
     if not (stamp.is_file() and stamp.read_text() == sources and _all_there(listed)):
         target.mkdir(exist_ok=True)
@@ -56,7 +58,16 @@ def class_path(folder: Path) -> str:
 
 def jars(folder: Path) -> list[Path]:
     """The jars on that class path. Raises `CannotBuild`."""
-    return [Path(entry) for entry in class_path(folder).split(os.pathsep) if entry.endswith(".jar")]
+    class_path(folder)
+    return jars_at_hand(folder)
+
+
+def jars_at_hand(folder: Path) -> list[Path]:
+    """The same as far as `folder` has been built, without building it: none if it has not."""
+    listed = folder / "target" / LISTED
+    if not _all_there(listed):
+        return []
+    return [Path(entry) for entry in listed.read_text().strip().split(os.pathsep)]
 
 
 def _digest(folder: Path) -> str:

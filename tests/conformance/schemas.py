@@ -3,19 +3,25 @@
     schemas = Schemas(maven.jars(FOLDER))
     schemas.check(body)
 
+`at_hand` is what tests use that must do without Java: the schemas if the jars have been fetched, else nothing.
+
 The jars have no schema for some messages; `_WITHOUT_SCHEMA` holds what the specification says of those.
 Source: Dataspace Protocol 2025-1, sections 6 to 9.
 """
 
 import zipfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
-from jsonschema import Draft201909Validator
+from jsonschema import Draft201909Validator, ValidationError
 from referencing import Registry, Resource
 
 from connector.messages import CONTEXT
 from hexi.canonical import Json, parse
+from tests.conformance import maven
+
+KIT = Path(__file__).parent / "dsp"
 
 _TEXTS: dict[str, Json] = {"type": "array", "minItems": 1}
 _CONTEXT: dict[str, Json] = {"type": "array", "items": {"type": "string"}, "contains": {"const": CONTEXT}}
@@ -60,12 +66,27 @@ class Schemas:
         return frozenset(self._validators)
 
     def check(self, body: Json) -> None:
-        """Raise `jsonschema.ValidationError` unless `body` is what its @type asks for; `KeyError` for a strange one.
+        """Raise `jsonschema.ValidationError` unless `body` is what its @type asks for.
 
-        Beyond the schemas: exactly the one context, because peers know no other.
+        Beyond the schemas: exactly the one context, because peers know no other, and a type there is a schema for.
         """
-        assert body["@context"] == [CONTEXT]
-        self._validators[body["@type"]].validate(body)
+        said = (body.get("@context"), body.get("@type")) if isinstance(body, dict) else (None, None)
+        if said[0] != [CONTEXT] or said[1] not in self._validators:
+            raise ValidationError(f"no message with the one context and a type of the protocol: {body}")
+        self._validators[said[1]].validate(body)
+
+
+@cache
+def at_hand() -> Schemas | None:
+    """The schemas, if ``make conformance`` has fetched the kit before; nothing is fetched here."""
+    jars = maven.jars_at_hand(KIT)
+    return Schemas(jars) if jars else None
+
+
+def check_if_at_hand(body: Json) -> None:
+    """`Schemas.check`, where the schemas are at hand."""
+    if (schemas := at_hand()) is not None:
+        schemas.check(body)
 
 
 def _schemas_in(jar: Path) -> Iterable[dict[str, Json]]:

@@ -37,6 +37,7 @@ from registry.identity import Identity
 from registry.presentation import Caller
 from tests.asgi import ASGITransport
 from tests.builders import SettableClock
+from tests.conformance.schemas import check_if_at_hand
 
 POLICY = {"permission": [{"action": "use"}]}
 ADDRESS = {"@type": "DataAddress", "endpointType": "urn:hexi:sandbox", "endpoint": "https://provider.test/sandbox"}
@@ -57,7 +58,10 @@ class Network(httpx.BaseTransport):
         self.fate: Callable[[httpx.Request], str] = lambda request: "pass"
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self.sent.append((str(request.url), parse(request.read())))
+        message = parse(request.read())
+        if request.url.path.startswith(PATH):
+            check_if_at_hand(message)
+        self.sent.append((str(request.url), message))
         fate = self.fate(request)
         if fate == "hold":
             self.held.append(request)

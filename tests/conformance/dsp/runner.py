@@ -118,8 +118,8 @@ def _flaws(schemas: Schemas, messages: Path) -> list[str]:
     for message in sent:
         try:
             schemas.check(message["body"])
-        except (ValidationError, KeyError, AssertionError) as error:
-            flaws.append(f"not as the schema wants it, at {message['where']}: {error}")
+        except ValidationError as error:
+            flaws.append(f"not as the schemas want it, at {message['where']}: {error.message}")
     print(f"json schemas: {len(sent) - len(flaws)} messages and answers valid, {len(flaws)} not")
     return flaws
 
