@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 import sandbox.api
 from connector import publishing
-from connector.api import dsp, management
+from connector.api import data, dsp, management
 from connector.api import peers as peers_api
 from connector.computations import Computations
 from connector.contracting import Contracting
@@ -27,13 +27,16 @@ from connector.engine import Engine
 from connector.engine import Settings as EngineSettings
 from connector.evidence import Evidence
 from connector.fulfilment import SANDBOX_PATH, Fulfilment
+from connector.handovers import Handovers
 from connector.management_token import management_token
 from connector.membership import Membership
 from connector.messages import PATH
 from connector.peer_catalogue import PeerCatalogues
 from connector.peers import Peers, of_the_space
+from connector.planes.http_pull import PullPlane
 from connector.publishing import Publisher
 from connector.settings import ConnectorSettings
+from connector.sources.descriptions import Sources
 from connector.worker import Worker
 from hexi.canonical import Clock, Json, system_clock
 from hexi.database import Database
@@ -94,11 +97,13 @@ def create_app(
         SandboxSettings(aggregation_point=settings.aggregation_point),
         contribute=space.contribute,
     )
+    sources = Sources(settings.home)
+    pull = PullPlane(database, identity, sources, Handovers(database, clock), settings.url, clock)
     engine = Engine(
         database,
         BusinessDecisions(
             Contracting(identity, trust, evidence, settings, clock),
-            Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes={}),
+            Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, {pull.format: pull}),
         ),
         identity,
         space.peers.authorise,
@@ -108,7 +113,7 @@ def create_app(
         on_ledger_receipt=evidence.received,
         transport=transport,
     )
-    desk = _desk(settings, identity, clock, database, engine, space, transport)
+    desk = _desk(settings, identity, clock, database, engine, space, sources, transport)
     catalogues = PeerCatalogues(
         database, engine, space.peers, unsafe_allow_loopback=settings.allows_loopback, transport=transport
     )
@@ -119,6 +124,7 @@ def create_app(
         database,
         dsp.create_router(engine),
         sandbox.api.create_router(computing),
+        data.create_router(pull),
         management.create_router(desk),
         peers_api.create_router(catalogues),
         lifespan=_lifespan(computing, engine, catalogues, worker),
@@ -179,6 +185,7 @@ def _desk(
     database: Database,
     engine: Engine,
     space: _Space,
+    sources: Sources,
     transport: httpx.BaseTransport | None,
 ) -> Desk:
     return Desk(
@@ -188,7 +195,7 @@ def _desk(
         database=database,
         engine=engine,
         membership=space.membership,
-        publisher=Publisher(database, space.registry, identity, clock),
+        publisher=Publisher(database, space.registry, identity, clock, sources),
         dealings=Dealings(database, engine, space.registry, space.peers.trust),
         computations=Computations(
             database,

@@ -21,10 +21,12 @@ Query = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
 
 
 class AddResource(Wire):
-    """Name tables that lie on the connector's own machine."""
+    """Name tables that lie on the connector's own machine, a source to deliver from, or both."""
 
     name: Name
-    tables: Annotated[dict[str, Path], Field(min_length=1, max_length=MAX_TABLES)]
+    tables: Annotated[dict[str, Path], Field(default_factory=dict, max_length=MAX_TABLES)]
+    # What `connector.sources.descriptions` reads; secrets are named in it, never written.
+    source: dict[str, Any] | None = None
 
 
 class PublishProduct(BaseModel):

@@ -90,11 +90,12 @@ class Asked:
 def add_resource(session: Session, resource: Resource, at: str) -> None:
     """Keep `resource`. The same again does nothing; other tables under the name raise `ResourceTaken`."""
     tables = _text({name: str(path) for name, path in resource.tables.items()})
+    source = None if resource.source is None else _text(dict(resource.source))
     row = session.get(ResourceRow, resource.name)
-    if row is not None and row.tables != tables:
-        raise ResourceTaken(f"{resource.name} stands for other tables already; choose another name")
+    if row is not None and (row.tables, row.source) != (tables, source):
+        raise ResourceTaken(f"{resource.name} stands for something else already; choose another name")
     if row is None:
-        session.add(ResourceRow(name=resource.name, tables=tables, created=at))
+        session.add(ResourceRow(name=resource.name, tables=tables, source=source, created=at))
 
 
 def resource(session: Session, name: str) -> Resource:
@@ -345,7 +346,8 @@ def _text(value: Json) -> str:
 
 def _resource(row: ResourceRow) -> Resource:
     tables: Mapping[str, str] = parse(row.tables)
-    return Resource(row.name, {name: Path(path) for name, path in tables.items()})
+    source = parse(row.source) if row.source else None
+    return Resource(row.name, {name: Path(path) for name, path in tables.items()}, source)
 
 
 def _published(row: ProductRow) -> PublishedProduct:

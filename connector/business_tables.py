@@ -10,6 +10,7 @@ class ResourceRow(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     tables: str
+    source: str | None = None
     created: str
 
 

@@ -44,9 +44,12 @@ class ConnectorClient:
         """Every entry sealed here, with its receipt or None."""
         return self._list("/evidence")
 
-    def add_resource(self, name: str, tables: Mapping[str, str]) -> Answer:
-        """Name tables on the connector's machine, by their absolute paths."""
-        return self._answer("POST", "/resources", {"name": name, "tables": dict(tables)})
+    def add_resource(
+        self, name: str, tables: Mapping[str, str] | None = None, *, source: Mapping[str, Json] | None = None
+    ) -> Answer:
+        """Name tables on the connector's machine by their absolute paths, a source to deliver from, or both."""
+        members: dict[str, Json] = {"name": name, "tables": dict(tables or {})}
+        return self._answer("POST", "/resources", members if source is None else members | {"source": dict(source)})
 
     def resources(self) -> list[Answer]:
         """All resources."""

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from connector.agreements import PRODUCT_DIGEST, offer_of
+from connector.business_errors import ResourceUnusable
 from connector.formats import FORMATS
 from connector.policy import read_policy
 from connector.resources import Resource, count, quality
+from connector.sources import Content
 from hexi.canonical import Json
 from ledger.documents import SignedDocument
 from registry.catalogue import Product, read_product
@@ -43,12 +45,20 @@ class PublishedProduct:
 
 
 def complete(
-    description: Mapping[str, Any], resource: Resource, *, identifier: str, version: int, provider: str, today: date
+    description: Mapping[str, Any],
+    resource: Resource,
+    content: Content | None = None,
+    *,
+    identifier: str,
+    version: int,
+    provider: str,
+    today: date,
 ) -> Product:
     """The product that `description` becomes. Raises `PolicyInvalid`, `ResourceUnusable`, and
     `registry.errors.ProductInvalid`.
 
-    Rows and entities are always counted from the resource; quality figures are computed where they are left out.
+    Rows and entities are always counted from the resource; quality figures are computed where they are left out. What
+    is delivered whole is described by its source's `content`, where the resource has one.
     """
     read_policy(description.get("policy"))
     given = description.get("quality") or {}
@@ -63,8 +73,16 @@ def complete(
         "entities": 0,
         "quality": _UNMEASURED | {"assessedAt": today.isoformat()} | given,
     }
+    if content is not None:
+        size: dict[str, Any] = {} if content.size is None else {"bytes": content.size}
+        whole["content"] = {"mediaType": content.media_type.partition(";")[0], **size}
     # Read once to learn that the description is whole, before its files are counted by it.
     draft = read_product(whole)
+    if not draft.tables:
+        if missing := set(_DIMENSIONS) - given.keys():
+            wanted = ", ".join(sorted(missing))
+            raise ResourceUnusable(f"without tables nothing can be measured; give the figures of quality: {wanted}")
+        return draft
     counted = count(resource, draft.tables)
     measured = quality(counted, draft.temporal.end, today) | given
     return read_product(whole | {"rows": counted.rows, "entities": counted.entities, "quality": measured})

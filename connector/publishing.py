@@ -14,6 +14,8 @@ from connector import business_store as store
 from connector.policy import read_policy
 from connector.products import PublishedProduct, complete, files_of
 from connector.resources import Resource, check_resource, fingerprint
+from connector.sources import Content
+from connector.sources.descriptions import Sources
 from hexi.canonical import Clock, Json, digest, instant
 from hexi.database import Database
 from hexi.errors import RemoteProblem
@@ -31,6 +33,7 @@ class Publisher:
     registry: RegistryClient
     identity: Identity
     clock: Clock
+    sources: Sources
 
     def publish(self, resource_name: str, description: Mapping[str, Any]) -> PublishedProduct:
         """Publish `description` over the resource. A changed one under the same title becomes the next version.
@@ -42,7 +45,8 @@ class Publisher:
             resource = store.resource(session, resource_name)
             drafted = store.product_drafted(session, resource_name, _title(description))
         check_resource(resource)
-        asked = digest({"description": dict(description), "files": fingerprint(resource)})
+        content = None if resource.source is None else self.sources.of(resource.name, resource.source).content()
+        asked = digest({"description": dict(description), "files": fingerprint(resource), **_known(content)})
         if drafted and drafted[1] == asked:
             return self._send(drafted[0], already=drafted[2])
         read_policy(description.get("policy"))  # before the registry spends an identifier on it
@@ -51,15 +55,27 @@ class Publisher:
             identifier, version = before.product.identifier, before.product.version + (1 if is_out else 0)
         else:
             identifier, version = "", 1
-        return self._send(self._draft(resource, description, identifier, version, asked), already=False)
+        return self._send(self._draft(resource, content, description, identifier, version, asked), already=False)
 
     def _draft(
-        self, resource: Resource, description: Mapping[str, Any], identifier: str, version: int, asked: str
+        self,
+        resource: Resource,
+        content: Content | None,
+        description: Mapping[str, Any],
+        identifier: str,
+        version: int,
+        asked: str,
     ) -> PublishedProduct:
         now = self.clock()
         identifier = identifier or self.registry.allocate("product")
         product = complete(
-            description, resource, identifier=identifier, version=version, provider=self.identity.did, today=now.date()
+            description,
+            resource,
+            content,
+            identifier=identifier,
+            version=version,
+            provider=self.identity.did,
+            today=now.date(),
         )
         document = product.document()
         signature = sign_document(document, self.identity.key, self.identity.kid)
@@ -90,6 +106,10 @@ def dataset(session: Session, identifier: str, version: int) -> Dataset:
     published = store.product(session, identifier, version)
     resource = store.resource(session, published.resource)
     return Dataset(published.product, published.signed.digest, files_of(published.product, resource))
+
+
+def _known(content: Content | None) -> dict[str, Json]:
+    return {} if content is None else {"content": [content.name, content.media_type, content.size, content.version]}
 
 
 def _title(description: Mapping[str, Any]) -> str:

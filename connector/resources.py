@@ -1,6 +1,7 @@
 """Data resources: the tables a provider keeps at home, and what can be counted in them.
 
-A resource is a name for files that lie on this machine and stay there. Before a product is published from it, its rows,
+A resource is a name for files that lie on this machine and stay there, or for a source (`connector.sources`) that is
+delivered as it is. Before a product is published from it, its rows,
 the distinct persons or firms in it, and the quality figures are counted here, from the files themselves, so that the
 catalogue says what is true rather than what was typed.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.business_errors import ResourceUnusable
+from hexi.canonical import Json
 from registry.catalogue import Column, Datatype, Table
 
 SUFFIXES = frozenset({".csv", ".parquet"})
@@ -35,10 +37,12 @@ _ARROW = {
 
 @dataclass(frozen=True)
 class Resource:
-    """`tables` maps a table's name, as queries use it, to its file."""
+    """`tables` maps a table's name, as queries use it, to its file. `source` describes what can be delivered whole, as
+    `connector.sources.descriptions` reads it."""
 
     name: str
     tables: Mapping[str, Path]
+    source: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,10 @@ class Count:
 
 
 def check_resource(resource: Resource) -> None:
-    """Raise `ResourceUnusable` unless every table is an absolute path to a readable CSV or Parquet file."""
-    if not resource.tables:
-        raise ResourceUnusable(f"the resource {resource.name} has no tables")
+    """Raise `ResourceUnusable` unless there is a source or a table, and every table is an absolute path to a readable
+    CSV or Parquet file."""
+    if not resource.tables and resource.source is None:
+        raise ResourceUnusable(f"the resource {resource.name} has neither tables nor a source")
     for name, path in resource.tables.items():
         if not name.isidentifier():
             raise ResourceUnusable(f"{name!r} cannot be the name of a table in a query")

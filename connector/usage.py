@@ -30,12 +30,22 @@ def admit(session: Session, transfer: str, use: Use, agreement: Agreement, now: 
     """Whether `use` may happen now; if so it is counted, in the caller's transaction."""
     grant = store.grant(session, transfer, lock=True)
     if grant is None or grant.state is not GrantState.ACTIVE:
-        said = grant.ended if grant else None
-        return Verdict(False, (Reason(_NOT_ACTIVE, said or "this transfer is not under way"),))
+        return not_active(grant)
     verdict = _evaluate(agreement, now)
     if verdict.allowed:
         store.count_use(session, transfer, use.count, use.volume, instant(now))
     return verdict
+
+
+def not_active(grant: Grant | None) -> Verdict:
+    """Why a transfer is not served now, that of `grant` or one without."""
+    said = grant.ended if grant else None
+    return Verdict(False, (Reason(_NOT_ACTIVE, said or "this transfer is not under way"),))
+
+
+def give_back(session: Session, transfer: str, volume: int, now: datetime) -> None:
+    """Take back `volume` bytes that were admitted and then not handed over."""
+    store.count_use(session, transfer, 0, -volume, instant(now))
 
 
 def suspend_grant(session: Session, transfer: str, now: datetime) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from hexi.canonical import Json
+from registry.codes import DELIVERED, TABULAR
 
 CHECKLIST = "hexi-compliance-1"
 
@@ -26,6 +27,8 @@ EVIDENCE: Mapping[str, str] = {
     "prohibitedContentScan": "what was scanned for prohibited content, and when",
     "businessQualification": "the licence, where the industry needs one",
     "personalInformationAssessment": "the impact assessment, where personal information is concerned",
+    "personalInformationProvision": "the separate consent, or another ground, where personal information is delivered",
+    "deliverySafeguards": "how the recipient has to protect what is delivered, where it is sensitive or personal",
     "importantDataAssessment": "the assessment and approval, where the data are important",
     "crossBorder": "'forbidden', or 'security-assessment:...', 'standard-contract:...', 'certification:...'",
     "publicDataCode": "the registration code, for public data of an organ of state",
@@ -46,8 +49,8 @@ LICENSED_DIVISIONS = frozenset({"63", "66", "67", "68", "69", "74", "83", "84"})
 STATE_ORGAN_CODE = "11"
 # Marks of state secrets. A published product that carries one is refused unread.
 SECRECY_MARKS = ("绝密", "机密", "国家秘密", "top secret", "state secret")
-# Modes in which every run is counted, and can therefore be priced.
-METERED_MODES = frozenset({"sandbox-sql", "encrypted-sum"})
+# Modes in which every use is counted (runs under a permit, deliveries under a grant) and can therefore be priced.
+METERED_MODES = frozenset({*TABULAR, *DELIVERED})
 RIGHTS = frozenset({"holding", "processing-use", "product-operation"})
 GRADES = frozenset({"core", "important", "general"})
 # The three roads out of the country of the Personal Information Protection Law, article 38, each with its reference.
@@ -237,13 +240,21 @@ def _personal(facts: Facts) -> Outcome:
         return NotApplicable("no personal information")
     if concerned is not True:
         return Failed("it is not said whether personal information is concerned", "give hasPersonalInformation")
-    if not all(table.get("entityKey") for table in facts.get("tables") or [{}]):
+    delivered = _delivered(facts)
+    if not all(table.get("entityKey") for table in facts.get("tables") or ([] if delivered else [{}])):
         return Failed("a table does not say which column tells persons apart", "give its entityKey")
     if (facts.get("disclosure", "minimumEntities") or 0) < MINIMUM_ENTITIES:
         return Failed(
             "numbers about too few persons would be released", f"set minimumEntities to {MINIMUM_ENTITIES} or more"
         )
-    return _needs(facts, "authorisation", "personalInformationAssessment")
+    # What is delivered is provided to another processor: the Personal Information Protection Law, article 23.
+    provision = ("personalInformationProvision",) if delivered else ()
+    return _needs(facts, "authorisation", "personalInformationAssessment", *provision)
+
+
+def _delivered(facts: Facts) -> bool:
+    """Whether data leave the provider in some mode."""
+    return bool(DELIVERED.intersection(facts.get("modes") or ()))
 
 
 def _important(facts: Facts) -> Outcome:
@@ -284,7 +295,8 @@ def _quality(facts: Facts) -> Outcome:
         return Failed("there is no dated quality assessment", "assess the quality and give assessedAt")
     if not facts.today - timedelta(days=QUALITY_VALID_DAYS) <= assessed <= facts.today + timedelta(days=1):
         return Failed("the quality assessment is out of date", f"assess again; it holds {QUALITY_VALID_DAYS} days")
-    if not facts.get("tables") or any(not table.get("columns") for table in facts.get("tables")):
+    tables = facts.get("tables") or ()
+    if not (tables or facts.get("content")) or any(not table.get("columns") for table in tables):
         return Failed("a table or its columns are not described", "describe every table and column")
     return Passed()
 
@@ -318,7 +330,7 @@ def _security(facts: Facts) -> Outcome:
         return Failed(
             "sensitive data need an isolated environment", f"set minimumIsolation to {MINIMUM_ISOLATION} or more"
         )
-    return Passed()
+    return _needs(facts, "deliverySafeguards") if sensitive and _delivered(facts) else Passed()
 
 
 def _metering(facts: Facts) -> Outcome:
@@ -326,7 +338,7 @@ def _metering(facts: Facts) -> Outcome:
     if not modes:
         return Failed("the product has no delivery mode", f"offer some of {', '.join(sorted(METERED_MODES))}")
     if unmetered := sorted(modes - METERED_MODES):
-        return Failed(f"uses of {', '.join(unmetered)} are not counted", "offer modes that are metered by the run")
+        return Failed(f"uses of {', '.join(unmetered)} are not counted", "offer modes in which every use is metered")
     return Passed()
 
 

@@ -16,6 +16,7 @@ from hexi.errors import DataspaceError
 from registry import identifiers
 from registry.codes import (
     REFUSED_SECURITY_LEVELS,
+    TABULAR,
     DeliveryForm,
     Grade,
     Labelled,
@@ -148,6 +149,13 @@ class Quality(_Part):
     assessed_at: date
 
 
+class Content(_Part):
+    """What is delivered whole, where a mode delivers it. `bytes` is left out where it is not known beforehand."""
+
+    media_type: str = Field(pattern=r"^[^\s/]+/[^\s/]+$", max_length=127)
+    bytes: int | None = Field(default=None, ge=0)
+
+
 class Classification(_Part):
     """Grade after GB/T 43697-2024; `level` divides general data from 1 to 4; `scheme` names the rules applied."""
 
@@ -195,7 +203,8 @@ class Product(_Part):
     temporal: Temporal
     rows: int = Field(ge=0)
     entities: int = Field(ge=0)
-    tables: tuple[Table, ...] = Field(min_length=1, max_length=MAX_TABLES)
+    tables: tuple[Table, ...] = Field(default=(), max_length=MAX_TABLES)
+    content: Content | None = None
     quality: Quality
     rights: tuple[Right, ...] = ()
     evidence: Mapping[Code, Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]]
@@ -236,6 +245,10 @@ class Product(_Part):
         _unique("table", [table.name for table in self.tables])
         _unique("mode", self.modes)
         _unique("right", self.rights)
+        if not self.tables and (tabular := TABULAR.intersection(self.modes)):
+            raise ValueError(f"a product in the mode {', '.join(sorted(tabular))} describes its tables")
+        if Mode.FILE in self.modes and self.content is None:
+            raise ValueError("a product that is delivered as a file says what is delivered (content)")
         if self.has_personal_information:
             self._check_personal()
         return self
@@ -296,9 +309,15 @@ def to_dcat(product: Product) -> dict[str, Json]:
         "dqv:hasQualityMeasurement": _measurements(product.quality),
         "dcat:distribution": [
             {"@type": "dcat:Distribution", "dct:format": str(mode), "dct:title": {"zh": mode.zh, "en": mode.en}}
+            | (_content(product.content) if mode is Mode.FILE and product.content else {})
             for mode in product.modes
         ],
     }
+
+
+def _content(content: Content) -> dict[str, Json]:
+    size: dict[str, Json] = {} if content.bytes is None else {"dcat:byteSize": content.bytes}
+    return {"dcat:mediaType": content.media_type, **size}
 
 
 def _fits(value: Value, datatype: Datatype) -> bool:

@@ -111,10 +111,20 @@ class Right(Labelled):
 
 
 class Mode(Labelled):
-    """How the data may be used without leaving."""
+    """How the data may be used: computed on where they are, or delivered under an agreement."""
 
     SANDBOX_SQL = "sandbox-sql", "沙箱SQL", "SQL in the sandbox"
     ENCRYPTED_SUM = "encrypted-sum", "密文求和", "encrypted sum"
+    FILE = "file", "文件交付", "delivered as a file"
+    API = "api", "接口调用", "calls to the provider's API"
+    STREAM = "stream", "数据流", "stream of events"
+    TABLE = "table", "表格交付", "delivered as a table"
+
+
+# The modes in which data leave the provider.
+DELIVERED = frozenset({Mode.FILE, Mode.API, Mode.STREAM, Mode.TABLE})
+# The modes that are about tables, which the product then has to describe.
+TABULAR = frozenset({Mode.SANDBOX_SQL, Mode.ENCRYPTED_SUM, Mode.TABLE})
 
 
 class Grade(Labelled):

@@ -42,7 +42,9 @@ class ASGITransport(httpx.BaseTransport):
         todo: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Message:
-            return todo.pop() if todo else {"type": "http.disconnect"}
+            if not todo:
+                await asyncio.Event().wait()  # nobody hangs up before the answer is complete
+            return todo.pop()
 
         async def send(message: Message) -> None:
             sent.append(dict(message))

@@ -76,9 +76,11 @@ def _add_membership(router: APIRouter, desk: Desk) -> None:
 def _add_products(router: APIRouter, desk: Desk) -> None:
     @router.post("/resources", status_code=201)
     def add_resource(_: Owner, body: AddResource, session: Write) -> dict[str, Any]:
-        """Name tables on this machine. The same again changes nothing."""
-        resource = Resource(body.name, body.tables)
+        """Name tables on this machine, or a source to deliver from. The same again changes nothing."""
+        resource = Resource(body.name, body.tables, body.source)
         check_resource(resource)
+        if resource.source is not None:
+            desk.publisher.sources.of(resource.name, resource.source)
         store.add_resource(session, resource, instant(desk.clock()))
         return _resource(resource)
 
@@ -203,7 +205,8 @@ def process_view(process: Process) -> dict[str, Any]:
 
 
 def _resource(resource: Resource) -> dict[str, Any]:
-    return {"name": resource.name, "tables": {name: str(path) for name, path in resource.tables.items()}}
+    source = {} if resource.source is None else {"source": dict(resource.source)}
+    return {"name": resource.name, "tables": {name: str(path) for name, path in resource.tables.items()}, **source}
 
 
 def _agreement(held: HeldAgreement) -> dict[str, Any]:

@@ -22,6 +22,13 @@ class Refused(Malformed):
     title = "The data cannot be sent there"
 
 
+class NotDeliverable(Refused):
+    """The product's data cannot be read at their source; its provider's log says why."""
+
+    code = "connector.not-deliverable"
+    title = "The data cannot be delivered now"
+
+
 class DataPlane(Protocol):
     """One way of delivering, at the provider."""
 

@@ -22,6 +22,7 @@ def facts(changes: dict[str, Any] | None = None, declared: dict[str, str] | None
     return Facts(product=product(**changes or {}), declared={**DECLARED, **(declared or {})}, **given)
 
 
+PROVIDED = {"personalInformationProvision": "separate consent, form 4"}
 TABLE: list[tuple[str, str, Facts, type]] = [
     ("C01", "active provider", facts(), P),
     ("C01", "not active", facts(provider=Provider(HOSPITAL, "91620000000000000X", frozenset({"provider"}), False)), F),
@@ -58,6 +59,8 @@ TABLE: list[tuple[str, str, Facts, type]] = [
     ("C08", "no entity key", facts({"tables": [{"name": "t", "columns": [{}]}]}), F),
     ("C08", "no table", facts({"tables": []}), F),
     ("C08", "too few entities", facts({"disclosure": DISCLOSURE | {"minimumEntities": 9}}), F),
+    ("C08", "delivered, without a ground", facts({"modes": ["file"], "tables": []}), F),
+    ("C08", "delivered, with consent", facts({"modes": ["file"], "tables": []}, PROVIDED), P),
     ("C08", "not said", facts({"hasPersonalInformation": None}), F),
     ("C08", "no personal information", facts({"hasPersonalInformation": False}), N),
     ("C09", "general data", facts(), N),
@@ -107,6 +110,8 @@ TABLE: list[tuple[str, str, Facts, type]] = [
         P,
     ),
     ("C14", "isolated", facts(), P),
+    ("C14", "delivered, without safeguards", facts({"modes": ["sandbox-sql", "file"]}), F),
+    ("C14", "delivered, with safeguards", facts({"modes": ["file"]}, {"deliverySafeguards": "encrypted, 1 year"}), P),
     ("C14", "not isolated", facts({"disclosure": DISCLOSURE | {"minimumIsolation": 1}}), F),
     (
         "C14",
@@ -116,7 +121,7 @@ TABLE: list[tuple[str, str, Facts, type]] = [
     ),
     ("C15", "metered", facts(), P),
     ("C15", "no mode", facts({"modes": []}), F),
-    ("C15", "a mode nobody counts", facts({"modes": ["sandbox-sql", "file"]}), F),
+    ("C15", "a mode nobody counts", facts({"modes": ["sandbox-sql", "by-post"]}), F),
 ]
 
 

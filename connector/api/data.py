@@ -1,0 +1,54 @@
+"""Where data are fetched. Public in the sense that a token is shown instead of a presentation."""
+
+from collections import Counter
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from connector.api.streaming import Streaming
+from connector.planes.http_pull import DATA_PATH, Asked, PullPlane
+from hexi.canonical import Json, Wire
+from registry.access import Member
+
+
+class Renew(Wire):
+    """Ask for new tokens."""
+
+    refresh_token: Annotated[str, Field(max_length=8_192)]
+
+
+def create_router(pull: PullPlane) -> APIRouter:
+    """The routes under ``/data``."""
+    router = APIRouter(prefix=DATA_PATH, tags=["data"])
+    under_way: Counter[str] = Counter()
+
+    def answer(request: Request, transfer: str, member: str | None = None) -> Response:
+        shown = request.headers
+        asked = Asked(
+            transfer, shown.get("Authorization"), request.method, shown.get("Range"), shown.get("If-Range"), member
+        )
+        return Streaming(pull.serve(asked), transfer, under_way)
+
+    @router.api_route("/{transfer}", methods=["GET", "HEAD"], response_class=Response)
+    def fetch(request: Request, transfer: str) -> Response:
+        """The data, whole or one range of them. Show the access token of the data address."""
+        return answer(request, transfer)
+
+    @router.get("/{transfer}/members")
+    def members(request: Request, transfer: str) -> list[dict[str, Json]]:
+        """The files of a directory. Show the access token of the data address."""
+        return pull.members(Asked(transfer, request.headers.get("Authorization")))
+
+    @router.api_route("/{transfer}/members/{name:path}", methods=["GET", "HEAD"], response_class=Response)
+    def fetch_member(request: Request, transfer: str, name: str) -> Response:
+        """One file of a directory. Show the access token of the data address."""
+        return answer(request, transfer, name)
+
+    @router.post("/{transfer}/token")
+    def renew(caller: Member, transfer: str, body: Renew) -> dict[str, Json]:
+        """New tokens for old ones, for the consumer of the transfer only."""
+        return pull.renew(transfer, caller.did, body.refresh_token)
+
+    return router

@@ -1,0 +1,63 @@
+"""The tables of delivery. Rows are shapes for the database only; `delivery_store` turns them into values."""
+
+from sqlmodel import BigInteger, Column, Field, Index, SQLModel
+
+
+class HandoverRow(SQLModel, table=True):
+    """How far the present download of a transfer is at the provider, and which token counts for it."""
+
+    __tablename__ = "connector_handover"
+
+    transfer: str = Field(primary_key=True)
+    serial: int
+    # Whether a token of this serial was ever shown: until then the one before it counts too.
+    serial_shown: bool
+    begun: bool
+    # Bytes handed over since the download began.
+    volume: int = Field(sa_column=Column(BigInteger, nullable=False))
+    finished: bool
+
+
+class PushRow(SQLModel, table=True):
+    """A push to be carried out. A lease is a `due` in the future and its holder's name, as in the outbox."""
+
+    __tablename__ = "connector_push"
+    __table_args__ = (Index("ix_connector_push_due", "state", "due"),)
+
+    transfer: str = Field(primary_key=True)
+    # The consumer's data address, with what it wants to see (authCode); never shown.
+    destination: str
+    version: str | None
+    state: str
+    attempts: int
+    due: str
+    holder: str | None
+    error: str | None
+
+
+class ArrivalRow(SQLModel, table=True):
+    """A delivery that comes in here, fetched or pushed."""
+
+    __tablename__ = "connector_arrival"
+    __table_args__ = (Index("ix_connector_arrival_due", "state", "due"),)
+
+    transfer: str = Field(primary_key=True)
+    way: str
+    state: str
+    # Where our own side wants it; None: below the connector's home.
+    target: str | None
+    # What a pushing provider must show, as a digest.
+    token_digest: str | None
+    # The newest tokens for fetching; never shown.
+    access: str | None
+    size: int | None = Field(default=None, sa_column=Column(BigInteger))
+    digest: str | None
+    version: str | None
+    # The file, once it is complete.
+    path: str | None
+    attempts: int
+    due: str
+    holder: str | None
+    error: str | None
+    created: str
+    updated: str

@@ -1,0 +1,35 @@
+"""Data addresses: endpoint, type, and properties by name (Dataspace Protocol 2025-1, section 9.2). Pure.
+
+EDC writes property names as full IRIs or short, as pairs or as plain members; all are read alike.
+"""
+
+from collections.abc import Mapping
+
+from hexi.canonical import Json
+
+HTTP = "https://w3id.org/idsa/v4.1/HTTP"
+EDC = "https://w3id.org/edc/v0.0.1/ns/"
+
+
+def data_address(endpoint_type: str, endpoint: str, properties: Mapping[str, str]) -> dict[str, Json]:
+    """A data address for the wire."""
+    pairs: list[Json] = [{"@type": "EndpointProperty", "name": n, "value": v} for n, v in properties.items()]
+    return {
+        "@type": "DataAddress",
+        "endpointType": endpoint_type,
+        "endpoint": endpoint,
+        "endpointProperties": pairs,
+    }
+
+
+def properties_of(address: Mapping[str, Json] | None) -> dict[str, str]:
+    """The properties of a data address by their short names, with its endpoint as ``endpoint``; other than text is
+    passed over."""
+    found: dict[str, str] = {}
+    for name, value in (address or {}).items():
+        if isinstance(value, str):
+            found[name.removeprefix(EDC)] = value
+    for pair in (address or {}).get("endpointProperties") or []:
+        if isinstance(pair, dict) and isinstance(pair.get("name"), str) and isinstance(pair.get("value"), str):
+            found[str(pair["name"]).removeprefix(EDC)] = str(pair["value"])
+    return found

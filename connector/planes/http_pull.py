@@ -1,0 +1,236 @@
+"""HttpData-PULL: the consumer fetches from a place of ours, with a token; what stands behind it stays hidden.
+
+The answer is whole or one range (RFC 9110), with the digest of the whole (RFC 9530), which is the strong ETag as well.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+from sqlmodel import Session
+
+from connector import business_store, usage_store
+from connector import delivery_store as store
+from connector.business_errors import ResourceUnusable
+from connector.grants import Grant
+from connector.handovers import Handovers, Span, at_most
+from connector.planes import NotDeliverable
+from connector.planes.data_address import HTTP, data_address
+from connector.planes.ranges import read_range
+from connector.planes.tokens import (
+    ACCESS_SECONDS,
+    ACCESS_TYPE,
+    REFRESH_TYPE,
+    DataToken,
+    DataTokenInvalid,
+    bearer,
+    open_token,
+    seal_token,
+)
+from connector.processes import Process
+from connector.sources import Chunks, Content, Source, SourceUnavailable
+from connector.sources.descriptions import Sources
+from connector.sources.digests import etag, repr_digest
+from connector.sources.files import DirectorySource
+from hexi.canonical import Clock, Json
+from hexi.database import Database
+from hexi.errors import NotFound
+from registry.identity import Identity
+
+log = structlog.get_logger("connector.data")
+
+FORMAT = "HttpData-PULL"
+# Where data are fetched, below the connector's address.
+DATA_PATH = "/data"
+
+
+class MemberUnknown(NotFound):
+    """The data delivered are no directory, or have no such member."""
+
+    code = "connector.member-unknown"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request for data. `member`: one file of a directory."""
+
+    transfer: str
+    token: str | None
+    method: str = "GET"
+    range: str | None = None
+    if_range: str | None = None
+    member: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered. `body` opens the bytes, or is None where there are none to send."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Callable[[], AbstractContextManager[Chunks]] | None
+
+
+@dataclass(frozen=True)
+class PullPlane:
+    """Implements `connector.planes.DataPlane`. `url` is the connector's public address."""
+
+    database: Database
+    identity: Identity
+    sources: Sources
+    handovers: Handovers
+    url: str
+    clock: Clock
+
+    @property
+    def format(self) -> str:
+        return FORMAT
+
+    def start(self, session: Session, process: Process, grant: Grant) -> dict[str, Json]:
+        """A data address with fresh tokens. Those of an earlier start count no more."""
+        try:
+            source_of(session, grant, self.sources)
+        except SourceUnavailable as error:
+            raise NotDeliverable(error.detail) from error
+        found = store.handover(session, process.pid, lock=True)
+        store.save_handover(session, replace(found, serial=found.serial + 1, serial_shown=True))
+        return self._address(DataToken(process.pid, process.counterparty, found.serial + 1))
+
+    def stop(self, session: Session, process: Process) -> None:
+        """Nothing: every answer asks the grant, before it begins and while it runs."""
+
+    def renew(self, transfer: str, caller: str, refresh: str) -> dict[str, Json]:
+        """A data address with new tokens, for the consumer itself. Raises `DataTokenInvalid`, `HandoverRefused`.
+
+        Each refresh token counts once; where the answer was lost it counts again, as long as nobody has shown a token
+        of the answer. One that was used up shows that somebody else has it: then none counts any more.
+        """
+        token = open_token(refresh, REFRESH_TYPE, transfer, self.identity, self.clock())
+        if token.holder != caller:
+            raise DataTokenInvalid("this token is for another participant")
+        self.handovers.check(transfer)
+        with self.database.transaction() as session:
+            found = store.handover(session, transfer, lock=True)
+            lost = token.serial == found.serial - 1 and not found.serial_shown
+            used_up = token.serial != found.serial and not lost
+            serial = found.serial if lost else found.serial + 1
+            store.save_handover(session, replace(found, serial=serial, serial_shown=used_up))
+        if used_up:
+            raise DataTokenInvalid("this refresh token was used before; no token counts now, ask for a new transfer")
+        return self._address(replace(token, serial=serial))
+
+    def serve(self, asked: Asked) -> Answer:
+        """The data, or what is said about them. Raises `DataTokenInvalid`, `HandoverRefused`, `RangeRefused`,
+        `SourceUnavailable`, `MemberUnknown`."""
+        source = self._opened(asked)
+        content = source.content()
+        span, headers = _span(content, asked), _headers(content)
+        status = 200
+        if content.size is not None and span.wanted != content.size:
+            status = 206
+            headers["Content-Range"] = f"bytes {span.offset}-{span.offset + (span.wanted or 0) - 1}/{content.size}"
+            headers.pop("Content-Digest", None)
+        if span.wanted is not None:
+            headers["Content-Length"] = str(span.wanted)
+        if asked.method == "HEAD":
+            return Answer(status, headers, None)
+        counted = span if asked.member is None else replace(span, size=None if span.size is None else 2**62)
+        admitted = self.handovers.begin(asked.transfer, counted)
+
+        @contextmanager
+        def body() -> Iterator[Chunks]:
+            with source.open(content, span.offset) as chunks:
+                wanted = chunks if span.wanted is None else at_most(chunks, span.wanted)
+                metered = self.handovers.metered(asked.transfer, counted, admitted, wanted)
+                try:
+                    yield metered
+                finally:
+                    metered.close()
+
+        return Answer(status, headers, body)
+
+    def members(self, asked: Asked) -> list[dict[str, Json]]:
+        """The files of a directory, with sizes and digests. Raises what `serve` raises."""
+        source = self._opened(replace(asked, member=None))
+        if not isinstance(source, DirectorySource):
+            raise MemberUnknown("the data of this transfer are no directory")
+        listed = [(name, file.content()) for name, file in source.members().items()]
+        return [{"name": n, "bytes": c.size, "digest": c.digest, "mediaType": c.media_type} for n, c in listed]
+
+    def _opened(self, asked: Asked) -> Source:
+        """The source behind the transfer, once the token counts and the transfer is served."""
+        token = open_token(bearer(asked.token), ACCESS_TYPE, asked.transfer, self.identity, self.clock())
+        self._count(token)
+        self.handovers.check(asked.transfer)
+        with self.database.reading() as session:
+            grant = usage_store.grant(session, asked.transfer)
+            assert grant is not None, "a grant was found a moment ago"  # noqa: S101
+            source = source_of(session, grant, self.sources)
+        return source if asked.member is None else _member(source, asked.member)
+
+    def _count(self, token: DataToken) -> None:
+        with self.database.reading() as session:
+            found = store.handover(session, token.transfer)
+        older = token.serial == found.serial - 1 and not found.serial_shown
+        if token.serial != found.serial and not older:
+            raise DataTokenInvalid("this token was replaced by a newer one")
+        if token.serial == found.serial and not found.serial_shown:
+            with self.database.transaction() as session:
+                found = store.handover(session, token.transfer, lock=True)
+                store.save_handover(session, replace(found, serial_shown=found.serial == token.serial))
+
+    def _address(self, token: DataToken) -> dict[str, Json]:
+        now, endpoint = self.clock(), f"{self.url}{DATA_PATH}/{token.transfer}"
+        properties = {
+            "endpoint": endpoint,
+            "authType": "bearer",
+            "authorization": seal_token(token, ACCESS_TYPE, self.identity, now),
+            "expiresIn": str(ACCESS_SECONDS),
+            "refreshEndpoint": f"{endpoint}/token",
+            "refreshToken": seal_token(token, REFRESH_TYPE, self.identity, now),
+        }
+        return data_address(HTTP, endpoint, properties)
+
+
+def source_of(session: Session, grant: Grant, sources: Sources) -> Source:
+    """The source that a grant delivers from. Raises `SourceUnavailable`, which keeps to itself what is wrong here."""
+    published = business_store.product(session, grant.product, grant.version)
+    resource = business_store.resource(session, published.resource)
+    try:
+        return sources.of(resource.name, resource.source)
+    except ResourceUnusable as error:
+        log.error("a source cannot be opened", resource=resource.name, why=error.detail)
+        raise SourceUnavailable("the provider has to put its source right first") from error
+
+
+def _member(source: Source, name: str) -> Source:
+    """One file of a directory: looked up among its members, so that no path can lead elsewhere."""
+    found = source.members().get(name) if isinstance(source, DirectorySource) else None
+    if found is None:
+        raise MemberUnknown(f"the data of this transfer have no member {name!r}")
+    return found
+
+
+def _span(content: Content, asked: Asked) -> Span:
+    size = content.size
+    if size is None or not content.is_resumable or asked.range is None:
+        return Span(0, size, size)
+    if asked.if_range is not None and asked.if_range != etag(content):
+        return Span(0, size, size)  # it has changed since: the whole of what it is now
+    return Span(*read_range(asked.range, size), size)
+
+
+def _headers(content: Content) -> dict[str, str]:
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in content.name)
+    headers = {
+        "Content-Type": content.media_type,
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Cache-Control": "no-store",
+        "Accept-Ranges": "bytes" if content.is_resumable else "none",
+    }
+    if (tag := etag(content)) is not None:
+        headers["ETag"] = tag
+    if content.digest is not None:
+        headers["Repr-Digest"] = headers["Content-Digest"] = repr_digest(content.digest)
+    return headers
