@@ -1,7 +1,8 @@
 """``make conformance``: everything that others verify us with, in one go; the last line says how it went.
 
 The official kit of the Dataspace Protocol on SQLite and on PostgreSQL; the messages we write against the
-specification's JSON Schemas; our exported logs read by Go's sumdb/tlog; our proofs checked by pymerkle.
+specification's JSON Schemas; a live Eclipse EDC in both directions; our exported logs read by Go's sumdb/tlog; our
+proofs checked by pymerkle.
 """
 
 import subprocess
@@ -15,6 +16,7 @@ from xml.etree import ElementTree as ET
 
 from tests.conformance import maven
 from tests.conformance.dsp import kit, runner
+from tests.conformance.edc import runtime
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -40,6 +42,7 @@ def main() -> int:
         "the specification's JSON Schemas": _schemas,
         "the kit, on SQLite": lambda: _kit("sqlite", runs),
         "the kit, on PostgreSQL": lambda: _kit("postgresql", runs),
+        "a live Eclipse EDC, in both directions": _edc,
     }
     total = Tally()
     try:
@@ -62,6 +65,13 @@ def _ledger() -> Tally:
 def _schemas() -> Tally:
     tally = _pytest("tests/conformance")
     # The jars are there: nothing excuses a test that did not look into them.
+    return Tally(tally.passed, tally.failed + tally.skipped)
+
+
+def _edc() -> Tally:
+    print(f"Eclipse EDC {runtime.version()}", flush=True)
+    tally = _pytest("tests/conformance/edc", "-m", "edc")
+    print(f"Eclipse EDC {runtime.version()}: {tally.passed} ok, {tally.failed} failed, {tally.skipped} skipped")
     return Tally(tally.passed, tally.failed + tally.skipped)
 
 

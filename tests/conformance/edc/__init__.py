@@ -1,0 +1,1 @@
+"""Eclipse EDC as a live peer of our connector, in both directions."""

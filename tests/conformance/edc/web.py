@@ -1,0 +1,126 @@
+"""A web server that data are fetched from and pushed to, in a thread of its own.
+
+with Web() as web:
+    web.files["table.csv"] = b"..."
+    source, sink = web.url("table.csv"), web.url("sink/1")
+    ...
+    assert web.received["sink/1"] == b"..."
+"""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+# What a slow file is made of, until its reader gives up: one chunk, again and again.
+CHUNK = b"0123456789abcdef" * 64
+# The wait between two chunks of it, in seconds.
+CHUNK_SECONDS = 0.05
+
+
+class Web:
+    """Serves `files` by name, and keeps in `received` what is posted to any other address, by its path.
+
+    The file ``slow`` never ends by itself: it is for transfers that have to be stopped. `under_way` counts those who
+    read it or post now.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.received: dict[str, bytes] = {}
+        self.under_way = 0
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def url(self, path: str) -> str:
+        """The address of a file, or of a place to post to."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/{path}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _count(self, by: int) -> None:
+        with self._lock:
+            self.under_way += by
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                name = self.path.lstrip("/")
+                if name == "slow":
+                    self._drip()
+                elif (content := web.files.get(name)) is None:
+                    self._answer(404)
+                else:
+                    self._answer(200, content)
+
+            def do_PUT(self) -> None:
+                self.do_POST()
+
+            def do_POST(self) -> None:
+                web._count(1)
+                try:
+                    web.received[self.path.lstrip("/")] = self._body()
+                    self._answer(204)
+                except (OSError, ValueError):
+                    self.close_connection = True  # broken off by the sender: nothing was received
+                finally:
+                    web._count(-1)
+
+            def _drip(self) -> None:
+                web._count(1)
+                self.send_response(200)
+                self.send_header("Content-Type", "application/octet-stream")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                try:
+                    while not web._stopping.wait(CHUNK_SECONDS):
+                        self.wfile.write(b"%x\r\n%b\r\n" % (len(CHUNK), CHUNK))
+                        self.wfile.flush()
+                except OSError:
+                    pass  # the reader has gone, as it should
+                finally:
+                    self.close_connection = True
+                    web._count(-1)
+
+            def _body(self) -> bytes:
+                if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+                    length = int(self.headers.get("Content-Length", 0))
+                    body = self.rfile.read(length)
+                    if len(body) < length:
+                        raise OSError("broken off")
+                    return body
+                body = b""
+                while size := int(self.rfile.readline().split(b";")[0], 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return body
+
+            def _answer(self, status: int, content: bytes = b"") -> None:
+                self.send_response(status)
+                if status != 204:
+                    self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                """Keep quiet."""
+
+        return Handler
