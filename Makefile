@@ -12,6 +12,7 @@ ARGS ?=
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 RUN := .venv/bin
+PACKAGES := hexi connector ledger marketplace privacy registry sandbox
 
 .PHONY: demo test check bench conformance setup clean
 
@@ -25,7 +26,8 @@ setup: .venv/.hexi-ready
 	  $(PYTHON) -m venv .venv || { echo "python3 -m venv failed: install python3-venv, or uv" >&2; exit 2; }; \
 	  .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"; \
 	fi
-	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --inexact --quiet
+	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --inexact --quiet --compile-bytecode
+	@$(RUN)/python -m compileall -q $(PACKAGES)
 	@touch $@
 
 demo: setup

@@ -15,6 +15,7 @@ import httpcore
 import httpx
 
 from connector.errors import CallbackRefused
+from hexi.client import tls_context
 from registry.resolution import is_public
 
 # Longer addresses are refused: honest ones are a host and a short path.
@@ -53,7 +54,7 @@ def check_address(address: str) -> None:
 
 def peer_transport(*, unsafe_allow_loopback: bool) -> httpx.BaseTransport:
     """The network, as far as peers may lead us into it."""
-    return httpx.HTTPTransport(limits=POOL) if unsafe_allow_loopback else _GuardedTransport()
+    return httpx.HTTPTransport(verify=tls_context(), limits=POOL) if unsafe_allow_loopback else _GuardedTransport()
 
 
 def _is_literal(host: str) -> bool:
@@ -98,7 +99,7 @@ class _GuardedTransport(httpx.BaseTransport):
 
     def __init__(self) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=tls_context(),
             max_connections=POOL.max_connections,
             max_keepalive_connections=POOL.max_keepalive_connections,
             keepalive_expiry=POOL.keepalive_expiry,

@@ -4,15 +4,18 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector.client import Answer, ConnectorClient
 from connector.settings import ConnectorSettings
 from hexi.canonical import Json, encode, parse, pretty
+from hexi.cli import start_as_service
 from hexi.errors import Malformed
 from hexi.settings import build
+
+if TYPE_CHECKING:
+    from connector.client import Answer, ConnectorClient
 
 # What `init` was told, so that the other commands need only --home.
 SETTINGS_FILE = "connector.json"
@@ -72,6 +75,7 @@ def serve(home: Home = HOME) -> None:
 
     Example: hexi connector serve --home clinic
     """
+    start_as_service()
     from connector.app import create_app
     from hexi.web import configure_logging
     from hexi.web import serve as listen
@@ -317,16 +321,18 @@ def _settings(home: Path) -> ConnectorSettings:
     return build(ConnectorSettings, home=home, **saved)
 
 
-def _client(home: Path) -> ConnectorClient:
+def _client(home: Path) -> "ConnectorClient":
     from connector.management_token import TOKEN_FILE
 
     path = home / TOKEN_FILE
     if not path.exists():
         raise Malformed(f"there is no connector in {home}; make one with: hexi connector init --home {home}")
+    from connector.client import ConnectorClient
+
     return ConnectorClient(_settings(home).url, path.read_text(encoding="ascii").strip())
 
 
-def _outcome(asked: Answer, look: Callable[[str], Answer], wait: bool, as_json: bool) -> None:
+def _outcome(asked: "Answer", look: "Callable[[str], Answer]", wait: bool, as_json: bool) -> None:
     """Print the process, once its state stands where `wait` says so; a refusal is exit code 1."""
     until = time.monotonic() + WAIT_SECONDS
     while wait and asked["state"] in _MOVING and time.monotonic() < until:

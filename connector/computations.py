@@ -33,8 +33,8 @@ from registry.trust import Trust
 from sandbox.client import AggregationClient, SandboxClient
 from sandbox.messages import from_base64
 from sandbox.permits import Permit, read_permit
+from sandbox.queries import SQL_MODE, SUM_MODE
 from sandbox.requests import EncryptedSum, RunRequest, seal_request
-from sandbox.review import SQL_MODE, SUM_MODE
 
 RUN, SUM = "run", "encrypted-sum"
 RECEIPT_TYPE = "run-receipt"

@@ -17,6 +17,11 @@ from hexi.errors import DataspaceError, Malformed, Unavailable
 
 GROUP = "hexi.commands"
 
+# What our libraries load when they find it, and a service has no use for: terminal output (structlog, httpx), the
+# former generation of pydantic (FastAPI), watching source files (uvicorn), coroutines (SQLAlchemy). Each of them treats
+# these as optional. Together they are 8 MB of memory and a tenth of a second at every start.
+NOT_FOR_SERVICES = ("rich", "pygments", "pydantic.v1", "watchfiles", "greenlet")
+
 DONE, REFUSED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -56,6 +61,15 @@ def root(
         raise typer.Exit(DONE)
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
+
+
+def start_as_service() -> None:
+    """What a command that serves calls before it imports anything: what stands in `NOT_FOR_SERVICES` counts as missing.
+
+    (None in ``sys.modules`` is Python's own word for "do not import this"; see the reference of the import system.)
+    """
+    for name in NOT_FOR_SERVICES:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def exit_code(error: DataspaceError) -> int:

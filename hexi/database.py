@@ -13,9 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import alembic.command
-import alembic.config
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError
 from sqlmodel import Session
@@ -87,19 +85,36 @@ class Database:
         Raises `DatabaseUnreachable`.
         """
         folder = Path(str(import_module(package).__file__)).parent / "migrations"
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(folder))
         try:
-            with self.engine.begin() as connection:
-                if self.is_postgresql:  # several processes may start at once; on SQLite BEGIN IMMEDIATE queues them
-                    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('hexi-migrations'))"))
-                config.attributes["connection"] = connection
-                config.attributes["version_table"] = f"{package}_version"
-                alembic.command.upgrade(config, "head")
+            if self._revision(package) != newest_revision(folder):
+                self._upgrade(package, folder)
         except OperationalError as error:
             raise DatabaseUnreachable(
                 f"the tables of {package} cannot be set up: the database does not answer"
             ) from error
+
+    def _revision(self, package: str) -> str | None:
+        """Where the tables of `package` stand, as Alembic wrote it down; None where there are none yet."""
+        table = f"{package}_version"
+        with self.engine.connect() as connection:
+            connection.execution_options(sqlite_begin="DEFERRED")
+            if not inspect(connection).has_table(table):
+                return None
+            return connection.execute(text(f"SELECT version_num FROM {table}")).scalar()  # noqa: S608 - our own name
+
+    def _upgrade(self, package: str, folder: Path) -> None:
+        # Alembic takes a quarter of a second to load, so it waits until there is something to migrate.
+        import alembic.command
+        import alembic.config
+
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(folder))
+        with self.engine.begin() as connection:
+            if self.is_postgresql:  # several processes may start at once; on SQLite BEGIN IMMEDIATE queues them
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('hexi-migrations'))"))
+            config.attributes["connection"] = connection
+            config.attributes["version_table"] = f"{package}_version"
+            alembic.command.upgrade(config, "head")
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -118,6 +133,11 @@ def after_commit(session: Session, callback: Callable[[], None]) -> None:
     waiting = session.info.setdefault(_AFTER_COMMIT, [])
     if callback not in waiting:
         waiting.append(callback)
+
+
+def newest_revision(folder: Path) -> str:
+    """The newest of the migrations in `folder`: their files are named for their revisions, which count up."""
+    return max(file.name for file in (folder / "versions").glob("[0-9]*.py")).partition("_")[0]
 
 
 def run_migrations(package_version_table: str | None = None) -> None:

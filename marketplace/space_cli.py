@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hexi.canonical import Json, pretty, system_clock
+from hexi.cli import start_as_service
 from hexi.errors import DataspaceError
 from hexi.settings import build as build_settings
 from marketplace.settings import SpaceSettings
@@ -78,6 +79,7 @@ def serve(
 
     Example: hexi space serve --home space --port 8080 --public-url https://space.example
     """
+    start_as_service()
     from hexi.web import configure_logging
     from hexi.web import serve as serve_app
     from marketplace.space import create_app

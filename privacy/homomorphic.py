@@ -15,15 +15,14 @@ Four attacks shape this module (numbers of the privacy survey):
 * **H3** A key owner as decryption oracle. So the key never leaves the process that made it, and decrypts totals only.
 * **H4** A value outside the scale wraps around. So every value is clamped to a declared bound before it is encrypted.
 
-This is the only module that touches TenSEAL; its errors do not leave it.
+This is the only module that touches TenSEAL; its errors do not leave it. TenSEAL brings NumPy, so it is loaded with the
+first encrypted sum and not with this module.
 """
 
 from collections.abc import Sequence
 from functools import cache
 from math import isfinite
 from typing import Any
-
-import tenseal
 
 from privacy.disclosure import round_to
 from privacy.errors import CiphertextTooLarge, EncryptionUnusable, OutOfBounds
@@ -91,7 +90,7 @@ def encrypt(public_context: bytes, value: float, *, bound: float) -> bytes:
     if not isfinite(value) or not 0 < bound <= MAX_BOUND:
         raise OutOfBounds(f"an encrypted value needs to be a number with a bound above 0 and up to {MAX_BOUND:g}")
     context = _load_context(public_context)
-    vector = tenseal.ckks_vector(context, [max(-bound, min(bound, float(value)))])
+    vector = _tenseal().ckks_vector(context, [max(-bound, min(bound, float(value)))])
     return bytes(vector.serialize())
 
 
@@ -111,7 +110,14 @@ def add(public_context: bytes, ciphertexts: Sequence[bytes]) -> bytes:
     return bytes(total.serialize())
 
 
+def _tenseal() -> Any:
+    import tenseal
+
+    return tenseal
+
+
 def _fresh_context() -> Any:
+    tenseal = _tenseal()
     context = tenseal.context(
         tenseal.SCHEME_TYPE.CKKS, POLYNOMIAL_DEGREE, coeff_mod_bit_sizes=list(MODULUS_BITS), n_threads=1
     )
@@ -130,7 +136,7 @@ def _load_context(serialised: bytes) -> Any:
     if len(serialised) > MAX_CONTEXT_BYTES:  # (1)
         raise CiphertextTooLarge(f"a public context has at most {MAX_CONTEXT_BYTES} bytes", limit=MAX_CONTEXT_BYTES)
     try:
-        context = tenseal.context_from(serialised, n_threads=1)  # (2)
+        context = _tenseal().context_from(serialised, n_threads=1)  # (2)
         usable = context.has_public_key() and not context.has_secret_key() and not context.has_galois_keys()  # (3)
         pinned = tuple(context.seal_context().data.key_parms_id()) == _pinned()[0]  # (4)
         scale = context.global_scale if pinned else 0
@@ -147,7 +153,7 @@ def _load_ciphertext(context: Any, serialised: bytes) -> Any:
     if len(serialised) > MAX_CIPHERTEXT_BYTES:
         raise CiphertextTooLarge(f"a ciphertext has at most {MAX_CIPHERTEXT_BYTES} bytes", limit=MAX_CIPHERTEXT_BYTES)
     try:
-        vector = tenseal.ckks_vector_from(context, serialised)
+        vector = _tenseal().ckks_vector_from(context, serialised)
         parts = vector.ciphertext()
         honest = vector.size() == 1 and len(parts) == 1 and _is_pinned(parts[0])
     except _FOREIGN as error:

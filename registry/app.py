@@ -11,13 +11,13 @@ from hexi.keys import SigningKey
 from hexi.web import create_shell
 from ledger.log import Log
 from registry.api import create_router
+from registry.directory import DirectoryTrust
 from registry.errors import ApplicationConflict
 from registry.identity import Identity, did_web
 from registry.presentation import PresentationVerifier
 from registry.registrar import Operator, Registrar
 from registry.resolution import Fetch, document_fetcher
 from registry.settings import RegistrySettings
-from registry.trust import DirectoryTrust
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from registry.access import check_role
 from registry.applications import VerifiedApplication, verify_application
 from registry.catalogue import Product, read_product
 from registry.credentials import issue_membership
+from registry.directory import DirectoryTrust
 from registry.errors import (
     ApplicationConflict,
     IdentifierOfAnother,
@@ -37,7 +38,6 @@ from registry.presentation import Caller
 from registry.resolution import Fetch
 from registry.search import Found, Query
 from registry.tables import CatalogueRow, IdentifierRow, ParticipantRow, ProductRow
-from registry.trust import DirectoryTrust
 
 # How often a fresh identifier may turn out to be taken before something must be broken: 36^8 random parts per owner.
 ALLOCATION_ATTEMPTS = 5

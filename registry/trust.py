@@ -1,20 +1,16 @@
 """Whom to believe: the participants of one space, seen from inside it or from a connector.
 
-`Trust` has two implementations: `DirectoryTrust` reads the space's own database, `RemoteTrust` asks the registry over
-HTTP. Both refuse who is unknown and who was revoked, so that every signature check is a membership check too.
+`Trust` has two implementations: `registry.directory.DirectoryTrust` reads the space's own database, `RemoteTrust` asks
+the registry over HTTP. Both refuse who is unknown and who was revoked, so that every signature check is a membership
+check too.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
-
-from sqlmodel import Session
 
 from hexi.canonical import Clock
 from hexi.errors import RemoteProblem, Unavailable
 from hexi.keys import VerifyingKey
-from registry import store
 from registry.errors import ParticipantRevoked, ParticipantUnknown, TrustUnavailable
 from registry.identity import did_of, key_from_document
 from registry.participants import Participant, ParticipantStatus, Role
@@ -22,7 +18,7 @@ from registry.participants import Participant, ParticipantStatus, Role
 if TYPE_CHECKING:
     from registry.client import RegistryClient
 
-__all__ = ["DirectoryTrust", "Participant", "ParticipantStatus", "RemoteTrust", "Role", "Trust", "check_active"]
+__all__ = ["Participant", "ParticipantStatus", "RemoteTrust", "Role", "Trust", "check_active"]
 
 # How long an answer of the registry is believed, in seconds: so long a revocation may go unnoticed.
 TRUST_SECONDS = 5
@@ -51,37 +47,6 @@ def check_active(participant: Participant) -> Participant:
     if participant.status is not ParticipantStatus.ACTIVE:
         raise ParticipantUnknown(f"{participant.did} is not a participant of this space")
     return participant
-
-
-class DirectoryTrust:
-    """Trust from the space's own database: a revocation bites at once.
-
-    `sessions` opens a session for one look, e.g. ``database.reading``.
-    """
-
-    def __init__(self, sessions: Callable[[], AbstractContextManager[Session]], operator: str) -> None:
-        self._sessions = sessions
-        self.operator = operator
-
-    def within(self, session: Session) -> "DirectoryTrust":
-        """The same inside a transaction under way: sees its changes, and takes no second connection from the pool."""
-        return DirectoryTrust(lambda: nullcontext(session), self.operator)
-
-    def participant(self, did: str) -> Participant:
-        """The active participant `did`, or the operator. Raises `ParticipantUnknown`, `ParticipantRevoked`."""
-        return check_active(self._ever(did))
-
-    def resolve(self, kid: str) -> VerifyingKey:
-        """The key `kid` of an active participant. Raises as `participant` does, and `DidDocumentInvalid`."""
-        return key_from_document(self.participant(did_of(kid)).document, kid)
-
-    def resolve_ever(self, kid: str) -> VerifyingKey:
-        """The key `kid` of whoever was a participant once: for evidence made in time, never for letting anybody in."""
-        return key_from_document(self._ever(did_of(kid)).document, kid)
-
-    def _ever(self, did: str) -> Participant:
-        with self._sessions() as session:
-            return store.participant(session, did)
 
 
 class RemoteTrust:

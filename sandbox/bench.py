@@ -26,11 +26,10 @@ from registry.identity import Identity
 from registry.participants import Participant
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
-from sandbox.grammar import MAX_QUERY_CHARACTERS
 from sandbox.messages import RunAnswer
 from sandbox.permits import Permit, seal_permit
+from sandbox.queries import MAX_QUERY_CHARACTERS, SQL_MODE
 from sandbox.requests import RunRequest, seal_request
-from sandbox.review import SQL_MODE
 from sandbox.runs import Sandbox
 
 DID = "did:web:localhost"

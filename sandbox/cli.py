@@ -15,9 +15,9 @@ from hexi.errors import DataspaceError, Malformed
 from hexi.web import configure_logging
 from registry.catalogue import Product
 from sandbox.bench import Bench, open_bench, read_bench_product
-from sandbox.grammar import MAX_QUERY_CHARACTERS
 from sandbox.isolation import probe as probe_isolation
 from sandbox.messages import RunAnswer
+from sandbox.queries import MAX_QUERY_CHARACTERS
 
 app = typer.Typer(no_args_is_help=True, help="Sandboxed computation: usable but invisible. 可用不可见的沙箱计算。")
 

@@ -13,10 +13,10 @@ from sandbox.errors import DataChanged, JobFailed
 from sandbox.isolation import Isolation, Job, Limits, run_isolated
 from sandbox.outputs import EntitySets, Output, control, one_sum, read_cells, rules_of
 from sandbox.permits import Permit
+from sandbox.queries import Reviewed
 from sandbox.reasons import Reason
 from sandbox.receipts import REFUSED, RELEASED, Happened
 from sandbox.requests import RunRequest
-from sandbox.review import Reviewed
 from sandbox.settings import SandboxSettings
 
 JOB_FAILED = Reason(

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence
 import sqlglot
 from sqlglot import exp
 
+from sandbox.queries import MAX_QUERY_CHARACTERS
 from sandbox.reasons import Reason, Refused
 
 # sqlglot logs statements it does not know, with their text: query texts do not belong in logs.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
-# The longest query, in characters. The longest honest one lists a few dozen codes.
-MAX_QUERY_CHARACTERS = 8192
 # Parsed nodes of one query, and how deep they may nest (chains of AND and OR are deep by nature).
 MAX_NODES, MAX_NESTING = 2000, 400
 

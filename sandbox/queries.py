@@ -18,6 +18,11 @@ from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 
 Literal = str | int | float | bool
 
+# The modes of use that compute a query, as they stand in products, permits and requests.
+SQL_MODE, SUM_MODE = "sandbox-sql", "encrypted-sum"
+# The longest query, in characters. The longest honest one lists a few dozen codes.
+MAX_QUERY_CHARACTERS = 8192
+
 # The datatypes of a product's columns, as DuckDB types. Dates stay text outside: JSON has no dates.
 SQL_TYPES = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE"}
 
@@ -232,6 +237,20 @@ class Query:
                 return f"sum({quote(measure)})"
             case Average(measure):
                 return f"avg({quote(measure)})"
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A question that may be asked. `job_sql` is written anew from what was understood, never the consumer's text."""
+
+    query: Query
+    canonical_sql: str
+    job_sql: str
+
+    @property
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """The aggregates, in the order of the SELECT list."""
+        return self.query.aggregates
 
 
 def _mark(which: str = "") -> str:

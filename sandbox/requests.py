@@ -16,9 +16,8 @@ from privacy.aggregation import check_contributors
 from privacy.errors import TooFewContributors
 from registry.identity import did_of
 from sandbox.errors import NotAContributor, PointNotTrusted, QueryOutsidePermit, RequestInvalid
-from sandbox.grammar import MAX_QUERY_CHARACTERS
 from sandbox.permits import Permit
-from sandbox.review import SUM_MODE
+from sandbox.queries import MAX_QUERY_CHARACTERS, SUM_MODE
 
 TYP = "hexi-run-request+jws"
 

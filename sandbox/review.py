@@ -14,7 +14,6 @@ can never be compared, so nobody can choose *whom* a cell is about, only *what k
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 
 from sqlglot import exp
@@ -23,7 +22,7 @@ from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 from registry.catalogue import Column, Product, Table
 from sandbox.conditions import read_condition
 from sandbox.grammar import foreign_nodes, parse_select
-from sandbox.queries import SQL_TYPES, Field, Group, Output, Query
+from sandbox.queries import SQL_MODE, SQL_TYPES, SUM_MODE, Field, Group, Output, Query, Reviewed
 from sandbox.reasons import Reason, Refusal, Refused
 from sandbox.scope import Scope, find_table
 
@@ -31,22 +30,6 @@ from sandbox.scope import Scope, find_table
 MAX_GROUPS, MAX_OUTPUTS = 5, 20
 # A name a consumer gives to a column: too short and too plain to carry data (attack Q16).
 ALIAS = re.compile(r"[a-z_][a-z0-9_]{0,31}")
-
-SQL_MODE, SUM_MODE = "sandbox-sql", "encrypted-sum"
-
-
-@dataclass(frozen=True)
-class Reviewed:
-    """A question that may be asked. `job_sql` is written anew from what was understood, never the consumer's text."""
-
-    query: Query
-    canonical_sql: str
-    job_sql: str
-
-    @property
-    def aggregates(self) -> tuple[Aggregate, ...]:
-        """The aggregates, in the order of the SELECT list."""
-        return self.query.aggregates
 
 
 def review(text: str, product: Product, mode: str = SQL_MODE) -> Reviewed | Refusal:

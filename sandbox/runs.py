@@ -24,6 +24,7 @@ from hexi.errors import DataspaceError
 from hexi.keys import VerifyingKey
 from ledger.entries import Kind
 from privacy.homomorphic import check_context, encrypt
+from registry.catalogue import Product
 from registry.identity import Identity
 from registry.trust import Trust
 from sandbox import store
@@ -43,10 +44,10 @@ from sandbox.messages import ReasonBody, RunAnswer, from_base64, to_base64
 from sandbox.outputs import EntitySets, Output
 from sandbox.owners import is_alive, this_process
 from sandbox.permits import Permit, read_permit, verify_permit
+from sandbox.queries import SUM_MODE, Reviewed
 from sandbox.reasons import Reason, Refusal
 from sandbox.receipts import REFUSED, RELEASED, Happened, run_receipt, sign_receipt
 from sandbox.requests import RunRequest, check_sum, read_request, verify_request
-from sandbox.review import SUM_MODE, Reviewed, review
 from sandbox.settings import SandboxSettings
 from sandbox.states import State, next_state
 from sandbox.tables import ReleaseRow, RunRow
@@ -167,7 +168,7 @@ class Sandbox:
         """Steps 3 and 4: the work to do, or the answer that is there already."""
         with self._database.reading() as session:
             dataset = self._dataset(session, permit)
-        reviewed = review(request.query, dataset.product, request.mode)
+        reviewed = _review(request.query, dataset.product, request.mode)
         fingerprint = dataset.fingerprint() if isinstance(reviewed, Reviewed) else ""
         with self._database.transaction() as session:
             known = store.run(session, request.run)
@@ -414,7 +415,7 @@ class Sandbox:
                 permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
                 dataset = self._dataset(session, permit)
                 context = from_base64(row.context) if row.context else None
-            reviewed = review(request.query, dataset.product, request.mode)
+            reviewed = _review(request.query, dataset.product, request.mode)
             if isinstance(reviewed, Refusal):
                 raise PermitInvalid("the query of this run may not be asked any more")
             self._carry_out(Work(permit, request, dataset, reviewed, context))
@@ -426,6 +427,12 @@ _TOO_CLOSE = Reason(
     "a group of this answer differs by a few entities only from one that was released before, so the difference would "
     "be about them; ask with the same conditions as before, or with clearly different ones",
 )
+
+
+def _review(text: str, product: Product, mode: str) -> Reviewed | Refusal:
+    from sandbox.review import review  # the parser of SQL is loaded with the first query, not at start
+
+    return review(text, product, mode)
 
 
 def _facts(permit: Permit, request: RunRequest, happened: Happened) -> dict[str, str | int]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from connector.engine import Engine, check_party
@@ -85,6 +86,11 @@ class _DspRoute(APIRoute):
     The error has to leave the endpoint as an exception and is answered outside: were it turned into a response inside,
     the transaction would take that for success and commit half of what was refused.
     """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """With and without a trailing slash alike; a second route for each address would double start and memory."""
+        path = scope["path"]
+        return super().matches({**scope, "path": path[:-1]} if path.endswith("/") else scope)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -197,11 +203,8 @@ def _follow_up(receive: Callable[..., Process], message: type[ProcessMessage]) -
 
 
 def _add(router: APIRouter, method: str, path: str, endpoint: Callable[..., Any], *, status: int = 200) -> None:
-    """Serve `endpoint` at `path`, and at ``path/``, which is the same to the protocol."""
-    for suffix in ("", "/"):
-        router.add_api_route(
-            path + suffix, endpoint, methods=[method], status_code=status, include_in_schema=not suffix
-        )
+    """Serve `endpoint` at `path`, and at ``path/``, which is the same to the protocol (see `_DspRoute.matches`)."""
+    router.add_api_route(path, endpoint, methods=[method], status_code=status)
 
 
 def _answer(process: Process) -> dict[str, Json]:
