@@ -8,6 +8,7 @@ connecting, and the connection goes to the very address that was checked: a name
 
 import socket
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ import httpcore
 import httpx
 
 from connector.errors import CallbackRefused
-from hexi.client import tls_context
+from hexi.client import Network, tls_context
 from registry.resolution import is_public
 
 # Longer addresses are refused: honest ones are a host and a short path.
@@ -54,7 +55,7 @@ def check_address(address: str) -> None:
 
 def peer_transport(*, unsafe_allow_loopback: bool) -> httpx.BaseTransport:
     """The network, as far as peers may lead us into it."""
-    return httpx.HTTPTransport(verify=tls_context(), limits=POOL) if unsafe_allow_loopback else _GuardedTransport()
+    return Network(POOL) if unsafe_allow_loopback else _GuardedTransport()
 
 
 def _is_literal(host: str) -> bool:
@@ -97,8 +98,9 @@ class _GuardedNetwork(httpcore.NetworkBackend):
 class _GuardedTransport(httpx.BaseTransport):
     """httpx over a connection pool with the guarded network; httpx itself offers no way to choose one."""
 
-    def __init__(self) -> None:
-        self._pool = httpcore.ConnectionPool(
+    @cached_property
+    def _pool(self) -> httpcore.ConnectionPool:
+        return httpcore.ConnectionPool(
             ssl_context=tls_context(),
             max_connections=POOL.max_connections,
             max_keepalive_connections=POOL.max_keepalive_connections,
@@ -130,7 +132,8 @@ class _GuardedTransport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        self._pool.close()
+        if "_pool" in vars(self):
+            self._pool.close()
 
 
 class _Stream(httpx.SyncByteStream):

@@ -12,7 +12,7 @@ from connector.errors import CallbackRefused
 from connector.outbox import Answer
 from connector.outbox_items import PEER, OutboxItem
 from hexi.canonical import Json, encode, parse
-from hexi.client import tls_context
+from hexi.client import Network
 from hexi.errors import DataspaceError
 
 # How long a peer may take to connect, and to answer, in seconds. Receiving is one transaction there: this is ample.
@@ -39,7 +39,7 @@ class Sender:
         guarded = transport or peer_transport(unsafe_allow_loopback=unsafe_allow_loopback_callbacks)
         self._peers = _client(guarded)
         # The space's address is our operator's word, not a peer's: no guard there.
-        self._space = _client(transport or httpx.HTTPTransport(verify=tls_context()))
+        self._space = _client(transport or Network())
 
     def attempt(self, item: OutboxItem) -> Answer:
         """Post `item` once. Raises nothing that the network or the other end could cause."""

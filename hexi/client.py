@@ -6,7 +6,7 @@ that a command that only calls a service need not wait for what serves one.
 
 import ssl
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 import httpx
@@ -47,12 +47,13 @@ class ServiceClient:
         self.base_url = base_url.rstrip("/")
         self._service = service
         self._authorise = authorise
-        self._http = httpx.Client(
-            transport=transport,
-            verify=tls_context(),
-            timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
-            follow_redirects=False,
-        )
+        self._transport = transport
+        self._timeout = httpx.Timeout(timeout, connect=CONNECT_SECONDS)
+
+    @cached_property
+    def _http(self) -> httpx.Client:
+        verify: ssl.SSLContext | bool = tls_context() if self._transport is None else True
+        return httpx.Client(transport=self._transport, verify=verify, timeout=self._timeout, follow_redirects=False)
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
         """GET and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
@@ -101,16 +102,38 @@ class ServiceClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        if "_http" in vars(self):
+            self._http.close()
 
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """How this process trusts servers: by the system's certificates, or those that ``SSL_CERT_FILE`` names.
+    """How this process trusts servers: by the certificates httpx brings, or those that ``SSL_CERT_FILE`` names.
 
-    One for all clients (they may share it between threads): reading the certificates takes 16 ms and 0.8 MB each time.
+    One for all clients (they may share it between threads), made for the first call: reading the certificates takes
+    16 ms and 0.8 MB each time.
     """
     return httpx.create_ssl_context()
+
+
+class Network(httpx.BaseTransport):
+    """The network as httpx knows it, opened with the first request."""
+
+    def __init__(self, limits: httpx.Limits = httpx.Limits()) -> None:
+        self._limits = limits
+
+    @cached_property
+    def _opened(self) -> httpx.HTTPTransport:
+        return httpx.HTTPTransport(verify=tls_context(), limits=self._limits)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it."""
+        return self._opened.handle_request(request)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "_opened" in vars(self):
+            self._opened.close()
 
 
 def _problem_of(answer: httpx.Response) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ import httpx
 import structlog
 
 from hexi.canonical import Json, parse
-from hexi.client import tls_context
+from hexi.client import Network
 from hexi.errors import Malformed
 from registry.errors import DidDocumentInvalid, DidHostForbidden, DidUnreachable
 
@@ -57,7 +57,7 @@ def document_fetcher(
     if insecure_http_did_web:
         log.warning("DID documents are fetched over http and from private addresses: insecure_http_did_web is on")
     client = httpx.Client(
-        transport=transport or httpx.HTTPTransport(verify=tls_context()),
+        transport=transport or Network(),
         timeout=SILENCE_SECONDS,
         follow_redirects=False,
         trust_env=False,
