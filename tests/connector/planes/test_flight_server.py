@@ -1,0 +1,112 @@
+"""The Flight server and our client of it, over real TLS on loopback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from pyarrow import flight
+
+from connector.errors import CallbackRefused
+from connector.planes.flight_server import TableServer, ticket_of
+from connector.planes.tables import TableDelivery, TableRequest
+from connector.table_client import fetch_table
+from hexi.client import Unreachable
+from hexi.errors import Forbidden, RemoteProblem, Unauthenticated
+from tests.connector.planes.certificates import certificate
+
+SCHEMA = pa.schema([("n", pa.int64())])
+
+
+def batches(count: int) -> Iterator[Any]:
+    for number in range(count):
+        yield pa.record_batch([[number]], SCHEMA)
+
+
+def deliver(request: TableRequest) -> TableDelivery:
+    if request.token != "Bearer good":
+        raise Unauthenticated("show the token")
+
+    @contextmanager
+    def opened() -> Iterator[Iterator[Any]]:
+        yield {"whole": lambda: batches(5), "ended": ended, "broken": broken}[request.table]()
+
+    return TableDelivery(SCHEMA, opened)
+
+
+def ended() -> Iterator[Any]:
+    yield from batches(2)
+    raise Forbidden("the grant ended", reasons=[{"code": "policy.count"}])
+
+
+def broken() -> Iterator[Any]:
+    yield from batches(1)
+    raise ZeroDivisionError("a secret of the inside")
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[bytes, bytes]:
+    return certificate()
+
+
+@pytest.fixture
+def server(pair: tuple[bytes, bytes]) -> Iterator[str]:
+    with TableServer("grpc+tls://127.0.0.1:0", pair, deliver) as running:
+        yield f"grpc+tls://127.0.0.1:{running.port}"
+
+
+def fetch(server: str, pair: tuple[bytes, bytes], path: Path, table: str = "whole", token: str = "good") -> Any:
+    return fetch_table(server, token, ticket_of("urn:t", table), path, unsafe_allow_loopback=True, roots=pair[0])
+
+
+def test_a_table_arrives_whole(server: str, pair: tuple[bytes, bytes], tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    assert fetch(server, pair, path).rows == 5
+    assert pa.parquet.read_table(path)["n"].to_pylist() == [0, 1, 2, 3, 4]
+    with flight.connect(server, tls_root_certs=pair[0]) as client:
+        options = flight.FlightCallOptions(headers=[(b"authorization", b"Bearer good")])
+        info = client.get_flight_info(flight.FlightDescriptor.for_path("urn:t", "whole"), options)
+        assert (info.schema, info.endpoints[0].ticket.ticket) == (SCHEMA, ticket_of("urn:t", "whole"))
+
+
+@pytest.mark.parametrize(
+    ("table", "token", "status"), [("whole", "bad", 401), ("whole", "", 401), ("ended", "good", 403)]
+)
+def test_a_refusal_says_why_and_leaves_no_file(
+    server: str, pair: tuple[bytes, bytes], tmp_path: Path, table: str, token: str, status: int
+) -> None:
+    with pytest.raises(RemoteProblem) as refused:
+        fetch(server, pair, tmp_path / "table.parquet", table, token)
+    assert refused.value.status == status
+    assert table != "ended" or refused.value.context["reasons"] == [{"code": "policy.count"}]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_breaks_inside_stays_inside(server: str, pair: tuple[bytes, bytes], tmp_path: Path) -> None:
+    with pytest.raises(Unreachable) as refused:
+        fetch(server, pair, tmp_path / "table.parquet", "broken")
+    assert "secret" not in str(refused.value.__cause__)
+
+
+@pytest.mark.parametrize("ticket", [b"", b"{}", b"[1]", b"not json", b'{"transfer":1,"table":"t"}', b" " * 5_000])
+def test_a_ticket_that_is_none_is_refused(server: str, pair: tuple[bytes, bytes], tmp_path: Path, ticket: bytes) -> None:
+    with pytest.raises(RemoteProblem) as refused:
+        fetch_table(server, "good", ticket, tmp_path / "t", unsafe_allow_loopback=True, roots=pair[0])
+    assert refused.value.status == 422
+
+
+def test_only_whom_the_certificate_names_is_believed(server: str, tmp_path: Path) -> None:
+    with pytest.raises(Unreachable):
+        fetch(server, certificate(), tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["grpc+tls://127.0.0.1:1", "grpc+tls://10.0.0.5:1", "grpc+tls://[::1]:1", "grpc+tcp://192.0.2.1:1", "http://a:1"],
+)
+def test_an_address_that_is_not_everybody_s_is_not_called(endpoint: str, tmp_path: Path) -> None:
+    with pytest.raises(CallbackRefused):
+        fetch_table(endpoint, "good", b"", tmp_path / "t")

@@ -1,0 +1,62 @@
+"""Tables read from files: the columns asked for, as declared, and nothing of what is wrong in them."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from connector.planes.table_files import BATCH_ROWS, TableFile
+from connector.sources import SourceUnavailable
+from registry.catalogue import Column, ColumnRole, Datatype, Text
+
+TITLE = Text(zh="列", en="column")
+
+
+def column(name: str, datatype: Datatype) -> Column:
+    return Column(name=name, title=TITLE, datatype=datatype, role=ColumnRole.MEASURE)
+
+
+COLUMNS = (column("day", Datatype.DATE), column("cost", Datatype.NUMBER), column("sex", Datatype.STRING))
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    found = tmp_path / f"visits.{request.param}"
+    rows = BATCH_ROWS + 1
+    table = pa.table(
+        {
+            "person": [f"p{n}" for n in range(rows)],
+            "sex": ["f", None] * (rows // 2) + ["m"],
+            "cost": pa.array(range(rows), pa.int32()),
+            "day": pa.array([19_000] * rows, pa.date32()),
+        }
+    )
+    if request.param == "csv":
+        pa.csv.write_csv(table, found)
+    else:
+        pa.parquet.write_table(table, found)
+    return found
+
+
+def test_a_table_comes_in_batches_of_the_columns_asked_for(path: Path) -> None:
+    with TableFile(path, COLUMNS).batches() as batches:
+        found = list(batches)
+    assert len(found) > 1 or path.suffix == ".csv"
+    whole = pa.Table.from_batches(found)
+    assert whole.schema == pa.schema([("day", pa.date32()), ("cost", pa.float64()), ("sex", pa.string())])
+    assert whole.num_rows == BATCH_ROWS + 1
+    assert whole["cost"].to_pylist() == [float(n) for n in range(BATCH_ROWS + 1)]
+    assert whole["sex"].to_pylist()[:3] == ["f", None, "f"]
+
+
+def test_what_is_wrong_with_a_file_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "visits.csv"
+    path.write_text("day,cost,sex\n2026-01-01,secret,f\n", encoding="utf-8")
+    with pytest.raises(SourceUnavailable) as refused, TableFile(path, COLUMNS).batches() as batches:
+        list(batches)
+    assert "secret" not in refused.value.detail
+    with pytest.raises(SourceUnavailable), TableFile(tmp_path / "none.csv", COLUMNS).batches():
+        pass
+    with pytest.raises(SourceUnavailable), TableFile(path, (*COLUMNS, column("gone", Datatype.STRING))).batches() as b:
+        list(b)
