@@ -33,6 +33,8 @@ from connector.membership import Membership
 from connector.messages import PATH
 from connector.peer_catalogue import PeerCatalogues
 from connector.peers import Peers, of_the_space
+from connector.planes import http_pull
+from connector.planes.access import DATA_PATH, Access, Place
 from connector.planes.http_pull import PullPlane
 from connector.publishing import Publisher
 from connector.settings import ConnectorSettings
@@ -98,7 +100,9 @@ def create_app(
         contribute=space.contribute,
     )
     sources = Sources(settings.home)
-    pull = PullPlane(database, identity, sources, Handovers(database, clock), settings.url, clock)
+    handovers = Handovers(database, clock)
+    access = Access(database, identity, handovers, settings.url, clock, _places(settings))
+    pull = PullPlane(database, sources, handovers, access)
     engine = Engine(
         database,
         BusinessDecisions(
@@ -153,6 +157,12 @@ def _lifespan(computing: Sandbox, engine: Engine, catalogues: PeerCatalogues, wo
         catalogues.close()
 
     return lifespan
+
+
+def _places(settings: ConnectorSettings) -> dict[str, Place]:
+    """Where each format is fetched."""
+    data_of_transfer = f"{settings.url}{DATA_PATH}/{{transfer}}"
+    return {http_pull.FORMAT: Place(data_of_transfer)}
 
 
 def _space(

@@ -19,7 +19,7 @@ from sqlmodel import Session
 from connector import business_store, usage, usage_store
 from connector import delivery_store as store
 from connector.evaluation import Verdict
-from connector.grants import GrantState, Use
+from connector.grants import Grant, GrantState, Use
 from connector.sources import Chunks
 from hexi.canonical import Clock
 from hexi.database import Database
@@ -94,12 +94,13 @@ class Handovers:
             reached = ended if span.size is None else span.offset + sent >= span.size
             self._settle(transfer, left, finished=reached)
 
-    def check(self, transfer: str) -> None:
-        """Raise `HandoverRefused` if the transfer is not served at this moment."""
+    def check(self, transfer: str) -> Grant:
+        """The grant of a transfer that is served at this moment. Raises `HandoverRefused`."""
         with self.database.reading() as session:
             grant = usage_store.grant(session, transfer)
         if grant is None or grant.state is not GrantState.ACTIVE:
             raise HandoverRefused(usage.not_active(grant))
+        return grant
 
     def _admit_more(self, transfer: str, volume: int) -> None:
         with self.database.transaction() as session:

@@ -8,7 +8,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from connector.api.streaming import Streaming
-from connector.planes.http_pull import DATA_PATH, Asked, PullPlane
+from connector.planes.access import DATA_PATH
+from connector.planes.http_pull import Asked, PullPlane
 from hexi.canonical import Json, Wire
 from registry.access import Member
 
@@ -49,6 +50,6 @@ def create_router(pull: PullPlane) -> APIRouter:
     @router.post("/{transfer}/token")
     def renew(caller: Member, transfer: str, body: Renew) -> dict[str, Json]:
         """New tokens for old ones, for the consumer of the transfer only."""
-        return pull.renew(transfer, caller.did, body.refresh_token)
+        return pull.access.renew(transfer, caller.did, body.refresh_token)
 
     return router

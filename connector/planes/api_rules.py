@@ -10,7 +10,8 @@ Sources: RFC 9110 (7.6.1 hop-by-hop headers), RFC 3986 (3.3 paths, 6.2.2 normali
 """
 
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote_to_bytes
 
@@ -94,7 +95,7 @@ class Operation(Wire):
 
 
 class ApiDescription(Wire):
-    """An API behind a contract. `url` and `headers` are the provider's word; `secret` names a file of one header line."""
+    """An API behind a contract. `secret` names a file of the provider that holds one header line."""
 
     type: Literal["api"]
     url: Annotated[str, Field(pattern=r"^https?://[^\s@?#]+$", max_length=2_048)]
@@ -142,7 +143,7 @@ def answer_headers(description: ApiDescription, given: Headers) -> list[tuple[st
     return _passing(given, (ANSWER_HEADERS | named) - _named_hops(given))
 
 
-def _passing(given: Headers, names: Set[str]) -> list[tuple[str, str]]:
+def _passing(given: Headers, names: AbstractSet[str]) -> list[tuple[str, str]]:
     return [(name.lower(), value) for name, value in given if name.lower() in names]
 
 

@@ -10,39 +10,25 @@ from dataclasses import dataclass, replace
 import structlog
 from sqlmodel import Session
 
-from connector import business_store, usage_store
-from connector import delivery_store as store
+from connector import business_store
 from connector.business_errors import ResourceUnusable
 from connector.grants import Grant
 from connector.handovers import Handovers, Span, at_most
 from connector.planes import NotDeliverable
-from connector.planes.data_address import HTTP, data_address
+from connector.planes.access import Access
 from connector.planes.ranges import read_range
-from connector.planes.tokens import (
-    ACCESS_SECONDS,
-    ACCESS_TYPE,
-    REFRESH_TYPE,
-    DataToken,
-    DataTokenInvalid,
-    bearer,
-    open_token,
-    seal_token,
-)
 from connector.processes import Process
 from connector.sources import Chunks, Content, Source, SourceUnavailable
 from connector.sources.descriptions import Sources
 from connector.sources.digests import etag, repr_digest
 from connector.sources.files import DirectorySource
-from hexi.canonical import Clock, Json
+from hexi.canonical import Json
 from hexi.database import Database
 from hexi.errors import NotFound
-from registry.identity import Identity
 
 log = structlog.get_logger("connector.data")
 
 FORMAT = "HttpData-PULL"
-# Where data are fetched, below the connector's address.
-DATA_PATH = "/data"
 
 
 class MemberUnknown(NotFound):
@@ -74,14 +60,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class PullPlane:
-    """Implements `connector.planes.DataPlane`. `url` is the connector's public address."""
+    """Implements `connector.planes.DataPlane`."""
 
     database: Database
-    identity: Identity
     sources: Sources
     handovers: Handovers
-    url: str
-    clock: Clock
+    access: Access
 
     @property
     def format(self) -> str:
@@ -93,32 +77,10 @@ class PullPlane:
             source_of(session, grant, self.sources)
         except SourceUnavailable as error:
             raise NotDeliverable(error.detail) from error
-        found = store.handover(session, process.pid, lock=True)
-        store.save_handover(session, replace(found, serial=found.serial + 1, serial_shown=True))
-        return self._address(DataToken(process.pid, process.counterparty, found.serial + 1))
+        return self.access.give(session, process, grant)
 
     def stop(self, session: Session, process: Process) -> None:
         """Nothing: every answer asks the grant, before it begins and while it runs."""
-
-    def renew(self, transfer: str, caller: str, refresh: str) -> dict[str, Json]:
-        """A data address with new tokens, for the consumer itself. Raises `DataTokenInvalid`, `HandoverRefused`.
-
-        Each refresh token counts once; where the answer was lost it counts again, as long as nobody has shown a token
-        of the answer. One that was used up shows that somebody else has it: then none counts any more.
-        """
-        token = open_token(refresh, REFRESH_TYPE, transfer, self.identity, self.clock())
-        if token.holder != caller:
-            raise DataTokenInvalid("this token is for another participant")
-        self.handovers.check(transfer)
-        with self.database.transaction() as session:
-            found = store.handover(session, transfer, lock=True)
-            lost = token.serial == found.serial - 1 and not found.serial_shown
-            used_up = token.serial != found.serial and not lost
-            serial = found.serial if lost else found.serial + 1
-            store.save_handover(session, replace(found, serial=serial, serial_shown=used_up))
-        if used_up:
-            raise DataTokenInvalid("this refresh token was used before; no token counts now, ask for a new transfer")
-        return self._address(replace(token, serial=serial))
 
     def serve(self, asked: Asked) -> Answer:
         """The data, or what is said about them. Raises `DataTokenInvalid`, `HandoverRefused`, `RangeRefused`,
@@ -160,37 +122,10 @@ class PullPlane:
 
     def _opened(self, asked: Asked) -> Source:
         """The source behind the transfer, once the token counts and the transfer is served."""
-        token = open_token(bearer(asked.token), ACCESS_TYPE, asked.transfer, self.identity, self.clock())
-        self._count(token)
-        self.handovers.check(asked.transfer)
+        grant = self.access.enter(asked.transfer, asked.token, self.format)
         with self.database.reading() as session:
-            grant = usage_store.grant(session, asked.transfer)
-            assert grant is not None, "a grant was found a moment ago"  # noqa: S101
             source = source_of(session, grant, self.sources)
         return source if asked.member is None else _member(source, asked.member)
-
-    def _count(self, token: DataToken) -> None:
-        with self.database.reading() as session:
-            found = store.handover(session, token.transfer)
-        older = token.serial == found.serial - 1 and not found.serial_shown
-        if token.serial != found.serial and not older:
-            raise DataTokenInvalid("this token was replaced by a newer one")
-        if token.serial == found.serial and not found.serial_shown:
-            with self.database.transaction() as session:
-                found = store.handover(session, token.transfer, lock=True)
-                store.save_handover(session, replace(found, serial_shown=found.serial == token.serial))
-
-    def _address(self, token: DataToken) -> dict[str, Json]:
-        now, endpoint = self.clock(), f"{self.url}{DATA_PATH}/{token.transfer}"
-        properties = {
-            "endpoint": endpoint,
-            "authType": "bearer",
-            "authorization": seal_token(token, ACCESS_TYPE, self.identity, now),
-            "expiresIn": str(ACCESS_SECONDS),
-            "refreshEndpoint": f"{endpoint}/token",
-            "refreshToken": seal_token(token, REFRESH_TYPE, self.identity, now),
-        }
-        return data_address(HTTP, endpoint, properties)
 
 
 def source_of(session: Session, grant: Grant, sources: Sources) -> Source:

@@ -1,6 +1,6 @@
 """A certificate for 127.0.0.1 that only this test run trusts."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_address
 
 from cryptography import x509
@@ -8,12 +8,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from hexi.canonical import system_clock
+
 
 def certificate() -> tuple[bytes, bytes]:
     """Certificate and key, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
+    now = system_clock()
     made = (
         x509.CertificateBuilder()
         .subject_name(name)

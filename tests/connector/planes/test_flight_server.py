@@ -92,7 +92,9 @@ def test_what_breaks_inside_stays_inside(server: str, pair: tuple[bytes, bytes],
 
 
 @pytest.mark.parametrize("ticket", [b"", b"{}", b"[1]", b"not json", b'{"transfer":1,"table":"t"}', b" " * 5_000])
-def test_a_ticket_that_is_none_is_refused(server: str, pair: tuple[bytes, bytes], tmp_path: Path, ticket: bytes) -> None:
+def test_a_ticket_that_is_none_is_refused(
+    server: str, pair: tuple[bytes, bytes], tmp_path: Path, ticket: bytes
+) -> None:
     with pytest.raises(RemoteProblem) as refused:
         fetch_table(server, "good", ticket, tmp_path / "t", unsafe_allow_loopback=True, roots=pair[0])
     assert refused.value.status == 422
