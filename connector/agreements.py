@@ -7,11 +7,12 @@ IRIs, which the protocol lets through untouched.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from connector.business_errors import AgreementInvalid
+from connector.operands import ALGORITHM, APPLICATION, DEVICE, MODEL
 from connector.policy import same_terms, terms_of
 from hexi.canonical import Json, parse_instant
 from hexi.errors import DataspaceError, Malformed
@@ -20,23 +21,34 @@ from hexi.keys import KeyResolver, read_header, verify_detached
 VERSION = "urn:hexi:version"
 PRODUCT_DIGEST = "urn:hexi:productDigest"
 PURPOSE = "urn:hexi:purpose"
+# What else a consumer may declare: what is signed here is its word, and nobody can see whether it is true.
+DECLARATIONS: Mapping[str, str] = {
+    APPLICATION: "urn:hexi:application",
+    ALGORITHM: "urn:hexi:algorithm",
+    MODEL: "urn:hexi:model",
+    DEVICE: "urn:hexi:device",
+}
 # The consumer's, in its verification message, and the provider's, in the message with the agreement.
 SIGNATURE = "urn:hexi:signature"
 PROVIDER_SIGNATURE = "urn:hexi:providerSignature"
 ORDER = "urn:hexi:order"
 
 # Our members of an agreement.
-_OURS = (VERSION, PRODUCT_DIGEST, PURPOSE)
+_OURS = (VERSION, PRODUCT_DIGEST, PURPOSE, *DECLARATIONS.values())
 
 DOCUMENT_TYPE = "agreement"
 SIGNATURE_TYPE = f"hexi-{DOCUMENT_TYPE}+jws"
 
 
 class AgreementState(StrEnum):
-    """AGREED: in the provider's words, the consumer may still refuse. CONCLUDED: signed by both and finalised."""
+    """AGREED: in the provider's words, the consumer may still refuse. CONCLUDED: signed by both and finalised.
+
+    ENDED: nothing is delivered under it any more; the signed document and the evidence stay.
+    """
 
     AGREED = "AGREED"
     CONCLUDED = "CONCLUDED"
+    ENDED = "ENDED"
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,7 @@ class Agreement:
     concluded_at: str
     product_digest: str | None = None
     purpose: str | None = None
+    declared: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_odrl(cls, odrl: Json) -> "Agreement":
@@ -72,6 +85,7 @@ class Agreement:
             concluded_at=texts["timestamp"],
             product_digest=_optional_text(odrl, PRODUCT_DIGEST),
             purpose=_optional_text(odrl, PURPOSE),
+            declared=declared_in(odrl),
         )
 
     @classmethod
@@ -103,11 +117,16 @@ class Agreement:
             **self.terms,
             VERSION: str(self.version),
             **{name: value for name, value in extras.items() if value is not None},
+            **{DECLARATIONS[name]: value for name, value in self.declared.items()},
         }
 
     def document(self) -> dict[str, Any]:
         """What both parties sign."""
-        extras = {"productDigest": self.product_digest, "purpose": self.purpose}
+        extras = {
+            "productDigest": self.product_digest,
+            "purpose": self.purpose,
+            "declared": dict(self.declared) or None,
+        }
         return {
             "type": DOCUMENT_TYPE,
             "parties": [self.provider, self.consumer],
@@ -166,7 +185,8 @@ def check_against_offer(agreement: Agreement, offer: Json, *, provider: str, con
     """Raise `AgreementInvalid` unless `agreement` says what the consumer asked for with `offer`.
 
     (1) It is between the provider negotiated with and us. (2) It is about the product asked for, in that version.
-    (3) Its terms are those asked for. (4) So is its purpose. The caller still owes the provider's signature.
+    (3) Its terms are those asked for. (4) So are its purpose and what else was declared. The caller still owes the
+    provider's signature.
     """
     if (agreement.provider, agreement.consumer) != (provider, consumer):  # (1)
         raise AgreementInvalid(f"the agreement is between others than {provider} and {consumer}")
@@ -180,6 +200,13 @@ def check_against_offer(agreement: Agreement, offer: Json, *, provider: str, con
         raise AgreementInvalid("the agreement has other terms than those asked for")
     if agreement.purpose != offer.get(PURPOSE):  # (4)
         raise AgreementInvalid(f"the agreement has another purpose than {offer.get(PURPOSE)!r}")
+    if agreement.declared != declared_in(offer):
+        raise AgreementInvalid("the agreement says that other things were declared than were")
+
+
+def declared_in(odrl: Json) -> dict[str, str]:
+    """What the consumer declares in an offer or agreement beside the purpose. Raises `AgreementInvalid`."""
+    return {name: _text(odrl, member) for name, member in DECLARATIONS.items() if member in odrl}
 
 
 def check_signature(agreement: Agreement, signature: Json, *, by: str, resolve: KeyResolver) -> str:

@@ -31,6 +31,7 @@ from connector.handovers import Handovers
 from connector.management_token import management_token
 from connector.membership import Membership
 from connector.messages import PATH
+from connector.monitoring import Monitor
 from connector.peer_catalogue import PeerCatalogues
 from connector.peers import Peers, of_the_space
 from connector.planes import http_pull
@@ -79,7 +80,8 @@ def create_app(
     """The connector that `settings` describe. `transport` replaces the network towards space and peers; `peers` stands
     other kinds of peers beside those of the space (`connector.peers`).
 
-    Without the worker, whoever has the application steps the outbox: ``app.state.engine.deliver_due()``.
+    Without the worker nothing goes by itself: whoever has the application steps the outbox
+    (``app.state.engine.deliver_due()``) and looks at the deliveries (``app.state.monitor.look()``).
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity = Identity.load_or_create(settings.home, did_web(settings.url))
@@ -103,12 +105,10 @@ def create_app(
     handovers = Handovers(database, clock)
     access = Access(database, identity, handovers, settings.url, clock, _places(settings))
     pull = PullPlane(database, sources, handovers, access)
+    fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, {pull.format: pull})
     engine = Engine(
         database,
-        BusinessDecisions(
-            Contracting(identity, trust, evidence, settings, clock),
-            Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, {pull.format: pull}),
-        ),
+        BusinessDecisions(Contracting(identity, trust, evidence, settings, clock), fulfilment),
         identity,
         space.peers.authorise,
         settings.url,
@@ -117,7 +117,8 @@ def create_app(
         on_ledger_receipt=evidence.received,
         transport=transport,
     )
-    desk = _desk(settings, identity, clock, database, engine, space, sources, transport)
+    monitor = Monitor(database, engine, fulfilment, trust, clock, seconds=settings.monitor_seconds)
+    desk = _desk(settings, identity, clock, database, engine, monitor, space, sources, transport)
     catalogues = PeerCatalogues(
         database, engine, space.peers, unsafe_allow_loopback=settings.allows_loopback, transport=transport
     )
@@ -131,17 +132,20 @@ def create_app(
         data.create_router(pull),
         management.create_router(desk),
         peers_api.create_router(catalogues),
-        lifespan=_lifespan(computing, engine, catalogues, worker),
+        lifespan=_lifespan(computing, engine, catalogues, monitor, worker),
     )
     app.state.presentations = space.peers.verifier
     app.state.management_token = management_token(settings.home)
+    app.state.monitor = monitor
     app.state.engine, app.state.sandbox, app.state.identity = engine, computing, identity
     app.state.membership, app.state.desk = space.membership, desk
     _add_did_document(app, identity, settings)
     return app
 
 
-def _lifespan(computing: Sandbox, engine: Engine, catalogues: PeerCatalogues, worker: Worker | None) -> Lifespan:
+def _lifespan(
+    computing: Sandbox, engine: Engine, catalogues: PeerCatalogues, monitor: Monitor, worker: Worker | None
+) -> Lifespan:
     """What a crash interrupted is taken up before the first request; what is under way is finished at the end."""
 
     @asynccontextmanager
@@ -150,8 +154,10 @@ def _lifespan(computing: Sandbox, engine: Engine, catalogues: PeerCatalogues, wo
         await run_in_threadpool(engine.recover)
         if worker:
             worker.start()
+            monitor.start()
         yield
         if worker:
+            await run_in_threadpool(monitor.stop_looking)
             await run_in_threadpool(worker.stop)
         engine.close()
         catalogues.close()
@@ -194,6 +200,7 @@ def _desk(
     clock: Clock,
     database: Database,
     engine: Engine,
+    monitor: Monitor,
     space: _Space,
     sources: Sources,
     transport: httpx.BaseTransport | None,
@@ -206,7 +213,7 @@ def _desk(
         engine=engine,
         membership=space.membership,
         publisher=Publisher(database, space.registry, identity, clock, sources),
-        dealings=Dealings(database, engine, space.registry, space.peers.trust),
+        dealings=Dealings(database, engine, space.registry, space.peers.trust, monitor),
         computations=Computations(
             database,
             engine,

@@ -32,6 +32,7 @@ from connector.business_tables import (
 from connector.entitlements import Used
 from connector.products import PublishedProduct
 from connector.resources import Resource
+from connector.usage_tables import GrantRow
 from hexi.canonical import Json, encode, parse
 from ledger.documents import SignedDocument
 from registry.catalogue import Product
@@ -203,6 +204,13 @@ def conclude_agreement(session: Session, agreement_id: str, signed: SignedDocume
     session.add(row)
 
 
+def set_agreement_state(session: Session, agreement_id: str, state: AgreementState) -> None:
+    """Record an agreement's state. Raises `AgreementUnknown`."""
+    row = _agreement_row(session, agreement_id, lock=True)
+    row.state = state
+    session.add(row)
+
+
 def agreement(session: Session, agreement_id: str, *, lock: bool = False) -> HeldAgreement:
     """The agreement `agreement_id`. Raises `AgreementUnknown`."""
     return _held(_agreement_row(session, agreement_id, lock=lock))
@@ -256,12 +264,15 @@ def end_permit(session: Session, permit_id: str, reason: str, used: int) -> None
 
 
 def used(session: Session, agreement_id: str, order_id: str | None) -> Used:
-    """The runs granted under an agreement and of an order. Call with the agreement locked."""
-    granted = func.coalesce(func.sum(func.coalesce(PermitRow.used, PermitRow.runs)), 0)
-    of_agreement = session.exec(select(granted).where(PermitRow.agreement == agreement_id)).one()
+    """The runs granted and the uses made under an agreement and of an order. Call with the agreement locked."""
+    runs = func.coalesce(func.sum(func.coalesce(PermitRow.used, PermitRow.runs)), 0)
+    uses = func.coalesce(func.sum(GrantRow.count), 0)
+    of_agreement = session.exec(select(runs).where(PermitRow.agreement == agreement_id)).one()
+    of_agreement += session.exec(select(uses).where(GrantRow.agreement == agreement_id)).one()
     of_order = 0
     if order_id is not None:
-        of_order = session.exec(select(granted).where(PermitRow.order_id == order_id)).one()
+        of_order = session.exec(select(runs).where(PermitRow.order_id == order_id)).one()
+        of_order += session.exec(select(uses).where(GrantRow.order_id == order_id)).one()
     return Used(int(of_agreement), int(of_order))
 
 

@@ -14,6 +14,7 @@ from connector.agreements import ORDER, AgreementState, offer_of
 from connector.business_errors import AgreementNotConcluded, ProductUnknown
 from connector.business_messages import Negotiate, RequestTransfer
 from connector.engine import Engine
+from connector.monitoring import Monitor
 from connector.negotiation import TerminateNegotiation
 from connector.processes import Kind, Process, Role
 from connector.transfer import TerminateTransfer
@@ -36,6 +37,7 @@ class Dealings:
     engine: Engine
     registry: RegistryClient
     trust: Trust
+    monitor: Monitor
 
     def negotiate(self, asked: Negotiate) -> Process:
         """Start a negotiation over the product's published offer.
@@ -84,8 +86,12 @@ class Dealings:
         return self.engine.negotiation(session, pid)
 
     def end_transfer(self, session: Session, pid: str, reason: str) -> Process:
-        """Terminate a transfer. Raises `ProcessUnknown`, `IllegalTransition`."""
-        self.engine.act_transfer(session, pid, TerminateTransfer(ENDED_BY_OWNER, [reason]))
+        """Terminate a transfer; as its provider, hand nothing over any more from now on.
+
+        Raises `ProcessUnknown`, `IllegalTransition`.
+        """
+        action = TerminateTransfer(ENDED_BY_OWNER, [reason])
+        self.monitor.stop(session, pid, action, ENDED_BY_OWNER, [reason])
         return self.engine.transfer(session, pid)
 
     def _known(self, session: Session, kind: Kind, request_id: str | None, wanted: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from connector.agreements import Agreement
 from connector.business_errors import OrderInvalid, PolicyInvalid
-from connector.evaluation import Reason, Situation, Stage, Verdict, count_limit, ends, evaluate, needs_payment
+from connector.evaluation import Party, Reason, Situation, Stage, Verdict, count_limit, ends, evaluate, needs_payment
 from connector.policy import COMPENSATE, Policy, Rule, read_policy
 from hexi.canonical import Json, instant, parse_instant
 from hexi.errors import DataspaceError
@@ -34,7 +34,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Used:
-    """Runs granted so far and not given back: under the agreement, and of the order shown."""
+    """Runs granted so far and not given back, and uses made: under the agreement, and of the order shown."""
 
     of_agreement: int = 0
     of_order: int = 0
@@ -49,6 +49,7 @@ class Ask:
     minimum_isolation: int
     order: Order | None = None
     used: Used = Used()
+    party: Party | None = None
 
 
 def verify_order(jws: Json, agreement: Agreement, *, operator: str, resolve: KeyResolver, now: datetime) -> Order:
@@ -83,16 +84,22 @@ def entitle(agreement: Agreement, ask: Ask, now: datetime) -> Permit | Verdict:
         policy = read_policy(agreement.terms)
     except PolicyInvalid as error:
         return Verdict(False, (Reason("policy.unknown-constraint", error.detail),))
+    agreed_at = parse_instant(agreement.concluded_at)
+    # A permit is given out once and used later, where nobody evaluates these terms again: so every fact is needed now.
     verdict = evaluate(
         policy,
         Situation(
-            Stage.TRANSFER,
+            Stage.USE,
             now,
             agreement.consumer,
             mode=ask.mode,
             purpose=agreement.purpose,
             used=ask.used.of_agreement,
             done=frozenset({COMPENSATE}) if ask.order else frozenset(),
+            party=ask.party,
+            declared=agreement.declared,
+            isolation=ask.minimum_isolation,
+            agreed_at=agreed_at,
         ),
     )
     if not verdict.allowed or verdict.permission is None:
@@ -100,7 +107,7 @@ def entitle(agreement: Agreement, ask: Ask, now: datetime) -> Permit | Verdict:
     runs = _runs(ask, verdict.permission)
     if runs < 1:
         return Verdict(False, (Reason("policy.count", "all runs ordered are used; place a new order"),))
-    return _permit(agreement, ask, runs, now, _until(ask, verdict.permission, now))
+    return _permit(agreement, ask, runs, now, _until(ask, ends(policy, verdict.permission, agreed_at, now), now))
 
 
 def payment_needed(agreement: Agreement) -> bool:
@@ -137,8 +144,8 @@ def _runs(ask: Ask, permission: Rule) -> int:
     return min(limits)
 
 
-def _until(ask: Ask, permission: Rule, now: datetime) -> datetime:
-    moments = [now + timedelta(days=MAX_DAYS), ends(permission), ask.order.expires if ask.order else None]
+def _until(ask: Ask, end: datetime | None, now: datetime) -> datetime:
+    moments = [now + timedelta(days=MAX_DAYS), end, ask.order.expires if ask.order else None]
     return min(moment for moment in moments if moment is not None)
 
 

@@ -6,7 +6,7 @@ step may be taken again for a state it has seen, and changes nothing then.
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session
@@ -17,16 +17,18 @@ from connector.agreements import ORDER, Agreement, AgreementState
 from connector.business_errors import AgreementUnknown, OrderInvalid, ProductUnknown
 from connector.business_store import HeldAgreement
 from connector.entitlements import Ask, Order, entitle, payment_needed, verify_order
-from connector.evaluation import Verdict
+from connector.evaluation import Party, Verdict
 from connector.evidence import Evidence
 from connector.formats import COMPUTED, MODES
-from connector.grants import Grant
+from connector.grants import Grant, Paid, delivery_record
+from connector.parties import party_of
 from connector.planes import DataPlane, Refused
 from connector.processes import Process, Role
 from connector.settings import ConnectorSettings
 from connector.transfer import Start, State, TerminateTransfer, TransferAction
 from hexi.canonical import Clock, Json, digest, instant
 from ledger.entries import Kind
+from registry.errors import ParticipantRevoked, ParticipantUnknown
 from registry.identity import Identity
 from registry.trust import Trust
 from sandbox.permits import Permit, seal_permit
@@ -81,22 +83,33 @@ class Fulfilment:
         if mode not in published.product.modes:
             return TerminateTransfer("connector.format-unknown", [f"this product is not delivered as {process.format}"])
         order = self._order(process, held.agreement)
+        if plane is not None:
+            return self._deliver(session, process, held, plane, order)
         ask = Ask(
             permit=f"urn:uuid:{uuid.uuid4()}",
             mode=mode,
             minimum_isolation=published.product.disclosure.minimum_isolation,
             order=order,
             used=store.used(session, held.agreement.id, order.id if order else None),
+            party=self._party(process.counterparty),
         )
-        if plane is not None:
-            return self._deliver(session, process, held, plane)
         entitlement = entitle(held.agreement, ask, self._clock())
         if isinstance(entitlement, Verdict):
             return TerminateTransfer(entitlement.reasons[0].code, entitlement.messages())
         return Start(self._issue(session, process, entitlement))
 
-    def _deliver(self, session: Session, process: Process, held: HeldAgreement, plane: DataPlane) -> TransferAction:
-        grant = Grant(process.pid, held.agreement.id, held.agreement.product, held.agreement.version, plane.format)
+    def _deliver(
+        self, session: Session, process: Process, held: HeldAgreement, plane: DataPlane, order: Order | None
+    ) -> TransferAction:
+        grant = Grant(
+            process.pid,
+            held.agreement.id,
+            held.agreement.product,
+            held.agreement.version,
+            plane.format,
+            party=self._party(process.counterparty),
+            paid=Paid(order.id, order.runs, instant(order.expires)) if order else None,
+        )
         verdict = usage.open_grant(session, grant, held.agreement, self._clock())
         if not verdict.allowed:
             return TerminateTransfer(verdict.reasons[0].code, verdict.messages())
@@ -108,6 +121,30 @@ class Fulfilment:
         except Refused as refused:
             usage.end_grant(session, grant.transfer, refused.detail, self._clock())
             return TerminateTransfer(refused.code, [refused.detail])
+
+    def _party(self, did: str) -> Party | None:
+        """What the registry says about the consumer; None, which every term that asks for it refuses, if it is gone."""
+        try:
+            return party_of(self._trust.participant(did))
+        except (ParticipantRevoked, ParticipantUnknown):
+            return None
+
+    def cut_off(
+        self, session: Session, process: Process, code: str, reasons: Sequence[str], *, for_good: bool
+    ) -> None:
+        """Stop serving the transfer at once, whatever becomes of the message that tells the consumer."""
+        if for_good:
+            self._end(session, process, code, reasons)
+        else:
+            self._suspend(session, process, code)
+
+    def go_on(self, session: Session, process: Process) -> TransferAction | None:
+        """What resumes a suspended delivery at its provider, or ends it where it cannot be; None for a computation."""
+        plane, grant = self._planes.get(process.format or ""), usage.grant(session, process.pid)
+        if plane is None or grant is None:
+            return None
+        usage.resume_grant(session, process.pid, self._clock())
+        return self._started(session, process, grant, plane)
 
     def _agreement_for(self, session: Session, process: Process) -> HeldAgreement:
         """The agreement the transfer names, locked. Raises `AgreementUnknown`, alike for none and for another's."""
@@ -138,20 +175,28 @@ class Fulfilment:
             "endpointProperties": [{"@type": "EndpointProperty", "name": PERMIT, "value": jws}],
         }
 
-    def _end_permit(self, session: Session, process: Process) -> None:
+    def _end_permit(self, session: Session, process: Process, reason: str) -> None:
         permit = store.permit_of(session, process.pid)
         if permit is not None and permit.ended is None:
-            reason = f"the transfer is {process.state}"
             store.end_permit(session, permit.id, reason, self._revoke(session, permit.id, reason))
 
-    def _end(self, session: Session, process: Process) -> None:
-        self._end_permit(session, process)
+    def _ended(self, session: Session, process: Process) -> None:
+        code, *reasons = process.reason or [process.state.lower()]
+        self._end(session, process, code, reasons)
+
+    def _end(self, session: Session, process: Process, code: str, reasons: Sequence[str]) -> None:
+        self._end_permit(session, process, "; ".join([code, *reasons]))
+        grant = usage.end_grant(session, process.pid, "; ".join(reasons) or code, self._clock())
+        if grant is not None:
+            self._evidence.record(session, Kind.DELIVERY_ENDED, grant.transfer, *delivery_record(grant, code))
         if (plane := self._planes.get(process.format or "")) is not None:
-            usage.end_grant(session, process.pid, f"the transfer is {process.state}", self._clock())
             plane.stop(session, process)
 
-    def _suspend(self, session: Session, process: Process) -> None:
-        self._end_permit(session, process)
+    def _suspended(self, session: Session, process: Process) -> None:
+        self._suspend(session, process, "the transfer is SUSPENDED")
+
+    def _suspend(self, session: Session, process: Process, reason: str) -> None:
+        self._end_permit(session, process, reason)
         if (plane := self._planes.get(process.format or "")) is not None:
             usage.suspend_grant(session, process.pid, self._clock())
             plane.stop(session, process)
@@ -170,9 +215,9 @@ class Fulfilment:
     _STEPS: Mapping[tuple[Role, str], Callable[[Any, Session, Process], TransferAction | None]] = {
         (Role.PROVIDER, State.REQUESTED): _answer_transfer_request,
         (Role.PROVIDER, State.STARTED): _resumed,
-        (Role.PROVIDER, State.SUSPENDED): _suspend,
-        (Role.PROVIDER, State.COMPLETED): _end,
-        (Role.PROVIDER, State.TERMINATED): _end,
+        (Role.PROVIDER, State.SUSPENDED): _suspended,
+        (Role.PROVIDER, State.COMPLETED): _ended,
+        (Role.PROVIDER, State.TERMINATED): _ended,
     }
 
 

@@ -67,7 +67,7 @@ class Handovers:
             found = store.handover(session, transfer, lock=True)
             fresh = _is_new(found, span)
             first = FIRST_WINDOW_BYTES if span.wanted is None else min(span.wanted, FIRST_WINDOW_BYTES)
-            self._admit(session, transfer, Use(1 if fresh else 0, first))
+            self._admit(session, transfer, Use(1 if fresh else 0, first, unfinished=fresh))
             before = 0 if fresh else found.volume
             store.save_handover(session, replace(found, begun=True, volume=before + first, finished=False))
         return first

@@ -10,82 +10,44 @@ Only what `evaluation` can judge is read. An action, left operand, operator or m
 Information Model 2.2; Dataspace Protocol 2025-1, JSON schemas of offers and agreements (right operands are strings).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.business_errors import ConstraintUnknown, PolicyInvalid
-from hexi.canonical import Json, encode, parse_instant
+from connector.operands import OPERANDS, SPELLINGS, check_right
+from hexi.canonical import Json, encode
 from hexi.errors import Malformed
 
-COMPUTE = "urn:hexi:compute"
+USE, READ, COMPUTE = "use", "read", "urn:hexi:compute"
 COMPENSATE = "compensate"
-# Every run leaves a signed entry on the ledger, so the duty to inform is done by construction.
+# Every run and every delivery leaves a signed entry on the ledger, so the duty to inform is done by construction.
 INFORM = "inform"
+# What the consumer owes after the use. Nobody here can see it done: the consumer records that it was, over its
+# signature, and an auditor finds who has not. So it never keeps a use from happening.
+DELETE, ANONYMIZE = "delete", "anonymize"
 
 # What can be permitted or prohibited, each with the wider action it belongs to (ODRL 2.2, section 3.1 includedIn).
 # `compute` is ours: a run in the provider's sandbox, where data are used and never handed over.
+# `read` is what a delivery does.
 ACTIONS: Mapping[str, str | None] = {
-    "use": None,
-    COMPUTE: "use",
-    "aggregate": "use",
-    "derive": "use",
-    "distribute": "use",
-    "read": "use",
-    "reproduce": "use",
-    "sell": "use",
+    USE: None,
+    COMPUTE: USE,
+    READ: USE,
+    "aggregate": USE,
+    "derive": USE,
+    "distribute": USE,
+    "reproduce": USE,
+    "sell": USE,
 }
-DUTIES = frozenset({COMPENSATE, INFORM})
-
-
-class Operator(StrEnum):
-    """The ODRL operators, by the names the Dataspace Protocol uses."""
-
-    EQ = "eq"
-    NEQ = "neq"
-    LT = "lt"
-    LTEQ = "lteq"
-    GT = "gt"
-    GTEQ = "gteq"
-    IS_A = "isA"
-    IS_ANY_OF = "isAnyOf"
-    IS_ALL_OF = "isAllOf"
-    IS_NONE_OF = "isNoneOf"
-    IS_PART_OF = "isPartOf"
-    HAS_PART = "hasPart"
-
-
-ORDERED = frozenset({Operator.EQ, Operator.NEQ, Operator.LT, Operator.LTEQ, Operator.GT, Operator.GTEQ})
-MEMBERSHIP = frozenset(Operator) - (ORDERED - {Operator.EQ, Operator.NEQ})
-
-PURPOSE, COUNT, DATE_TIME, PARTICIPANT, MODE = "purpose", "count", "dateTime", "participant", "mode"
-
-# What a constraint may speak of, by every spelling met, and the operators that make sense for it.
-LEFT_OPERANDS: Mapping[str, str] = {
-    "purpose": PURPOSE,
-    "count": COUNT,
-    "dateTime": DATE_TIME,
-    "participant": PARTICIPANT,
-    "assignee": PARTICIPANT,
-    "urn:hexi:participant": PARTICIPANT,
-    "urn:hexi:mode": MODE,
-}
-OPERATORS: Mapping[str, frozenset[Operator]] = {
-    PURPOSE: MEMBERSHIP,
-    # Upper bounds only: "at least so many runs" cannot be judged before the first of them.
-    COUNT: frozenset({Operator.LT, Operator.LTEQ}),
-    DATE_TIME: ORDERED,
-    PARTICIPANT: MEMBERSHIP,
-    MODE: MEMBERSHIP,
-}
+DUTIES = frozenset({COMPENSATE, INFORM, DELETE, ANONYMIZE})
+PROMISES = frozenset({DELETE, ANONYMIZE})
 
 # More rules or constraints than this in one policy are not terms but an attack on whoever evaluates them.
 MAX_RULES = 64
 MAX_NESTING = 4
 
 _PREFIXES = ("odrl:", "http://www.w3.org/ns/odrl/2/")
-_COUNT = re.compile(r"[0-9]{1,9}")
 _TERMS = ("permission", "prohibition", "obligation")
 
 
@@ -220,30 +182,24 @@ def _condition(value: Json, where: str, depth: int) -> Condition:
 
 def _constraint(members: dict[str, Json], where: str) -> Constraint:
     left, operator = _name(members["leftOperand"]), _name(members["operator"])
-    if left not in LEFT_OPERANDS:
-        known = ", ".join(LEFT_OPERANDS)
+    if left not in SPELLINGS:
+        known = ", ".join(SPELLINGS)
         raise ConstraintUnknown(f"{where} speaks of {left!r}; known here: {known}", where=where)
-    subject = LEFT_OPERANDS[left]
-    if operator not in OPERATORS[subject]:
-        known = ", ".join(sorted(OPERATORS[subject]))
+    operand = OPERANDS[SPELLINGS[left]]
+    if operator not in operand.operators:
+        known = ", ".join(sorted(operand.operators))
         raise ConstraintUnknown(f"{where}: {left} cannot be judged with {operator!r}; with: {known}", where=where)
     right = tuple(_text(item, where) for item in _listed(members["rightOperand"]))
-    _check_right(subject, right, where)
-    return Constraint(subject, operator, right)
-
-
-def _check_right(subject: str, right: tuple[str, ...], where: str) -> None:
     if not 1 <= len(right) <= MAX_RULES:
         raise PolicyInvalid(f"{where} needs between 1 and {MAX_RULES} right operands")
-    if subject in {COUNT, DATE_TIME} and len(right) != 1:
-        raise PolicyInvalid(f"{where}: {subject} is compared with one value")
-    if subject == COUNT and not _COUNT.fullmatch(right[0]):
-        raise PolicyInvalid(f"{where}: count is compared with a whole number, such as '100'")
-    if subject == DATE_TIME:
-        try:
-            parse_instant(right[0])
-        except Malformed as error:
-            raise PolicyInvalid(f"{where}: {error.detail}") from error
+    if operand.is_single and len(right) != 1:
+        raise PolicyInvalid(f"{where}: {left} is compared with one value")
+    try:
+        for text in right:
+            check_right(operand, text)
+    except Malformed as error:
+        raise PolicyInvalid(f"{where}: {error.detail}") from error
+    return Constraint(operand.name, operator, right)
 
 
 def _text(value: Json, where: str) -> str:

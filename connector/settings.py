@@ -31,6 +31,9 @@ class ConnectorSettings(ServiceSettings):
     unsafe_allow_loopback_callbacks: bool | None = None
     # Seconds the outbox worker rests when nothing is due.
     worker_seconds: float = 0.2
+    # Seconds between two looks at the deliveries that run. What the terms forbid is refused at once; so long a
+    # transfer may still be called running.
+    monitor_seconds: float = 1.0
 
     @property
     def operator(self) -> str:

@@ -24,7 +24,7 @@ def permit(*constraints: dict[str, Any], action: str = "use", **members: Any) ->
     return {"permission": [rule]}
 
 
-def situation(stage: Stage = Stage.TRANSFER, **facts: Any) -> Situation:
+def situation(stage: Stage = Stage.USE, **facts: Any) -> Situation:
     known = {"at": NOW, "participant": HOSPITAL, "mode": "sandbox-sql", "purpose": "research", **facts}
     return Situation(stage, **known)
 
@@ -82,7 +82,7 @@ BEFORE_2026 = constraint("dateTime", "lteq", "2026-01-01T00:00:00Z")
             {"purpose": "care"},
             None,
         ),
-        (permit(constraint("spatial", "eq", "CN")), {}, "policy.unknown-constraint"),
+        (permit(constraint("language", "eq", "zh")), {}, "policy.unknown-constraint"),
     ],
 )
 def test_transfer_truth_table(terms: dict[str, Any], facts: dict[str, Any], code: str | None) -> None:
@@ -163,13 +163,13 @@ def test_empty_and_unknown_policies_built_by_hand_say_no() -> None:
         (permit({"and": [{"and": [{"and": [{"and": [{"and": [{"and": [BEFORE_2027]}]}]}]}]}]}), PolicyInvalid),
         ({"permission": [{"action": "use"}] * 65}, PolicyInvalid),
         (permit(action="dance"), ConstraintUnknown),
-        (permit(constraint("spatial", "eq", "CN")), ConstraintUnknown),
+        (permit(constraint("language", "eq", "zh")), ConstraintUnknown),
         (permit(constraint("count", "gteq", "3")), ConstraintUnknown),
         (permit(constraint("purpose", "lt", "x")), ConstraintUnknown),
         (permit(constraint("purpose", "resembles", "x")), ConstraintUnknown),
         (permit({"andSequence": [BEFORE_2027]}), ConstraintUnknown),
         (permit(assignee=HOSPITAL), ConstraintUnknown),
-        (permit(duty=[{"action": "delete"}]), ConstraintUnknown),
+        (permit(duty=[{"action": "watermark"}]), ConstraintUnknown),
         (permit() | {"prohibition": [{"action": "use", "odrl:remedy": []}]}, ConstraintUnknown),
         (permit() | {"obligation": [{"action": "inform", "constraint": [BEFORE_2027]}]}, ConstraintUnknown),
     ],
@@ -191,9 +191,10 @@ def test_limits_bound_wherever_they_stand() -> None:
     )
 
     assert count_limit(policy.permissions[0]) == 5
-    assert ends(policy.permissions[0]) == datetime(2027, 1, 1, tzinfo=UTC)
+    assert ends(policy, policy.permissions[0], NOW, NOW) == datetime(2027, 1, 1, tzinfo=UTC)
     assert count_limit(read_policy(permit()).permissions[0]) is None
-    assert ends(read_policy(permit()).permissions[0]) is None
+    free = read_policy(permit())
+    assert ends(free, free.permissions[0], NOW, NOW) is None
 
 
 def test_terms_are_compared_by_what_they_say() -> None:
