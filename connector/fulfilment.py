@@ -129,9 +129,7 @@ class Fulfilment:
         except (ParticipantRevoked, ParticipantUnknown):
             return None
 
-    def cut_off(
-        self, session: Session, process: Process, code: str, reasons: Sequence[str], *, for_good: bool
-    ) -> None:
+    def cut_off(self, session: Session, process: Process, code: str, reasons: Sequence[str], *, for_good: bool) -> None:
         """Stop serving the transfer at once, whatever becomes of the message that tells the consumer."""
         if for_good:
             self._end(session, process, code, reasons)

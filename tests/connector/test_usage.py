@@ -270,12 +270,9 @@ def test_a_use_that_has_begun_is_finished_and_then_nothing_is_left(provider: Pro
         usage.give_back(session, pid, 2, provider.clock())
         usage.finish(session, pid, provider.clock(), digest="sha256:abc")
 
-    waiting = provider.begin(agree(provider, consumer, limited(("count", "lteq", "1"))))
-
     assert provider.monitor.look() == 1
     assert provider.told(pid)["@type"] == "TransferCompletionMessage"  # all there was to have was had
     assert codes(provider.use(pid, agreement, Use(count=1))) == ["connector.transfer-not-active"]
-    assert provider.told(waiting) is None
     facts = provider.evidence_of(pid).facts
     assert (facts["content"], facts["volume"], facts["reason"]) == ("sha256:abc", 8, "policy.count")
 
