@@ -130,8 +130,7 @@ def create_app(
         dsp.create_router(engine),
         sandbox.api.create_router(computing),
         data.create_router(pull),
-        management.create_router(desk),
-        peers_api.create_router(catalogues),
+        management.create_router(desk, peers_api.create_router(catalogues)),
         lifespan=_lifespan(computing, engine, catalogues, monitor, worker),
     )
     app.state.presentations = space.peers.verifier

@@ -52,6 +52,7 @@ class HeldAgreement:
     state: AgreementState
     negotiation: str
     signed: SignedDocument
+    created: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class RecordedEvidence:
     digest: str
     entry: str
     receipt: Json
+    created: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def product(session: Session, identifier: str, version: int | None = None) -> Pu
     row = session.exec(wanted.order_by(col(ProductRow.version).desc()).limit(1)).first()
     if row is None:
         raise ProductUnknown(f"this connector publishes no product {identifier}")
-    return _published(row)
+    return published_of(row)
 
 
 def products(session: Session) -> list[PublishedProduct]:
@@ -162,7 +164,7 @@ def products(session: Session) -> list[PublishedProduct]:
     published = select(ProductRow).where(col(ProductRow.published).is_not(None))
     for row in session.exec(published.order_by(col(ProductRow.identifier), col(ProductRow.version))):
         newest[row.identifier] = row
-    return [_published(row) for row in newest.values()]
+    return [published_of(row) for row in newest.values()]
 
 
 def product_drafted(session: Session, resource_name: str, title: str) -> tuple[PublishedProduct, str, bool] | None:
@@ -171,7 +173,7 @@ def product_drafted(session: Session, resource_name: str, title: str) -> tuple[P
         select(ProductRow).where(ProductRow.resource == resource_name).order_by(col(ProductRow.version).desc())
     )
     for row in rows:
-        published = _published(row)
+        published = published_of(row)
         if published.product.title.en == title:
             return published, row.request_digest, row.published is not None
     return None
@@ -213,19 +215,13 @@ def set_agreement_state(session: Session, agreement_id: str, state: AgreementSta
 
 def agreement(session: Session, agreement_id: str, *, lock: bool = False) -> HeldAgreement:
     """The agreement `agreement_id`. Raises `AgreementUnknown`."""
-    return _held(_agreement_row(session, agreement_id, lock=lock))
+    return held_of(_agreement_row(session, agreement_id, lock=lock))
 
 
 def agreement_of(session: Session, negotiation: str) -> HeldAgreement | None:
     """The agreement that came out of a negotiation, if one did."""
     row = session.exec(select(AgreementRow).where(AgreementRow.negotiation == negotiation)).first()
-    return _held(row) if row else None
-
-
-def agreements(session: Session) -> list[HeldAgreement]:
-    """The newest agreements, in either role."""
-    rows = session.exec(select(AgreementRow).order_by(col(AgreementRow.created).desc()).limit(MAX_LISTED))
-    return [_held(row) for row in rows]
+    return held_of(row) if row else None
 
 
 # Permits
@@ -287,7 +283,7 @@ def add_evidence(session: Session, kind: str, subject: str, digest: str, entry: 
 def evidence(session: Session, kind: str, subject: str) -> RecordedEvidence | None:
     """The entry of this kind about this subject, if one was sealed here."""
     row = session.get(EvidenceRow, (str(kind), subject))
-    return _recorded(row) if row else None
+    return recorded_of(row) if row else None
 
 
 def set_receipt(session: Session, kind: str, subject: str, receipt: Json) -> None:
@@ -295,12 +291,6 @@ def set_receipt(session: Session, kind: str, subject: str, receipt: Json) -> Non
     if (row := session.get(EvidenceRow, (kind, subject))) is not None:
         row.receipt = _text(receipt)
         session.add(row)
-
-
-def all_evidence(session: Session) -> list[RecordedEvidence]:
-    """The newest entries, with and without receipts."""
-    rows = session.exec(select(EvidenceRow).order_by(col(EvidenceRow.created).desc()).limit(MAX_LISTED))
-    return [_recorded(row) for row in rows]
 
 
 # What the management client asked for
@@ -361,7 +351,8 @@ def _resource(row: ResourceRow) -> Resource:
     return Resource(row.name, {name: Path(path) for name, path in tables.items()}, source)
 
 
-def _published(row: ProductRow) -> PublishedProduct:
+def published_of(row: ProductRow) -> PublishedProduct:
+    """The value of a row."""
     signed = SignedDocument.from_json(parse(row.signed))
     receipt = parse(row.receipt) if row.receipt else None
     return PublishedProduct(row.resource, Product.model_validate(signed.document), signed, receipt)
@@ -375,7 +366,8 @@ def _agreement_row(session: Session, agreement_id: str, *, lock: bool) -> Agreem
     return row
 
 
-def _held(row: AgreementRow) -> HeldAgreement:
+def held_of(row: AgreementRow) -> HeldAgreement:
+    """The value of a row."""
     odrl: dict[str, Any] = parse(row.odrl)
     return HeldAgreement(
         agreement=Agreement.from_odrl(odrl),
@@ -384,11 +376,14 @@ def _held(row: AgreementRow) -> HeldAgreement:
         state=AgreementState(row.state),
         negotiation=row.negotiation,
         signed=SignedDocument.from_json(parse(row.signed)),
+        created=row.created,
     )
 
 
-def _recorded(row: EvidenceRow) -> RecordedEvidence:
-    return RecordedEvidence(row.kind, row.subject, row.digest, row.entry, parse(row.receipt) if row.receipt else None)
+def recorded_of(row: EvidenceRow) -> RecordedEvidence:
+    """The value of a row."""
+    receipt = parse(row.receipt) if row.receipt else None
+    return RecordedEvidence(row.kind, row.subject, row.digest, row.entry, receipt, row.created)
 
 
 def _asked(row: AskedRow) -> Asked:

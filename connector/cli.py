@@ -1,12 +1,12 @@
 """``hexi connector``: set up and run a connector, and work with it through its management API."""
 
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from pydantic import BaseModel
 
 from connector.settings import ConnectorSettings
 from hexi.canonical import Json, encode, parse, pretty
@@ -15,14 +15,11 @@ from hexi.errors import Malformed
 from hexi.settings import build
 
 if TYPE_CHECKING:
-    from connector.client import Answer, ConnectorClient
+    from connector.business_answers import Negotiation, Transfer
+    from connector.client import ConnectorClient
 
 # What `init` was told, so that the other commands need only --home.
 SETTINGS_FILE = "connector.json"
-# How long --wait looks at a process, and how often, in seconds.
-WAIT_SECONDS = 30.0
-LOOK_SECONDS = 0.2
-_MOVING = {"REQUESTED", "OFFERED", "ACCEPTED", "AGREED", "VERIFIED"}
 
 app = typer.Typer(no_args_is_help=True, help="A participant's node: products, contracts, permits, runs. 接入连接器。")
 resource_app = typer.Typer(no_args_is_help=True, help="Tables on this machine. 数据资源。")
@@ -34,6 +31,8 @@ Home = Annotated[Path, typer.Option("--home", help="The connector's folder: its 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")]
 HOME = Path(".hexi")
+
+P = TypeVar("P", "Negotiation", "Transfer")
 
 
 @app.command()
@@ -109,7 +108,7 @@ def apply(
         "roles": role or ["provider", "consumer"],
         "contact": contact,
     }
-    _show(_client(home).apply(about), as_json)
+    _show(_json(_client(home).apply(about)), as_json)
 
 
 @app.command()
@@ -118,7 +117,7 @@ def status(home: Home = HOME, as_json: AsJson = False) -> None:
 
     Example: hexi connector status --home clinic
     """
-    _show(_client(home).status(), as_json)
+    _show(_json(_client(home).status()), as_json)
 
 
 @resource_app.command("add")
@@ -136,7 +135,7 @@ def resource_add(
     if not all(table and path for table, _, path in pairs):
         raise Malformed("write each table as name=path, such as visits=/data/visits.csv")
     absolute = {table: str(Path(path).resolve()) for table, _, path in pairs}
-    _show(_client(home).add_resource(name, absolute), as_json)
+    _show(_json(_client(home).add_resource(name, absolute)), as_json)
 
 
 @resource_app.command("list")
@@ -145,7 +144,7 @@ def resource_list(home: Home = HOME, as_json: AsJson = False) -> None:
 
     Example: hexi connector resource list --home clinic
     """
-    _show(_client(home).resources(), as_json)
+    _show(_json(_client(home).resources()), as_json)
 
 
 @product_app.command("publish")
@@ -159,7 +158,7 @@ def product_publish(
 
     Example: hexi connector product publish claims.json --resource claims --home clinic
     """
-    published = _client(home).publish(resource, _object(file))
+    published = _json(_client(home).publish(resource, _object(file)))
     _show(published if as_json else {k: v for k, v in published.items() if k != "receipt"}, as_json)
 
 
@@ -169,8 +168,8 @@ def product_list(home: Home = HOME, as_json: AsJson = False) -> None:
 
     Example: hexi connector product list --home clinic
     """
-    found = _client(home).products()
-    _show(found if as_json else [_product(item["document"]) for item in found], as_json)
+    found = list(_client(home).products())
+    _show(_json(found) if as_json else [_product(item.document) for item in found], as_json)
 
 
 @app.command()
@@ -184,7 +183,7 @@ def catalogue(
     Example: hexi connector catalogue 医保 --home planner
     """
     found = _client(home).catalogue(query)
-    _show(found if as_json else [_product(item) for item in found["items"]], as_json)
+    _show(_json(found) if as_json else [_product(item) for item in found.items], as_json)
 
 
 @app.command()
@@ -203,7 +202,7 @@ def negotiate(
     """
     client = _client(home)
     asked = client.negotiate(product, provider=provider, purpose=purpose, request_id=request_id)
-    _outcome(asked, client.negotiation, wait, as_json)
+    _outcome(asked, client.wait_negotiation, wait, as_json)
 
 
 @app.command()
@@ -218,9 +217,9 @@ def agreements(
     """
     client = _client(home)
     if agreement is not None:
-        _show(client.agreement(agreement), as_json)
+        _show(_json(client.agreement(agreement)), as_json)
         return
-    found = client.agreements()
+    found = _json(list(client.agreements()))
     _show(found if as_json else [{k: v for k, v in a.items() if k != "agreement"} for a in found], as_json)
 
 
@@ -241,7 +240,7 @@ def transfer(
     client = _client(home)
     shown = order.read_text(encoding="ascii").strip() if order else None
     asked = client.transfer(agreement, format_, order=shown, request_id=request_id)
-    _outcome(asked, client.transfer_status, wait, as_json)
+    _outcome(asked, client.wait_transfer, wait, as_json)
 
 
 @app.command()
@@ -250,7 +249,7 @@ def transfers(home: Home = HOME, as_json: AsJson = False) -> None:
 
     Example: hexi connector transfers --home planner
     """
-    _show(_client(home).transfers(), as_json)
+    _show(_json(list(_client(home).transfers())), as_json)
 
 
 @app.command()
@@ -266,7 +265,7 @@ def run(
 
     Example: hexi connector run urn:uuid:... "SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex" --home planner
     """
-    answer = _client(home).run(transfer, query, purpose=purpose, run=run_id)
+    answer = _json(_client(home).run(transfer, query, purpose=purpose, run=run_id))
     if as_json:
         _show(answer, as_json)
     elif answer["verdict"] == "released":
@@ -289,7 +288,7 @@ def encrypted_sum(
 
     Example: hexi connector encrypted-sum "SELECT SUM(cost) AS total FROM visits" urn:uuid:1 urn:uuid:2 urn:uuid:3
     """
-    answer = _client(home).encrypted_sum(transfers, query, job=job)
+    answer = _json(_client(home).encrypted_sum(transfers, query, job=job))
     _show(answer if as_json else {k: answer[k] for k in ("job", "total", "contributors", "refused")}, as_json)
     if answer["total"] is None:
         raise typer.Exit(1)
@@ -301,7 +300,7 @@ def evidence(home: Home = HOME, as_json: AsJson = False) -> None:
 
     Example: hexi connector evidence --home clinic --json
     """
-    found = _client(home).evidence()
+    found = _json(list(_client(home).evidence()))
     short = [{"kind": e["kind"], "subject": e["subject"], "receipt": _index(e["receipt"])} for e in found]
     _show(found if as_json else short, as_json)
 
@@ -332,16 +331,20 @@ def _client(home: Path) -> "ConnectorClient":
     return ConnectorClient(_settings(home).url, path.read_text(encoding="ascii").strip())
 
 
-def _outcome(asked: "Answer", look: "Callable[[str], Answer]", wait: bool, as_json: bool) -> None:
+def _outcome(asked: P, look: Callable[[str], P], wait: bool, as_json: bool) -> None:
     """Print the process, once its state stands where `wait` says so; a refusal is exit code 1."""
-    until = time.monotonic() + WAIT_SECONDS
-    while wait and asked["state"] in _MOVING and time.monotonic() < until:
-        time.sleep(LOOK_SECONDS)
-        asked = look(asked["id"])
+    process = _json(look(asked.id) if wait else asked)
     shown = ("id", "state", "counterparty", "product", "agreement", "reason")
-    _show(asked if as_json else {name: asked[name] for name in shown if asked[name]}, as_json)
-    if asked["state"] == "TERMINATED":
+    _show(process if as_json else {name: process[name] for name in shown if process[name]}, as_json)
+    if process["state"] == "TERMINATED":
         raise typer.Exit(1)
+
+
+def _json(value: BaseModel | Sequence[BaseModel]) -> Json:
+    """What the connector answered, as it travelled."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    return [_json(item) for item in value]
 
 
 def _object(file: Path) -> dict[str, Json]:

@@ -1,23 +1,56 @@
 """Calls to a connector's management API, for the command line, programs and tests.
 
 connector = ConnectorClient("http://127.0.0.1:8081", token)
-negotiation = connector.negotiate(product)
+negotiation = connector.wait_negotiation(connector.negotiate(product).id)
+transfer = connector.wait_transfer(connector.transfer(negotiation.agreement, "HexiSandbox-SQL").id)
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
+from pydantic import BaseModel
 
+from connector.business_answers import (
+    Agreement,
+    Agreements,
+    EncryptedSum,
+    Evidence,
+    EvidencePage,
+    Membership,
+    Negotiation,
+    Negotiations,
+    Page,
+    Product,
+    Products,
+    Publication,
+    Resource,
+    Run,
+    Status,
+    Transfer,
+    Transfers,
+)
+from connector.management_errors import StillUnderWay
+from connector.negotiation import TERMINAL as NEGOTIATION_ENDED
+from connector.peer_messages import PeerCatalogueAnswer
+from connector.transfer import TERMINAL as TRANSFER_ENDED
+from connector.transfer import State as TransferState
 from hexi.canonical import Json
 from hexi.client import ServiceClient
+from registry.messages import SearchAnswer
+from sandbox.messages import RunAnswer
 
 # An encrypted sum waits for every provider's sandbox, in seconds.
 RUN_SECONDS = 300.0
+# How long `wait_...` waits unless told otherwise, and how often it looks, in seconds.
+WAIT_SECONDS = 30.0
+LOOK_SECONDS = 0.1
 
-# What the management API answers: the JSON objects described in docs/reference/connector.md.
-Answer = dict[str, Any]
+P = TypeVar("P", Negotiation, Transfer)
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class ConnectorClient:
@@ -32,41 +65,52 @@ class ConnectorClient:
             timeout=RUN_SECONDS,
         )
 
-    def apply(self, about: Mapping[str, Json]) -> Answer:
+    # Membership
+
+    def apply(self, about: Mapping[str, Json]) -> Membership:
         """Apply for membership: name, nameZh, ownerCode, region, roles, contact."""
-        return self._answer("POST", "/application", dict(about))
+        return self._post(Membership, "/application", dict(about))
 
-    def status(self) -> Answer:
+    def status(self) -> Status:
         """Who this connector is and where it stands."""
-        return self._answer("GET", "/status")
+        return self._get(Status, "/status")
 
-    def evidence(self) -> list[Answer]:
-        """Every entry sealed here, with its receipt or None."""
-        return self._list("/evidence")
+    def evidence(
+        self, *, kind: str | None = None, subject: str | None = None, waiting: bool | None = None
+    ) -> Iterator[Evidence]:
+        """The entries sealed here, newest first, with their receipts or None."""
+        return self._pages(EvidencePage, "/evidence", kind=kind, subject=subject, waiting=waiting)
+
+    # Products
 
     def add_resource(
         self, name: str, tables: Mapping[str, str] | None = None, *, source: Mapping[str, Json] | None = None
-    ) -> Answer:
+    ) -> Resource:
         """Name tables on the connector's machine by their absolute paths, a source to deliver from, or both."""
-        members: dict[str, Json] = {"name": name, "tables": dict(tables or {})}
-        return self._answer("POST", "/resources", members if source is None else members | {"source": dict(source)})
+        asked = _given(name=name, tables=dict(tables or {}), source=None if source is None else dict(source))
+        return self._post(Resource, "/resources", asked)
 
-    def resources(self) -> list[Answer]:
+    def resources(self) -> list[Resource]:
         """All resources."""
-        return self._list("/resources")
+        return [self._service.read(Resource, found) for found in self._service.get("/resources")]
 
-    def publish(self, resource: str, description: Mapping[str, Json]) -> Answer:
-        """Publish a product over a resource: identifier, version, offer, digest, receipt."""
-        return self._answer("POST", "/products", {**description, "resource": resource})
+    def publish(self, resource: str, description: Mapping[str, Json]) -> Publication:
+        """Publish a product over a resource."""
+        return self._post(Publication, "/products", {**description, "resource": resource})
 
-    def products(self) -> list[Answer]:
-        """The newest version of every product published from here."""
-        return self._list("/products")
+    def products(self, *, resource: str | None = None) -> Iterator[Product]:
+        """The newest version of every product published from here, newest first."""
+        return self._pages(Products, "/products", resource=resource)
 
-    def catalogue(self, q: str = "", *, offset: int = 0, limit: int = 20) -> Answer:
-        """Search the space's catalogue: total, items, facets."""
-        found = self._service.get("/catalogue", {"q": q, "offset": offset, "limit": limit})
-        return dict(found)
+    def product(self, identifier: str) -> Product:
+        """The newest published version of one product."""
+        return self._get(Product, f"/products/{quote(identifier, safe='')}")
+
+    def catalogue(self, q: str = "", *, offset: int = 0, limit: int = 20) -> SearchAnswer:
+        """Search the space's catalogue."""
+        return self._get(SearchAnswer, "/catalogue", {"q": q, "offset": offset, "limit": limit})
+
+    # Negotiations
 
     def negotiate(
         self,
@@ -75,56 +119,114 @@ class ConnectorClient:
         provider: str | None = None,
         purpose: str | None = None,
         request_id: str | None = None,
-    ) -> Answer:
+    ) -> Negotiation:
         """Start a negotiation with who publishes `product`; with a `request_id`, asking again starts nothing."""
-        return self._answer(
-            "POST", "/negotiations", _given(provider=provider, product=product, purpose=purpose, id=request_id)
-        )
+        asked = _given(provider=provider, product=product, purpose=purpose, id=request_id)
+        return self._post(Negotiation, "/negotiations", asked)
 
-    def negotiations(self) -> list[Answer]:
-        """The newest negotiations."""
-        return self._list("/negotiations")
+    def negotiations(
+        self,
+        *,
+        state: str | None = None,
+        role: str | None = None,
+        counterparty: str | None = None,
+        product: str | None = None,
+        agreement: str | None = None,
+    ) -> Iterator[Negotiation]:
+        """Negotiations, newest first; None means any."""
+        wanted = {"state": state, "role": role, "counterparty": counterparty, "product": product}
+        return self._pages(Negotiations, "/negotiations", **wanted, agreement=agreement)
 
-    def negotiation(self, pid: str) -> Answer:
+    def negotiation(self, pid: str) -> Negotiation:
         """One negotiation: its state, its agreement, and why it ended if it did."""
-        return self._answer("GET", f"/negotiations/{quote(pid)}")
+        return self._get(Negotiation, _at("/negotiations", pid))
 
-    def end_negotiation(self, pid: str, reason: str) -> Answer:
+    def wait_negotiation(
+        self,
+        pid: str,
+        timeout: float = WAIT_SECONDS,
+        *,
+        seen: Callable[[Negotiation], None] = lambda _: None,
+    ) -> Negotiation:
+        """The negotiation once it has ended, FINALIZED or TERMINATED. `seen` gets it whenever it was looked at.
+
+        Raises `StillUnderWay` after `timeout` seconds.
+        """
+        return _wait(lambda: self.negotiation(pid), lambda found: found.state in NEGOTIATION_ENDED, timeout, seen)
+
+    def end_negotiation(self, pid: str, reason: str) -> Negotiation:
         """Give up a negotiation."""
-        return self._answer("POST", f"/negotiations/{quote(pid)}/termination", {"reason": reason})
+        return self._post(Negotiation, _at("/negotiations", pid, "/termination"), {"reason": reason})
 
-    def agreements(self) -> list[Answer]:
-        """The newest agreements."""
-        return self._list("/agreements")
+    # Agreements
 
-    def agreement(self, agreement: str) -> Answer:
+    def agreements(
+        self, *, state: str | None = None, role: str | None = None, counterparty: str | None = None
+    ) -> Iterator[Agreement]:
+        """Agreements, newest first; None means any."""
+        return self._pages(Agreements, "/agreements", state=state, role=role, counterparty=counterparty)
+
+    def agreement(self, agreement: str) -> Agreement:
         """One agreement, signed, with the ledger's receipt or None."""
-        return self._answer("GET", f"/agreements/{quote(agreement)}")
+        return self._get(Agreement, _at("/agreements", agreement))
+
+    # Transfers
 
     def transfer(
         self, agreement: str, format_: str, *, order: str | None = None, request_id: str | None = None
-    ) -> Answer:
+    ) -> Transfer:
         """Ask for a transfer under an agreement, showing the order confirmation where use is paid for."""
-        return self._answer(
-            "POST", "/transfers", _given(agreement=agreement, format=format_, order=order, id=request_id)
+        return self._post(
+            Transfer, "/transfers", _given(agreement=agreement, format=format_, order=order, id=request_id)
         )
 
-    def transfers(self) -> list[Answer]:
-        """The newest transfers."""
-        return self._list("/transfers")
+    def transfers(
+        self,
+        *,
+        state: str | None = None,
+        role: str | None = None,
+        counterparty: str | None = None,
+        product: str | None = None,
+        agreement: str | None = None,
+    ) -> Iterator[Transfer]:
+        """Transfers, newest first; None means any."""
+        wanted = {"state": state, "role": role, "counterparty": counterparty, "product": product}
+        return self._pages(Transfers, "/transfers", **wanted, agreement=agreement)
 
-    def transfer_status(self, pid: str) -> Answer:
+    def transfer_status(self, pid: str) -> Transfer:
         """One transfer: its state, and the provider's reasons where it refused."""
-        return self._answer("GET", f"/transfers/{quote(pid)}")
+        return self._get(Transfer, _at("/transfers", pid))
 
-    def end_transfer(self, pid: str, reason: str) -> Answer:
+    def wait_transfer(
+        self,
+        pid: str,
+        timeout: float = WAIT_SECONDS,
+        *,
+        to_the_end: bool = False,
+        seen: Callable[[Transfer], None] = lambda _: None,
+    ) -> Transfer:
+        """The transfer once the provider has answered, or `to_the_end`: once it is COMPLETED or TERMINATED.
+
+        `seen` gets it whenever it was looked at. Raises `StillUnderWay` after `timeout` seconds.
+        """
+
+        def done(found: Transfer) -> bool:
+            return found.state in TRANSFER_ENDED or not (to_the_end or found.state is TransferState.REQUESTED)
+
+        return _wait(lambda: self.transfer_status(pid), done, timeout, seen)
+
+    def end_transfer(self, pid: str, reason: str) -> Transfer:
         """End a transfer; its permit counts no longer."""
-        return self._answer("POST", f"/transfers/{quote(pid)}/termination", {"reason": reason})
+        return self._post(Transfer, _at("/transfers", pid, "/termination"), {"reason": reason})
 
-    def peer_catalogue(self, counterparty: str, *, address: str | None = None, filter_: Json = None) -> Answer:
+    # Peers
+
+    def peer_catalogue(
+        self, counterparty: str, *, address: str | None = None, filter_: Json = None
+    ) -> PeerCatalogueAnswer:
         """A peer's own catalogue: participant, address, datasets with their formats and offers."""
         asked = _given(counterparty=counterparty, address=address, filter=filter_)
-        return self._answer("POST", "/peers/catalogue", asked)
+        return self._post(PeerCatalogueAnswer, "/peers/catalogue", asked)
 
     def negotiate_offer(
         self,
@@ -133,32 +235,60 @@ class ConnectorClient:
         *,
         address: str | None = None,
         request_id: str | None = None,
-    ) -> Answer:
+    ) -> Negotiation:
         """Start a negotiation over an offer of a peer's catalogue, as it stands there."""
         asked = _given(counterparty=counterparty, address=address, offer=dict(offer), id=request_id)
-        return self._answer("POST", "/peers/negotiations", asked)
+        return self._post(Negotiation, "/peers/negotiations", asked)
 
-    def run(self, transfer: str, query: str, *, purpose: str | None = None, run: str | None = None) -> Answer:
+    # Computations
+
+    def run(self, transfer: str, query: str, *, purpose: str | None = None, run: str | None = None) -> RunAnswer:
         """Ask a query: verdict, columns, rows or reasons, and the provider's signed receipt."""
-        return self._answer("POST", "/runs", _given(transfer=transfer, query=query, purpose=purpose, run=run))
+        return self._post(RunAnswer, "/runs", _given(transfer=transfer, query=query, purpose=purpose, run=run))
 
-    def answer(self, run: str) -> Answer:
+    def answer(self, run: str) -> Run:
         """The stored answer of a run; its `answer` is None while there is none."""
-        return self._answer("GET", f"/runs/{quote(run)}")
+        return self._get(Run, _at("/runs", run))
 
-    def encrypted_sum(self, transfers: Sequence[str], query: str, *, job: str | None = None) -> Answer:
+    def encrypted_sum(self, transfers: Sequence[str], query: str, *, job: str | None = None) -> EncryptedSum:
         """The rounded sum of several providers' numbers."""
-        return self._answer("POST", "/encrypted-sums", _given(transfers=list(transfers), query=query, job=job))
+        return self._post(EncryptedSum, "/encrypted-sums", _given(transfers=list(transfers), query=query, job=job))
 
     def close(self) -> None:
         """Close the connections."""
         self._service.close()
 
-    def _answer(self, method: str, path: str, body: Json = None) -> Answer:
-        return dict(self._service.call(method, path, body=body))
+    def _get(self, answer: type[M], path: str, params: Mapping[str, Any] | None = None) -> M:
+        return self._service.read(answer, self._service.get(path, params))
 
-    def _list(self, path: str) -> list[Answer]:
-        return list(self._service.get(path))
+    def _post(self, answer: type[M], path: str, body: Json) -> M:
+        return self._service.read(answer, self._service.post(path, body))
+
+    def _pages(self, page: type[Page[T]], path: str, **wanted: Json) -> Iterator[T]:
+        """Every item there is, a page at a time, fetched when it is needed."""
+        params = _given(**wanted)
+        while True:
+            found = self._get(page, path, params)
+            yield from found.items
+            if found.next is None:
+                return
+            params["cursor"] = found.next
+
+
+def _wait(look: Callable[[], P], done: Callable[[P], bool], timeout: float, seen: Callable[[P], None]) -> P:
+    until = time.monotonic() + timeout
+    while True:
+        found = look()
+        seen(found)
+        if done(found):
+            return found
+        if time.monotonic() >= until:
+            raise StillUnderWay(f"{found.id} is {found.state} after {timeout:g} seconds; it goes on, look again later")
+        time.sleep(LOOK_SECONDS)
+
+
+def _at(collection: str, identifier: str, rest: str = "") -> str:
+    return f"{collection}/{quote(identifier, safe='')}{rest}"
 
 
 def _given(**members: Json) -> dict[str, Json]:

@@ -1,16 +1,15 @@
 """The desk: everything the management API reaches, put together once by `connector.app`."""
 
 from dataclasses import dataclass
-from typing import Any
-
-from sqlmodel import Session
 
 from connector import business_store as store
+from connector import management_store
+from connector.business_answers import Membership, Status
 from connector.business_store import HeldAgreement
 from connector.computations import Computations
 from connector.dealings import Dealings
 from connector.engine import Engine
-from connector.membership import Membership
+from connector.membership import Membership as Joining
 from connector.publishing import Publisher
 from connector.settings import ConnectorSettings
 from hexi import __version__
@@ -20,6 +19,7 @@ from hexi.errors import DataspaceError
 from ledger.client import LedgerClient
 from ledger.entries import Kind, read_entry
 from registry.client import RegistryClient
+from registry.messages import SearchAnswer
 
 
 @dataclass(frozen=True)
@@ -31,33 +31,34 @@ class Desk:
     clock: Clock
     database: Database
     engine: Engine
-    membership: Membership
+    membership: Joining
     publisher: Publisher
     dealings: Dealings
     computations: Computations
     registry: RegistryClient
     ledger: LedgerClient
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """Who this connector is, where it stands with the space, and what waits."""
         try:
             membership = self.membership.status()
         except DataspaceError as error:
             membership = {"state": "unknown", "why": error.detail}
         with self.database.reading() as session:
-            return {
-                "did": self.did,
-                "url": self.settings.url,
-                "version": __version__,
-                "space": self.settings.space_url,
-                "operator": self.settings.operator,
-                "membership": membership,
-                **_counts(session),
-            }
+            counts = management_store.counts(session)
+        return Status(
+            did=self.did,
+            url=self.settings.url,
+            version=__version__,
+            space=self.settings.space_url,
+            operator=self.settings.operator,
+            membership=Membership.model_validate(membership),
+            **counts,
+        )
 
-    def search(self, q: str, offset: int, limit: int) -> Json:
+    def search(self, q: str, offset: int, limit: int) -> SearchAnswer:
         """The space's catalogue, searched there. Raises `RemoteProblem`, `Unreachable`."""
-        return self.registry.search(q, offset=offset, limit=limit).to_json()
+        return self.registry.search(q, offset=offset, limit=limit)
 
     def agreement(self, agreement_id: str) -> tuple[HeldAgreement, Json]:
         """An agreement, and the ledger's receipt for it, or None while there is none. Raises `AgreementUnknown`.
@@ -78,13 +79,3 @@ class Desk:
         if receipt is None or read_entry(receipt.entry).digest != held.signed.digest:
             return None
         return receipt.to_json()
-
-
-def _counts(session: Session) -> dict[str, Any]:
-    evidence = store.all_evidence(session)
-    return {
-        "resources": len(store.resources(session)),
-        "products": len(store.products(session)),
-        "agreements": len(store.agreements(session)),
-        "evidence": {"total": len(evidence), "waiting": sum(1 for entry in evidence if entry.receipt is None)},
-    }

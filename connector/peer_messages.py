@@ -1,9 +1,10 @@
-"""What the management API is asked about peers, as it stands on the wire: strict, camelCase."""
+"""What the management API is asked about peers, and answers, as it stands on the wire."""
 
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from connector.business_answers import Answer
 from connector.business_messages import Name, RequestId
 from connector.callbacks import MAX_ADDRESS_CHARACTERS
 from hexi.canonical import Wire
@@ -27,3 +28,19 @@ class NegotiateOffer(Wire):
     address: Address | None = None
     offer: dict[str, Any]
     id: RequestId | None = None
+
+
+class PeerDatasetAnswer(Answer):
+    """One dataset of a peer. Each of `offers` is complete: it names its dataset as `target`."""
+
+    id: str
+    formats: tuple[str, ...]
+    offers: tuple[dict[str, Any], ...]
+
+
+class PeerCatalogueAnswer(Answer):
+    """What a peer offers us. 对方目录。"""
+
+    participant: str
+    address: str
+    datasets: tuple[PeerDatasetAnswer, ...]

@@ -31,22 +31,22 @@ _TABLES = SQLModel.metadata.tables
 _PROCESS, _INBOX, _OUTBOX = (_TABLES[str(row.__tablename__)] for row in (ProcessRow, InboxRow, OutboxRow))
 _PROCESS_FIELDS = tuple(field.name for field in fields(Process))
 _ITEM_FIELDS = tuple(field.name for field in fields(OutboxItem))
-_PROCESSES = select(*(_PROCESS.c[name] for name in _PROCESS_FIELDS))
+PROCESSES = select(*(_PROCESS.c[name] for name in _PROCESS_FIELDS))
 _ITEMS = select(*(_OUTBOX.c[name] for name in _ITEM_FIELDS))
 
-_READ_PROCESS = _PROCESSES.where(_PROCESS.c.pid == bindparam("pid"))
+_READ_PROCESS = PROCESSES.where(_PROCESS.c.pid == bindparam("pid"))
 _LOCK_PROCESS = _READ_PROCESS.with_for_update()
 _LOCK_PROCESSES = (
-    _PROCESSES.where(_PROCESS.c.pid.in_(bindparam("pids", expanding=True))).order_by(_PROCESS.c.pid).with_for_update()
+    PROCESSES.where(_PROCESS.c.pid.in_(bindparam("pids", expanding=True))).order_by(_PROCESS.c.pid).with_for_update()
 )
-_OF_PEER = _PROCESSES.where(
+_OF_PEER = PROCESSES.where(
     _PROCESS.c.kind == bindparam("kind"),
     _PROCESS.c.role == bindparam("role"),
     _PROCESS.c.counterparty == bindparam("counterparty"),
     _PROCESS.c.peer_pid == bindparam("peer_pid"),
 )
 _LOCK_NEGOTIATION_OF = (
-    _PROCESSES.where(
+    PROCESSES.where(
         _PROCESS.c.agreement_id == bindparam("agreement_id"),
         _PROCESS.c.kind == Kind.NEGOTIATION,
         _PROCESS.c.role == bindparam("role"),
@@ -128,11 +128,11 @@ def lock_negotiation_of(session: Session, role: Role, counterparty: str, agreeme
 
 def list_processes(session: Session, kind: Kind, *, role: Role | None = None, limit: int = MAX_LISTED) -> list[Process]:
     """Processes of a kind, newest first."""
-    query = _PROCESSES.where(_PROCESS.c.kind == kind)
+    query = PROCESSES.where(_PROCESS.c.kind == kind)
     if role is not None:
         query = query.where(_PROCESS.c.role == role)
     rows = session.connection().execute(query.order_by(_PROCESS.c.created.desc()).limit(min(limit, MAX_LISTED)))
-    return [_value(row) for row in rows]
+    return [process_of_row(row) for row in rows]
 
 
 def save_process(session: Session, process: Process, now: str) -> Process:
@@ -272,7 +272,7 @@ _INSERTS: dict[tuple[str, type[SQLModel]], Any] = {
 
 def _process(session: Session, query: Select[Any], **sought: str) -> Process | None:
     row = session.connection().execute(query, sought).one_or_none()
-    return None if row is None else _value(row)
+    return None if row is None else process_of_row(row)
 
 
 def _item(session: Session, query: Select[Any], **sought: str | int) -> OutboxItem | None:
@@ -287,7 +287,8 @@ def _columns(process: Process) -> dict[str, Any]:
     return columns
 
 
-def _value(row: Row[Any]) -> Process:
+def process_of_row(row: Row[Any]) -> Process:
+    """The value of a row of `PROCESSES`."""
     columns = dict(zip(_PROCESS_FIELDS, row, strict=True))
     for name in _JSON_COLUMNS:
         columns[name] = None if columns[name] is None else parse(columns[name])

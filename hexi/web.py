@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import uvicorn
@@ -73,7 +73,7 @@ def create_shell(
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
     """An application with the shell around `routers`. `app.state.database` and `app.state.settings` are set."""
-    app = FastAPI(title=title, version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = _Described(title=title, version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.database = database
     app.state.settings = settings
     app.add_exception_handler(DataspaceError, _on_dataspace_error)
@@ -96,6 +96,46 @@ def create_shell(
 
     app.add_middleware(_Shell, registry=registry, max_body_bytes=settings.max_body_bytes)
     return app
+
+
+# How every error of ours looks (RFC 9457), for the description of the interfaces.
+_PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "type": "object",
+    "required": ["type", "code", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "description": "urn:hexi:error: and the code."},
+        "code": {"type": "string", "description": "For programs; it never changes."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "For people: what was wrong, where, and what to do."},
+        "instance": {"type": "string", "description": "The request's id, to quote to whoever runs the service."},
+    },
+}
+_PROBLEM_REFERENCE = {"$ref": "#/components/schemas/Problem"}
+
+
+class _Described(FastAPI):
+    """FastAPI whose description knows how our errors look."""
+
+    def openapi(self) -> dict[str, Any]:
+        described = super().openapi()
+        described.setdefault("components", {}).setdefault("schemas", {}).setdefault("Problem", _PROBLEM)
+        return described
+
+
+def problems(*errors: type[DataspaceError]) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that may fail with `errors`, each an example of its own; `Malformed` always may."""
+    described: dict[int | str, dict[str, Any]] = {}
+    raised: tuple[type[DataspaceError], ...] = (Malformed, *errors)
+    for error in raised:
+        answer = described.setdefault(
+            error.status,
+            {"description": error.title, "content": {PROBLEM_TYPE: {"schema": _PROBLEM_REFERENCE, "examples": {}}}},
+        )
+        example = error((error.__doc__ or error.title).strip().partition("\n")[0]).problem()
+        answer["content"][PROBLEM_TYPE]["examples"][error.code] = {"value": example}
+    return described
 
 
 def problem_response(error: DataspaceError, request_id: str = "") -> JSONResponse:

@@ -1,8 +1,8 @@
 """The simulator: a whole data space in memory over ASGI, with nothing replaced but the network and the clock.
 
 dataspace = Dataspace(tmp_path, clock)  # or the fixture `dataspace`
-product = dataspace.publish()["identifier"]
-agreement = dataspace.agree(product)["agreement"]
+product = dataspace.publish().identifier
+agreement = dataspace.agree(product).agreement
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from connector.app import create_app
+from connector.business_answers import Negotiation, Publication, Transfer
 from connector.client import ConnectorClient
 from connector.management_token import management_token
 from connector.settings import ConnectorSettings
@@ -76,7 +77,7 @@ class Dataspace:
             "contact": name,
         }
         applied = member.client.apply(about)
-        self.operator.approve(applied["id"])
+        self.operator.approve(applied.id)
         return member
 
     def settle(self, *members: Member) -> None:
@@ -84,7 +85,7 @@ class Dataspace:
         while sum(member.deliver() for member in everybody):
             pass
 
-    def publish(self, policy: dict[str, Any] = USE, **changes: Any) -> dict[str, Any]:
+    def publish(self, policy: dict[str, Any] = USE, **changes: Any) -> Publication:
         visits = self.home / "visits.csv"
         lines = [f"p{i},{'f' if i % 2 else 'm'},{i % 900}" for i in range(200)]
         visits.write_text("\n".join(["person,sex,cost", *lines]) + "\n", encoding="utf-8")
@@ -92,15 +93,16 @@ class Dataspace:
         rights = {"rights": ["holding", "processing-use", "product-operation"]}
         return self.provider.client.publish("claims", description(policy=policy, **rights, **changes))
 
-    def agree(self, product: str, **asked: Any) -> dict[str, Any]:
+    def agree(self, product: str, **asked: Any) -> Negotiation:
         process = self.consumer.client.negotiate(product, **asked)
         self.settle()
-        return self.consumer.client.negotiation(process["id"])
+        return self.consumer.client.negotiation(process.id)
 
-    def transfer(self, agreement: str, **asked: Any) -> dict[str, Any]:
+    def transfer(self, agreement: str | None, **asked: Any) -> Transfer:
+        assert agreement, "there is no agreement to transfer under"
         process = self.consumer.client.transfer(agreement, "HexiSandbox-SQL", **asked)
         self.settle()
-        return self.consumer.client.transfer_status(process["id"])
+        return self.consumer.client.transfer_status(process.id)
 
     def market(self, member: Member) -> MarketplaceClient:
         def authorise() -> str:

@@ -114,22 +114,22 @@ class Deal:
 @pytest.fixture(scope="module")
 def deal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deal]:
     dataspace = Dataspace(tmp_path_factory.mktemp("deal"), SettableClock())
-    product = dataspace.publish(PAID)["identifier"]
+    product = dataspace.publish(PAID).identifier
     negotiation = dataspace.agree(product)
-    agreement = negotiation["agreement"]
+    agreement = negotiation.agreement
     seller, buyer = dataspace.market(dataspace.provider), dataspace.market(dataspace.consumer)
     seller.certify(product, DECLARED)
     listing = seller.list_product(product, 500).id
     order = buyer.order(listing, agreement, runs=1, unit_price_fen=500)
-    transfer = dataspace.transfer(agreement, order=order.confirmation)["id"]
-    assert dataspace.consumer.client.run(transfer, QUERY)["verdict"] == "released"
+    transfer = dataspace.transfer(agreement, order=order.confirmation).id
+    assert dataspace.consumer.client.run(transfer, QUERY).verdict == "released"
     seller.reprice(listing, 700)
     left = dataspace.join("left", "127.0.0.1:8083", "consumer")
     dataspace.operator.revoke(left.did, "left the space")
     dataspace.settle()
     access = dataspace.consumer.app.state.desk.computations._access(transfer)
     revoked: Identity = left.app.state.identity
-    yield Deal(dataspace, product, agreement, listing, transfer, access.permit, negotiation["id"], revoked)
+    yield Deal(dataspace, product, agreement, listing, transfer, access.permit, negotiation.id, revoked)
     assert buyer.read_order(order.order.id).order.used == 1
 
 
@@ -354,7 +354,7 @@ def catalogue_request() -> dict[str, Any]:
 def follow_up(deal: Deal, type_: str, **members: Any) -> dict[str, Any]:
     """A message about the negotiation that ended well."""
     process = deal.dataspace.consumer.client.negotiation(deal.negotiation)
-    pids = {"consumerPid": process["id"], "providerPid": process["peerId"]}
+    pids = {"consumerPid": process.id, "providerPid": process.peer_id}
     return {**catalogue_request(), "@type": type_, "@id": f"urn:uuid:{uuid.uuid4()}", **pids, **members}
 
 
@@ -458,9 +458,9 @@ def test_an_order_keeps_its_price_when_the_listing_changes_its_own(deal: Deal) -
 
 def test_a_used_up_order_gives_no_other_transfer(deal: Deal) -> None:
     (order,) = deal.dataspace.market(deal.dataspace.consumer).orders()
-    evidence = len(deal.dataspace.provider.client.evidence())
+    evidence = len(list(deal.dataspace.provider.client.evidence()))
 
     again = deal.dataspace.transfer(deal.agreement, order=order.confirmation)
 
-    assert (again["state"], again["reason"][0]) == ("TERMINATED", "policy.count")
-    assert len(deal.dataspace.provider.client.evidence()) == evidence
+    assert (again.state, again.reason[0]) == ("TERMINATED", "policy.count")
+    assert len(list(deal.dataspace.provider.client.evidence())) == evidence

@@ -1,27 +1,37 @@
 """The management API towards single peers: their own catalogues, and negotiations over what stands there."""
 
 from dataclasses import asdict
-from typing import Any
 
 from fastapi import APIRouter
 
-from connector.api.management import Owner, process_view
+from connector.api.management import views
+from connector.api.management.access import Owner
+from connector.business_answers import Negotiation
+from connector.business_errors import PeerRefused, RequestIdTaken
+from connector.errors import CallbackRefused, MessageMalformed
 from connector.peer_catalogue import PeerCatalogues
-from connector.peer_messages import AskCatalogue, NegotiateOffer
+from connector.peer_messages import AskCatalogue, NegotiateOffer, PeerCatalogueAnswer
+from hexi.client import Unreachable
+from hexi.web import problems
+from registry.errors import ParticipantRevoked, ParticipantUnknown
 
 
 def create_router(catalogues: PeerCatalogues) -> APIRouter:
     """The routes under ``/management/peers``."""
-    router = APIRouter(prefix="/management/peers", tags=["management"])
+    router = APIRouter(prefix="/peers", tags=["peers"])
+    asking = (ParticipantUnknown, ParticipantRevoked, CallbackRefused)
 
-    @router.post("/catalogue")
-    def catalogue(_: Owner, body: AskCatalogue) -> dict[str, Any]:
-        """A peer's own catalogue: its datasets, their formats, and offers ready to be negotiated."""
-        return asdict(catalogues.catalogue(body))
+    @router.post("/catalogue", responses=problems(*asking, PeerRefused, Unreachable))
+    def read_peer_catalogue(_: Owner, body: AskCatalogue) -> PeerCatalogueAnswer:
+        """A peer's own catalogue: its datasets, their formats, and offers ready to be negotiated. 对方目录。"""
+        return PeerCatalogueAnswer.model_validate(asdict(catalogues.catalogue(body)))
 
-    @router.post("/negotiations", status_code=201)
-    def negotiate(_: Owner, body: NegotiateOffer) -> dict[str, Any]:
-        """Ask a peer for a contract on an offer of its catalogue. With an `id`, asking again starts nothing."""
-        return process_view(catalogues.negotiate(body))
+    @router.post("/negotiations", status_code=201, responses=problems(*asking, MessageMalformed, RequestIdTaken))
+    def negotiate_peer_offer(_: Owner, body: NegotiateOffer) -> Negotiation:
+        """Ask a peer for a contract on an offer of its catalogue. 按对方要约协商。
+
+        With an `id` of yours, asking again starts nothing.
+        """
+        return views.negotiation(catalogues.negotiate(body))
 
     return router

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from connector.business_answers import Agreement, EncryptedSum, Publication
 from connector.client import ConnectorClient
 from examples.longyizhen import cast
 from examples.longyizhen.cast import HOSPITALS, PLANNER, Member
@@ -20,6 +21,7 @@ from marketplace.messages import CertificateAnswer, ListingAnswer, OrderAnswer
 from registry.client import RegistryClient
 from registry.identity import Identity, did_web
 from registry.presentation import present
+from sandbox.messages import RunAnswer
 
 # How long one step that other processes finish may take, in seconds. Each takes well under one.
 PATIENCE_SECONDS = 60.0
@@ -66,10 +68,10 @@ class Road:
     services: Services
     space: Service = field(init=False)
     nodes: dict[str, Node] = field(default_factory=dict)
-    products: dict[str, dict[str, Any]] = field(default_factory=dict)
+    products: dict[str, Publication] = field(default_factory=dict)
     certificates: dict[str, CertificateAnswer] = field(default_factory=dict)
     listings: dict[str, ListingAnswer] = field(default_factory=dict)
-    agreements: dict[str, dict[str, Any]] = field(default_factory=dict)
+    agreements: dict[str, Agreement] = field(default_factory=dict)
     orders: dict[tuple[str, str], OrderAnswer] = field(default_factory=dict)
     transfers: dict[tuple[str, str], str] = field(default_factory=dict)
     markets: dict[str, MarketplaceClient] = field(default_factory=dict)
@@ -134,9 +136,9 @@ class Road:
     def join(self, node: Node) -> str:
         """Application, approval by the operator, membership. Returns the unified identifier."""
         applied = node.client.apply(node.member.application())
-        self.registry.approve(applied["id"])
-        member = eventually("membership", node.client.status, lambda status: _membership(status) == "active")
-        return str(member["membership"]["identifier"])
+        self.registry.approve(applied.id)
+        member = eventually("membership", node.client.status, lambda status: status.membership.state == "active")
+        return str(member.membership.identifier)
 
     # 2. Products, rights, listings
 
@@ -145,7 +147,7 @@ class Road:
         key = node.member.key
         node.client.add_resource("visits-1974-1982", {TABLE: str(table.resolve())})
         self.products[key] = node.client.publish("visits-1974-1982", cast.product_of(node.member))
-        identifier = self.products[key]["identifier"]
+        identifier = self.products[key].identifier
         market = self.market(node)
         self.certificates[key] = market.certify(identifier)
         self.listings[key] = market.list_product(
@@ -156,21 +158,21 @@ class Road:
 
     def negotiate(self, hospital: Node) -> str:
         """A contract with one hospital over the Dataspace Protocol; returns the agreement's id."""
-        product = self.products[hospital.member.key]["identifier"]
+        product = self.products[hospital.member.key].identifier
         asked = self.planner.client.negotiate(product, purpose=cast.PURPOSE)
         ended = eventually(
             f"the negotiation with {hospital.member.name}",
-            lambda: self.planner.client.negotiation(asked["id"]),
-            lambda seen: seen["state"] in {"FINALIZED", "TERMINATED"},
+            lambda: self.planner.client.negotiation(asked.id),
+            lambda seen: seen.state in {"FINALIZED", "TERMINATED"},
         )
-        if ended["state"] != "FINALIZED":
+        if ended.state != "FINALIZED":
             raise StepFailed(f"{hospital.member.name} ended the negotiation: {ended}")
-        agreement = str(ended["agreement"])
+        agreement = str(ended.agreement)
         # The order refers to the agreement on the ledger, so wait until the provider's evidence has arrived there.
         self.agreements[hospital.member.key] = eventually(
             "the agreement's evidence",
             lambda: hospital.client.agreement(agreement),
-            lambda seen: seen["receipt"] is not None,
+            lambda seen: seen.receipt is not None,
         )
         return agreement
 
@@ -187,21 +189,21 @@ class Road:
         asked = self.planner.client.transfer(agreement, format_, order=order)
         ended = eventually(
             f"the transfer from {hospital.member.name}",
-            lambda: self.planner.client.transfer_status(asked["id"]),
-            lambda seen: seen["state"] in {"STARTED", "TERMINATED"},
+            lambda: self.planner.client.transfer_status(asked.id),
+            lambda seen: seen.state in {"STARTED", "TERMINATED"},
         )
-        if ended["state"] != "STARTED":
+        if ended.state != "STARTED":
             raise StepFailed(f"{hospital.member.name} refused the transfer: {ended}")
-        self.transfers[hospital.member.key, format_] = asked["id"]
-        return str(asked["id"])
+        self.transfers[hospital.member.key, format_] = asked.id
+        return str(asked.id)
 
     # 4. and 5. Computations
 
-    def ask(self, hospital: Node, query: str) -> dict[str, Any]:
+    def ask(self, hospital: Node, query: str) -> RunAnswer:
         """One run in one hospital's sandbox."""
         return self.planner.client.run(self.transfers[hospital.member.key, SQL_FORMAT], query)
 
-    def encrypted_sum(self, query: str) -> dict[str, Any]:
+    def encrypted_sum(self, query: str) -> EncryptedSum:
         """One total over all hospitals, added up under encryption."""
         transfers = [self.transfers[node.member.key, SUM_FORMAT] for node in self.hospitals]
         return self.planner.client.encrypted_sum(transfers, query)
@@ -213,8 +215,8 @@ class Road:
         for node in self.nodes.values():
             eventually(
                 f"the evidence of {node.member.name}",
-                node.client.evidence,
-                lambda entries: all(entry["receipt"] for entry in entries),
+                lambda node=node: list(node.client.evidence()),
+                lambda entries: all(entry.receipt for entry in entries),
             )
 
     # The clients
@@ -249,10 +251,6 @@ class Road:
         credential = (node.home / "membership.jwt").read_text(encoding="utf-8").strip()
         identity = Identity.load_or_create(node.home, node.did)
         return present(identity, did_web(self.space.url), credential, system_clock)
-
-
-def _membership(status: dict[str, Any]) -> str:
-    return str((status.get("membership") or {}).get("state"))
 
 
 MARKER = ".hexi-demo"

@@ -11,6 +11,7 @@ from examples.longyizhen.processes import run_hexi
 from examples.longyizhen.report import Papers, yuan
 from examples.longyizhen.scenario import Road, StepFailed, shares
 from examples.longyizhen.story import Story
+from sandbox.messages import RunAnswer
 
 
 class Telling:
@@ -53,7 +54,7 @@ class Telling:
         for node, table in zip(self.road.hospitals, shares(self.road.folder), strict=True):
             self.road.publish(node, table)
             key = node.member.key
-            document = self.road.registry.product(self.road.products[key]["identifier"]).document
+            document = self.road.registry.product(self.road.products[key].identifier).document
             certificate, listing = self.road.certificates[key], self.road.listings[key]
             self.papers.keep(
                 f"certificates/{key}", certificate.certificate, report.certificate_text(certificate.certificate)
@@ -67,13 +68,13 @@ class Telling:
         """Step 3."""
         self.story.step(3, "Search, negotiate, order, get permits", "检索、协商签约、下单、取得许可")
         found = self.road.planner.client.catalogue("门诊 outpatient")
-        self.story.fact(f"the planner searches “门诊 outpatient”: {found['total']} products")
+        self.story.fact(f"the planner searches “门诊 outpatient”: {found.total} products")
         for hospital in self.road.hospitals:
             agreement = self.road.negotiate(hospital)
             for format_, runs in cast.RUNS_ORDERED.items():
                 self.road.order(hospital, agreement, format_, runs)
                 self.road.open_transfer(hospital, agreement, format_)
-            signed = self.road.agreements[hospital.member.key]["agreement"]
+            signed = self.road.agreements[hospital.member.key].agreement
             self.documents.append(
                 self.papers.keep(f"agreements/{hospital.member.key}", signed, report.agreement_text(signed))
             )
@@ -87,17 +88,17 @@ class Telling:
         released = 0
         for hospital in self.road.hospitals:
             answer = self.road.ask(hospital, cast.QUESTION)
-            if answer["verdict"] != "released":
-                raise StepFailed(f"{hospital.member.name} refused the planner's question: {answer['reasons']}")
+            if answer.verdict != "released":
+                raise StepFailed(f"{hospital.member.name} refused the planner's question: {answer.reasons}")
             self._keep_answer(f"{hospital.member.key}-visits", answer)
-            released += len(answer["rows"])
-            isolation = answer["receipt"]["document"]["isolation"]
+            released += len(answer.rows)
+            isolation = answer.receipt["document"]["isolation"]
             self.story.fact(
-                f"{hospital.member.name}: {len(answer['rows'])} of {cast.CELLS} cells released, the others hold fewer "
+                f"{hospital.member.name}: {len(answer.rows)} of {cast.CELLS} cells released, the others hold fewer "
                 f"than 10 persons; isolation level {isolation['level']} measured"
             )
             if hospital is self.road.hospitals[0]:
-                self.story.table("its first cells 前几格", answer["columns"], answer["rows"][:4])
+                self.story.table("its first cells 前几格", answer.columns, answer.rows[:4])
         self._refusals()
         self.summary.append(("Asked 所问", "visits by age of plan, co-insurance and health, at three hospitals"))
         self.summary.append(
@@ -111,26 +112,24 @@ class Telling:
         hospital = self.road.hospitals[0]
         for name, query in (("person", cast.SINGLING_OUT), ("loners", cast.LONERS), ("file", cast.A_FILE)):
             answer = self.road.ask(hospital, query)
-            if answer["verdict"] != "refused":
+            if answer.verdict != "refused":
                 raise StepFailed(f"this should have been refused: {query}")
             self._keep_answer(f"refused-{name}", answer)
-            reason = answer["reasons"][0]
-            self.story.refusal(f"{query}\n      [dim]{reason['code']}: {reason['message']}[/dim]")
+            reason = answer.reasons[0]
+            self.story.refusal(f"{query}\n      [dim]{reason.code}: {reason.message}[/dim]")
 
     def total(self) -> None:
         """Step 5."""
         self.story.step(5, "One total under homomorphic encryption", "同态加密求和")
         answer = self.road.encrypted_sum(cast.SUM_QUESTION)
-        if answer["total"] is None:
-            raise StepFailed(f"the encrypted sum came to nothing: {answer['refused']}")
-        self.papers.keep("answers/encrypted-sum", answer, f"total: {answer['total']}")
-        for index, receipt in enumerate(answer["receipts"], start=1):
+        if answer.total is None:
+            raise StepFailed(f"the encrypted sum came to nothing: {answer.refused}")
+        self.papers.keep("answers/encrypted-sum", answer.to_json(), f"total: {answer.total}")
+        for index, receipt in enumerate(answer.receipts, start=1):
             self._keep_receipt(f"encrypted-sum-{index}", receipt)
-        self.story.fact(f"visits of persons in fair or poor health over all three: [bold]{answer['total']}[/bold]")
+        self.story.fact(f"visits of persons in fair or poor health over all three: [bold]{answer.total}[/bold]")
         self.story.fact("the adder held no key, the planner saw no single number, no hospital saw another's")
-        self.summary.append(
-            ("Encrypted sum 密文和", f"{answer['total']} visits, rounded to 5, from three contributions")
-        )
+        self.summary.append(("Encrypted sum 密文和", f"{answer.total} visits, rounded to 5, from three contributions"))
 
     def money(self) -> None:
         """Step 6."""
@@ -221,9 +220,10 @@ class Telling:
         except KeyboardInterrupt:
             self.story.fact("stopping")
 
-    def _keep_answer(self, name: str, answer: dict[str, Any]) -> None:
-        self.papers.keep(f"answers/{name}", answer, report.answer_text(answer))
-        self._keep_receipt(name, answer["receipt"])
+    def _keep_answer(self, name: str, answer: RunAnswer) -> None:
+        kept = answer.to_json()
+        self.papers.keep(f"answers/{name}", kept, report.answer_text(kept))
+        self._keep_receipt(name, answer.receipt)
 
     def _keep_receipt(self, name: str, receipt: dict[str, Any]) -> None:
         lines = [f"{key}: {value}" for key, value in receipt["document"].items() if isinstance(value, str | int)]

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from connector.peer_messages import PeerDatasetAnswer
 from hexi.errors import RemoteProblem
 from tests.simulator import PLANNER, Dataspace
 
@@ -26,21 +27,21 @@ def answering(dataspace: Dataspace, body: Any, status: int = 200) -> str:
 
 
 def test_an_offer_found_in_a_peers_catalogue_is_negotiated_once(dataspace: Dataspace) -> None:
-    product = dataspace.publish()["identifier"]
+    product = dataspace.publish().identifier
     client, provider = dataspace.consumer.client, dataspace.provider.did
     found = client.peer_catalogue(provider)
-    (dataset,) = found["datasets"]
-    assert (found["participant"], dataset["id"]) == (provider, product)
-    assert "HexiSandbox-SQL" in dataset["formats"]
-    (offer,) = dataset["offers"]
+    (dataset,) = found.datasets
+    assert (found.participant, dataset.id) == (provider, product)
+    assert "HexiSandbox-SQL" in dataset.formats
+    (offer,) = dataset.offers
     first = client.negotiate_offer(provider, offer, request_id="mine")
-    assert client.negotiate_offer(provider, offer, request_id="mine")["id"] == first["id"]
+    assert client.negotiate_offer(provider, offer, request_id="mine").id == first.id
     with pytest.raises(RemoteProblem) as taken:
         client.negotiate_offer(provider, offer | {"@id": "another"}, request_id="mine")
     assert taken.value.code == "connector.request-id-taken"
     dataspace.settle()
-    seen = client.negotiation(first["id"])
-    assert (seen["state"], seen["product"], len(client.negotiations())) == ("FINALIZED", product, 1)
+    seen = client.negotiation(first.id)
+    assert (seen.state, seen.product, len(list(client.negotiations()))) == ("FINALIZED", product, 1)
 
 
 def test_single_objects_stand_for_lists_and_offers_get_their_target(dataspace: Dataspace) -> None:
@@ -59,7 +60,7 @@ def test_single_objects_stand_for_lists_and_offers_get_their_target(dataspace: D
     )
     found = dataspace.consumer.client.peer_catalogue(dataspace.provider.did, address=address)
     offer = {"@id": "o1", "@type": "Offer", "target": "a1", "permission": [{"action": "use"}]}
-    assert found["datasets"] == [{"id": "a1", "formats": ["HttpData-PUSH"], "offers": [offer]}]
+    assert found.datasets == (PeerDatasetAnswer(id="a1", formats=("HttpData-PUSH",), offers=(offer,)),)
 
 
 @pytest.mark.parametrize(
@@ -95,4 +96,4 @@ def test_an_offer_that_could_not_be_sent_starts_nothing(dataspace: Dataspace) ->
     with pytest.raises(RemoteProblem) as malformed:
         client.negotiate_offer(dataspace.provider.did, {"@id": "o1", "@type": "Offer"})
     assert malformed.value.code == "connector.message-malformed"
-    assert client.negotiations() == []
+    assert list(client.negotiations()) == []

@@ -3,7 +3,6 @@
 import threading
 import time
 import uuid
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from examples.longyizhen.cast import HOSPITALS
 from examples.longyizhen.scenario import SQL_FORMAT, Node, Road, eventually
 from hexi.errors import DataspaceError
 from ledger.entries import Kind, read_entry
+from sandbox.messages import RunAnswer
 
 pytestmark = pytest.mark.process
 
@@ -27,7 +27,7 @@ def restart(node: Node) -> None:
 
 def test_a_negotiation_survives_the_providers_death_at_any_moment(road: Road) -> None:
     hospital = road.nodes[HOSPITALS[0].key]
-    product = road.products[hospital.member.key]["identifier"]
+    product = road.products[hospital.member.key].identifier
     agreements = []
     for moment in MOMENTS:
         asked = road.planner.client.negotiate(product, purpose=cast.PURPOSE)
@@ -35,19 +35,19 @@ def test_a_negotiation_survives_the_providers_death_at_any_moment(road: Road) ->
         restart(hospital)
         ended = eventually(
             "the negotiation's end",
-            lambda pid=asked["id"]: road.planner.client.negotiation(pid),
-            lambda seen: seen["state"] in {"FINALIZED", "TERMINATED"},
+            lambda pid=asked.id: road.planner.client.negotiation(pid),
+            lambda seen: seen.state in {"FINALIZED", "TERMINATED"},
         )
-        assert ended["state"] == "FINALIZED", ended
-        agreements.append(ended["agreement"])
+        assert ended.state == "FINALIZED", ended
+        agreements.append(str(ended.agreement))
     for agreement in agreements:
         theirs = eventually(
             "the provider's evidence",
             lambda a=agreement: hospital.client.agreement(a),
-            lambda seen: seen["receipt"] is not None,
+            lambda seen: seen.receipt is not None,
         )
-        assert theirs["agreement"] == road.planner.client.agreement(agreement)["agreement"]
-    assert len({entry["id"] for entry in hospital.client.negotiations()}) == len(MOMENTS)
+        assert theirs.agreement == road.planner.client.agreement(agreement).agreement
+    assert len({entry.id for entry in hospital.client.negotiations()}) == len(MOMENTS)
     logged = [read_entry(logged.entry).subject for logged in road.ledger.entries(kind=Kind.AGREEMENT_CONCLUDED)]
     assert sorted(logged) == sorted(agreements)
 
@@ -60,7 +60,7 @@ def test_a_run_survives_the_providers_death(started: Road) -> None:
         ask_through_a_kill(started, hospital, transfer, run, moment)
         for run, moment in zip(runs, (0.02, 0.1, 0.25), strict=True)
     ]
-    assert {answer["verdict"] for answer in answers} == {"released"}
+    assert {answer.verdict for answer in answers} == {"released"}
     started.await_evidence()
 
     logged = [read_entry(logged.entry) for logged in started.ledger.entries(kind=Kind.RUN_COMPLETED)]
@@ -70,10 +70,10 @@ def test_a_run_survives_the_providers_death(started: Road) -> None:
     assert started.market().anomalies() == []
 
 
-def ask_through_a_kill(road: Road, hospital: Node, transfer: str, run: str, moment: float) -> dict[str, Any]:
+def ask_through_a_kill(road: Road, hospital: Node, transfer: str, run: str, moment: float) -> RunAnswer:
     """Ask, kill the provider while it works, and ask again with the same id until there is an answer."""
 
-    def ask() -> dict[str, Any] | str:
+    def ask() -> RunAnswer | str:
         try:
             return road.planner.client.run(transfer, QUERY, run=run)
         except DataspaceError as error:
@@ -84,6 +84,6 @@ def ask_through_a_kill(road: Road, hospital: Node, transfer: str, run: str, mome
     time.sleep(moment)
     restart(hospital)
     first.join()
-    answer = eventually("the answer", ask, lambda seen: isinstance(seen, dict))
-    assert isinstance(answer, dict)
+    answer = eventually("the answer", ask, lambda seen: isinstance(seen, RunAnswer))
+    assert isinstance(answer, RunAnswer)
     return answer

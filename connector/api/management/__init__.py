@@ -1,0 +1,36 @@
+"""The management API: what the participant's own people and programs ask of their connector. 管理接口。
+
+Plain JSON, camelCase; errors are problem+json. Every endpoint takes `Owner`. Nothing here is for other participants;
+they speak the Dataspace Protocol. One module a subject, each with a `create_router`; what it answers is typed
+(`connector.business_answers`), and what may go wrong is named with `hexi.web.problems`, so that the description at
+``/openapi.json`` says all of it.
+"""
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from connector.api.management import agreements, computations, membership, negotiations, products, transfers
+from connector.api.management.access import Owner
+from connector.business_errors import ManagementTokenInvalid
+from connector.desk import Desk
+from hexi.web import problems
+
+__all__ = ["Owner", "create_router"]
+
+PREFIX = "/management"
+_SUBJECTS = (membership, products, negotiations, agreements, transfers, computations)
+
+
+def create_router(desk: Desk, *others: APIRouter) -> APIRouter:
+    """The routes under ``/management``: those of `desk`, and `others` that stand on collaborators of their own."""
+    router = APIRouter(
+        prefix=PREFIX, responses=problems(ManagementTokenInvalid), generate_unique_id_function=_operation_id
+    )
+    for subject in (*(module.create_router(desk) for module in _SUBJECTS), *others):
+        router.include_router(subject)
+    return router
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The endpoint's own name: generated clients get methods that people can say."""
+    return route.name

@@ -1,0 +1,34 @@
+"""Agreements, in either role."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from connector import management_store
+from connector.api.management import views
+from connector.api.management.access import Owner
+from connector.api.management.listings import AgreementsAsked
+from connector.business_answers import Agreement, Agreements
+from connector.business_errors import AgreementUnknown
+from connector.desk import Desk
+from connector.management_errors import CursorInvalid
+from hexi.web import Read, problems
+
+
+def create_router(desk: Desk) -> APIRouter:
+    """The routes of the subject."""
+    router = APIRouter(tags=["agreements"])
+
+    @router.get("/agreements", responses=problems(CursorInvalid))
+    def list_agreements(_: Owner, session: Read, asked: Annotated[AgreementsAsked, Query()]) -> Agreements:
+        """Agreements, newest first, in either role. 合约列表。"""
+        found = management_store.agreements(session, asked.wanted, asked.after, asked.limit)
+        return Agreements(**views.page(found, views.agreement))
+
+    @router.get("/agreements/{agreement}", responses=problems(AgreementUnknown))
+    def read_agreement(_: Owner, agreement: str) -> Agreement:
+        """One agreement with its signatures, and the ledger's receipt once there is one. 查看合约。"""
+        held, receipt = desk.agreement(agreement)
+        return views.agreement(held, receipt)
+
+    return router

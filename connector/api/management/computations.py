@@ -1,0 +1,44 @@
+"""Runs in a provider's sandbox, and sums over several providers."""
+
+from fastapi import APIRouter
+
+from connector.api.management.access import Owner
+from connector.business_answers import EncryptedSum, Run
+from connector.business_errors import (
+    AggregationIncomplete,
+    AnswerInvalid,
+    JobLost,
+    NotADataAddress,
+    RequestIdTaken,
+    RunUnknown,
+    TransferNotStarted,
+)
+from connector.business_messages import AskEncryptedSum, AskRun
+from connector.desk import Desk
+from connector.errors import ProcessUnknown
+from hexi.client import Unreachable
+from hexi.web import problems
+from sandbox.messages import RunAnswer
+
+
+def create_router(desk: Desk) -> APIRouter:
+    """The routes of the subject."""
+    router = APIRouter(tags=["computations"])
+    asking = (ProcessUnknown, TransferNotStarted, NotADataAddress, RequestIdTaken, AnswerInvalid, Unreachable)
+
+    @router.post("/runs", responses=problems(*asking))
+    def run_query(_: Owner, body: AskRun) -> RunAnswer:
+        """Ask a query of the provider's sandbox. The same `run` id again gives the stored answer. 沙箱查询。"""
+        return RunAnswer.model_validate(desk.computations.run(body.transfer, body.query, body.purpose, body.run))
+
+    @router.get("/runs/{run}", responses=problems(RunUnknown))
+    def read_run(_: Owner, run: str) -> Run:
+        """The stored answer of a run; null while there is none. 查看计算结果。"""
+        return Run(run=run, answer=desk.computations.answer(run))
+
+    @router.post("/encrypted-sums", responses=problems(*asking, AggregationIncomplete, JobLost))
+    def sum_encrypted(_: Owner, body: AskEncryptedSum) -> EncryptedSum:
+        """Ask the same query of several providers and get the rounded sum, never a single number. 密文求和。"""
+        return EncryptedSum.model_validate(desk.computations.encrypted_sum(body.transfers, body.query, body.job))
+
+    return router

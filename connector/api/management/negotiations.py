@@ -1,0 +1,57 @@
+"""Contract negotiations, in either role."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from connector import management_store
+from connector.api.management import views
+from connector.api.management.access import Owner
+from connector.api.management.listings import NegotiationsAsked
+from connector.business_answers import Negotiation, Negotiations
+from connector.business_errors import ProductUnknown, RequestIdTaken
+from connector.business_messages import Negotiate, Terminate
+from connector.desk import Desk
+from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
+from connector.management_errors import CursorInvalid
+from connector.processes import Kind
+from hexi.client import Unreachable
+from hexi.web import Read, Write, problems
+from registry.errors import ParticipantRevoked, ParticipantUnknown
+
+
+def create_router(desk: Desk) -> APIRouter:
+    """The routes of the subject."""
+    router = APIRouter(tags=["negotiations"])
+
+    @router.post(
+        "/negotiations",
+        status_code=201,
+        responses=problems(ProductUnknown, ParticipantUnknown, ParticipantRevoked, RequestIdTaken, Unreachable),
+    )
+    def start_negotiation(_: Owner, body: Negotiate) -> Negotiation:
+        """Ask a provider for its product on the terms published. 发起协商。
+
+        With an `id` of yours, asking again starts nothing: the answer is the negotiation there is.
+        """
+        return views.negotiation(desk.dealings.negotiate(body))
+
+    @router.get("/negotiations", responses=problems(CursorInvalid))
+    def list_negotiations(_: Owner, session: Read, asked: Annotated[NegotiationsAsked, Query()]) -> Negotiations:
+        """Negotiations, newest first, in either role. 协商列表。"""
+        found = management_store.processes(session, Kind.NEGOTIATION, asked.wanted, asked.after, asked.limit)
+        return Negotiations(**views.page(found, views.negotiation))
+
+    @router.get("/negotiations/{pid}", responses=problems(ProcessUnknown))
+    def read_negotiation(_: Owner, pid: str, session: Read) -> Negotiation:
+        """One negotiation; when it was terminated, `reason` says why. 查看协商。"""
+        return views.negotiation(desk.engine.negotiation(session, pid))
+
+    @router.post(
+        "/negotiations/{pid}/termination", responses=problems(ProcessUnknown, IllegalTransition, MessageInFlight)
+    )
+    def terminate_negotiation(_: Owner, pid: str, body: Terminate, session: Write) -> Negotiation:
+        """Give up a negotiation, and tell the other end why. 终止协商。"""
+        return views.negotiation(desk.dealings.end_negotiation(session, pid, body.reason))
+
+    return router

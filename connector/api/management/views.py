@@ -1,0 +1,108 @@
+"""From values to answers: what the owner may see of a process, an agreement, a product. Never the permit it carries."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from connector.business_answers import Agreement, Evidence, Negotiation, Product, Resource, Transfer
+from connector.business_store import HeldAgreement, RecordedEvidence
+from connector.negotiation import State as NegotiationState
+from connector.paging import Page
+from connector.processes import Process, Role
+from connector.products import PublishedProduct
+from connector.resources import Resource as LocalResource
+from connector.transfer import State as TransferState
+from hexi.canonical import Json
+
+A = TypeVar("A")
+V = TypeVar("V")
+
+
+def page(found: Page[V], answer: Callable[[V], A]) -> dict[str, Json]:
+    """The members of a page's answer."""
+    return {"items": tuple(map(answer, found.items)), "next": str(found.next) if found.next else None}
+
+
+def negotiation(process: Process) -> Negotiation:
+    """A negotiation."""
+    return Negotiation(
+        id=process.pid,
+        role=process.role,
+        state=NegotiationState(process.state),
+        counterparty=process.counterparty,
+        peer_id=process.peer_pid,
+        product=product_of(process),
+        agreement=process.agreement_id,
+        reason=tuple(process.reason),
+        created=process.created,
+        updated=process.updated,
+    )
+
+
+def transfer(process: Process) -> Transfer:
+    """A transfer."""
+    return Transfer(
+        id=process.pid,
+        role=process.role,
+        state=TransferState(process.state),
+        counterparty=process.counterparty,
+        peer_id=process.peer_pid,
+        product=product_of(process),
+        agreement=process.agreement_id,
+        format=process.format,
+        suspended_by=process.suspended_by,
+        reason=tuple(process.reason),
+        created=process.created,
+        updated=process.updated,
+    )
+
+
+def product_of(process: Process) -> str | None:
+    """The product a process is about."""
+    target = process.dataset_id or (process.offer or {}).get("target")
+    return target if isinstance(target, str) else None
+
+
+def agreement(held: HeldAgreement, receipt: Json = None) -> Agreement:
+    """An agreement."""
+    return Agreement(
+        id=held.agreement.id,
+        role=Role(held.role),
+        counterparty=held.counterparty,
+        state=held.state,
+        product=held.agreement.product,
+        negotiation=held.negotiation,
+        agreement=held.signed.to_json(),
+        created=held.created,
+        receipt=receipt,
+    )
+
+
+def product(published: PublishedProduct) -> Product:
+    """A product."""
+    return Product(
+        identifier=published.product.identifier,
+        version=published.product.version,
+        resource=published.resource,
+        digest=published.signed.digest,
+        document=published.signed.document,
+        signatures=dict(published.signed.signatures),
+        receipt=published.receipt,
+    )
+
+
+def resource(kept: LocalResource) -> Resource:
+    """A resource."""
+    source = None if kept.source is None else dict(kept.source)
+    return Resource(name=kept.name, tables={name: str(path) for name, path in kept.tables.items()}, source=source)
+
+
+def evidence(entry: RecordedEvidence) -> Evidence:
+    """A sealed entry."""
+    return Evidence(
+        kind=entry.kind,
+        subject=entry.subject,
+        digest=entry.digest,
+        entry=entry.entry,
+        receipt=entry.receipt,
+        created=entry.created,
+    )

@@ -1,0 +1,105 @@
+"""What people list and count: processes, agreements, products and evidence, filtered and paged in SQL.
+
+Every listing is newest first, by the instant of creation and then by identifier, so that cursors are exact.
+"""
+
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Select
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, SQLModel, col, func, select, tuple_
+from sqlmodel.sql.expression import SelectOfScalar
+
+from connector import business_store, store
+from connector.business_store import HeldAgreement, RecordedEvidence
+from connector.business_tables import AgreementRow, EvidenceRow, ProductRow, ResourceRow
+from connector.outbox_items import PEER, OutboxState
+from connector.paging import Cursor, Page
+from connector.processes import Kind, Process
+from connector.products import PublishedProduct
+
+Row = TypeVar("Row", bound=SQLModel)
+Query = TypeVar("Query", bound=Select[Any])
+
+
+def processes(session: Session, kind: Kind, wanted: dict[str, str], cursor: Cursor | None, limit: int) -> Page[Process]:
+    """Processes of a kind. `wanted` names columns (state, role, counterparty, dataset_id, agreement_id) and values."""
+    columns = store.PROCESSES.selected_columns
+    query = store.PROCESSES.where(columns["kind"] == kind, *(columns[name] == wanted[name] for name in wanted))
+    rows = session.connection().execute(_page(query, columns["created"], columns["pid"], cursor, limit)).all()
+    return Page.of(rows, limit, store.process_of_row, lambda row: Cursor(row.created, row.pid))
+
+
+def agreements(session: Session, wanted: dict[str, str], cursor: Cursor | None, limit: int) -> Page[HeldAgreement]:
+    """Agreements. `wanted` names columns (state, role, counterparty)."""
+    query = _matching(select(AgreementRow), AgreementRow, wanted)
+    rows = session.exec(_page(query, col(AgreementRow.created), col(AgreementRow.id), cursor, limit)).all()
+    return Page.of(rows, limit, business_store.held_of, lambda row: Cursor(row.created, row.id))
+
+
+def products(session: Session, resource: str | None, cursor: Cursor | None, limit: int) -> Page[PublishedProduct]:
+    """The newest published version of every product."""
+    query = select(ProductRow).where(col(ProductRow.published).is_not(None), ~_superseded())
+    if resource is not None:
+        query = query.where(ProductRow.resource == resource)
+    rows = session.exec(_page(query, col(ProductRow.created), col(ProductRow.identifier), cursor, limit)).all()
+    return Page.of(rows, limit, business_store.published_of, lambda row: Cursor(row.created, row.identifier))
+
+
+def evidence(
+    session: Session, wanted: dict[str, str], waiting: bool | None, cursor: Cursor | None, limit: int
+) -> Page[RecordedEvidence]:
+    """Entries sealed here. `waiting`: only those whose receipt has not come, or only those whose has."""
+    query = _matching(select(EvidenceRow), EvidenceRow, wanted)
+    if waiting is not None:
+        receipt = col(EvidenceRow.receipt)
+        query = query.where(receipt.is_(None) if waiting else receipt.is_not(None))
+    key = col(EvidenceRow.kind) + " " + col(EvidenceRow.subject)
+    rows = session.exec(_page(query, col(EvidenceRow.created), key, cursor, limit)).all()
+    return Page.of(rows, limit, business_store.recorded_of, lambda r: Cursor(r.created, f"{r.kind} {r.subject}"))
+
+
+def counts(session: Session) -> dict[str, Any]:
+    """How many there are of what `business_answers.Status` counts."""
+    published = select(func.count()).select_from(ProductRow).where(col(ProductRow.published).is_not(None))
+    entries = select(func.count()).select_from(EvidenceRow)
+    return {
+        "resources": session.exec(select(func.count()).select_from(ResourceRow)).one(),
+        "products": session.exec(published.where(~_superseded())).one(),
+        "agreements": session.exec(select(func.count()).select_from(AgreementRow)).one(),
+        "evidence": {
+            "total": session.exec(entries).one(),
+            "waiting": session.exec(entries.where(col(EvidenceRow.receipt).is_(None))).one(),
+        },
+        "messages": {
+            "waiting": store.count_items(session, PEER, OutboxState.PENDING),
+            "failed": store.count_items(session, PEER, OutboxState.FAILED),
+        },
+    }
+
+
+def _superseded() -> ColumnElement[bool]:
+    """Whether a newer version of a row's product has been published."""
+    newer = aliased(ProductRow)
+    return (
+        select(newer.version)
+        .where(
+            newer.identifier == ProductRow.identifier,
+            newer.version > ProductRow.version,
+            col(newer.published).is_not(None),
+        )
+        .exists()
+    )
+
+
+def _matching(query: SelectOfScalar[Row], table: type[Row], wanted: dict[str, str]) -> SelectOfScalar[Row]:
+    for column, value in wanted.items():
+        query = query.where(getattr(table, column) == value)
+    return query
+
+
+def _page(query: Query, created: Any, key: Any, cursor: Cursor | None, limit: int) -> Query:
+    """One row more than the page, so that it is known whether another page follows."""
+    if cursor is not None:
+        query = query.where(tuple_(created, key) < (cursor.created, cursor.id))
+    return query.order_by(created.desc(), key.desc()).limit(limit + 1)
