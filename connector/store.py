@@ -108,7 +108,7 @@ def lock_process(session: Session, pid: str) -> Process | None:
 def lock_processes(session: Session, pids: Iterable[str]) -> dict[str, Process]:
     """Several at once, by pid."""
     rows = session.connection().execute(_LOCK_PROCESSES, {"pids": sorted(set(pids))})
-    return {process.pid: process for process in map(_value, rows)}
+    return {process.pid: process for process in map(process_of_row, rows)}
 
 
 def read_process(session: Session, pid: str) -> Process | None:

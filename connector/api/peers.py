@@ -5,7 +5,7 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from connector.api.management import views
-from connector.api.management.access import Owner
+from connector.api.management.access import PREFIX, Owner
 from connector.business_answers import Negotiation
 from connector.business_errors import PeerRefused, RequestIdTaken
 from connector.errors import CallbackRefused, MessageMalformed
@@ -18,7 +18,7 @@ from registry.errors import ParticipantRevoked, ParticipantUnknown
 
 def create_router(catalogues: PeerCatalogues) -> APIRouter:
     """The routes under ``/management/peers``."""
-    router = APIRouter(prefix="/peers", tags=["peers"])
+    router = APIRouter(prefix=f"{PREFIX}/peers", tags=["peers"])
     asking = (ParticipantUnknown, ParticipantRevoked, CallbackRefused)
 
     @router.post("/catalogue", responses=problems(*asking, PeerRefused, Unreachable))

@@ -10,22 +10,19 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from connector.api.management import agreements, computations, membership, negotiations, products, transfers
-from connector.api.management.access import Owner
+from connector.api.management.access import PREFIX, Owner
 from connector.business_errors import ManagementTokenInvalid
 from connector.desk import Desk
 from hexi.web import problems
 
-__all__ = ["Owner", "create_router"]
+__all__ = ["PREFIX", "Owner", "create_router"]
 
-PREFIX = "/management"
 _SUBJECTS = (membership, products, negotiations, agreements, transfers, computations)
 
 
 def create_router(desk: Desk, *others: APIRouter) -> APIRouter:
     """The routes under ``/management``: those of `desk`, and `others` that stand on collaborators of their own."""
-    router = APIRouter(
-        prefix=PREFIX, responses=problems(ManagementTokenInvalid), generate_unique_id_function=_operation_id
-    )
+    router = APIRouter(responses=problems(ManagementTokenInvalid), generate_unique_id_function=_operation_id)
     for subject in (*(module.create_router(desk) for module in _SUBJECTS), *others):
         router.include_router(subject)
     return router

@@ -8,6 +8,8 @@ from fastapi.security import HTTPBearer
 
 from connector.business_errors import ManagementTokenInvalid
 
+# Every router of the API has it itself: logs and metrics name a route by its own path.
+PREFIX = "/management"
 SCHEME = "Bearer "
 
 # For the API's description; the check is `owner`.

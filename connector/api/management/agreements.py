@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from connector import management_store
 from connector.api.management import views
-from connector.api.management.access import Owner
+from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import AgreementsAsked
 from connector.business_answers import Agreement, Agreements
 from connector.business_errors import AgreementUnknown
@@ -17,7 +17,7 @@ from hexi.web import Read, problems
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(tags=["agreements"])
+    router = APIRouter(prefix=PREFIX, tags=["agreements"])
 
     @router.get("/agreements", responses=problems(CursorInvalid))
     def list_agreements(_: Owner, session: Read, asked: Annotated[AgreementsAsked, Query()]) -> Agreements:

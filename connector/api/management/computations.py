@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from connector.api.management.access import Owner
+from connector.api.management.access import PREFIX, Owner
 from connector.business_answers import EncryptedSum, Run
 from connector.business_errors import (
     AggregationIncomplete,
@@ -23,7 +23,7 @@ from sandbox.messages import RunAnswer
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(tags=["computations"])
+    router = APIRouter(prefix=PREFIX, tags=["computations"])
     asking = (ProcessUnknown, TransferNotStarted, NotADataAddress, RequestIdTaken, AnswerInvalid, Unreachable)
 
     @router.post("/runs", responses=problems(*asking))

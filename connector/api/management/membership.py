@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from connector import management_store
 from connector.api.management import views
-from connector.api.management.access import Owner
+from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import EvidenceAsked
 from connector.business_answers import EvidencePage, Membership, Status
 from connector.business_messages import Apply
@@ -18,7 +18,7 @@ from hexi.web import Read, problems
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(tags=["membership"])
+    router = APIRouter(prefix=PREFIX, tags=["membership"])
 
     @router.post("/application", status_code=202, responses=problems(Unreachable))
     def apply(_: Owner, body: Apply) -> Membership:

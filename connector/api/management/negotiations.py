@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from connector import management_store
 from connector.api.management import views
-from connector.api.management.access import Owner
+from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import NegotiationsAsked
 from connector.business_answers import Negotiation, Negotiations
 from connector.business_errors import ProductUnknown, RequestIdTaken
@@ -22,7 +22,7 @@ from registry.errors import ParticipantRevoked, ParticipantUnknown
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(tags=["negotiations"])
+    router = APIRouter(prefix=PREFIX, tags=["negotiations"])
 
     @router.post(
         "/negotiations",

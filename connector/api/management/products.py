@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from connector import business_store as store
 from connector import management_store
 from connector.api.management import views
-from connector.api.management.access import Owner
+from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import ProductsAsked
 from connector.business_answers import Product, Products, Publication, Resource
 from connector.business_errors import (
@@ -32,7 +32,7 @@ from registry.messages import SearchAnswer
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(tags=["products"])
+    router = APIRouter(prefix=PREFIX, tags=["products"])
     _add_resources(router, desk)
     _add_products(router, desk)
     return router

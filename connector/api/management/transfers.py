@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from connector import management_store
 from connector.api.management import views
-from connector.api.management.access import Owner
+from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import TransfersAsked
 from connector.business_answers import Transfer, Transfers
 from connector.business_errors import AgreementNotConcluded, AgreementUnknown, RequestIdTaken
@@ -21,7 +21,7 @@ from registry.errors import ParticipantRevoked, ParticipantUnknown
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(tags=["transfers"])
+    router = APIRouter(prefix=PREFIX, tags=["transfers"])
 
     @router.post(
         "/transfers",
