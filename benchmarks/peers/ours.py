@@ -161,8 +161,8 @@ def _connector(
 
 
 def _join(client: ConnectorClient, registry: RegistryClient, member: Member) -> None:
-    registry.approve(client.apply(member.application())["id"])
-    eventually("membership", client.status, lambda seen: (seen["membership"] or {}).get("state") == "active")
+    registry.approve(str(client.apply(member.application()).id))
+    eventually("membership", client.status, lambda seen: seen.membership.state == "active")
 
 
 def _publish(provider: ConnectorClient, folder: Path) -> str:
@@ -173,7 +173,7 @@ def _publish(provider: ConnectorClient, folder: Path) -> str:
             rows.write(f"{person},{person % 5 + 1},25,family,good,no,{person % 60},{person % 80}\n")
     provider.add_resource("visits", {"visits": str(table)})
     description = product_of(HOSPITALS[0]) | {"policy": POLICY}
-    return str(provider.publish("visits", description)["identifier"])
+    return provider.publish("visits", description).identifier
 
 
 def _operator(home: Path, url: str) -> str:
