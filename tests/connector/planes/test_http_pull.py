@@ -25,16 +25,16 @@ class Pull:
     def __init__(self, space: Dataspace, source: dict[str, Any], policy: dict[str, Any] = USE) -> None:
         self.space = space
         self.product = publish_source(space, source, policy=policy)
-        self.agreement = space.agree(self.product)["agreement"]
+        self.agreement = str(space.agree(self.product).agreement)
         self.transfer = self.start()
         self.http = httpx.Client(transport=space.network)
 
     def start(self) -> str:
         asked = self.space.consumer.client.transfer(self.agreement, "HttpData-PULL")
         self.space.settle()
-        started = self.space.consumer.client.transfer_status(asked["id"])
-        assert started["state"] == "STARTED", started
-        return str(asked["id"])
+        started = self.space.consumer.client.transfer_status(asked.id)
+        assert started.state == "STARTED", started
+        return str(asked.id)
 
     def address(self, transfer: str | None = None) -> dict[str, str]:
         engine = self.space.consumer.app.state.engine
@@ -48,7 +48,7 @@ class Pull:
         return self.http.request(method, address["endpoint"] + path, headers=shown | asked)
 
     def at_provider(self) -> str:
-        return self.space.provider.client.transfers()[0]["id"]
+        return next(self.space.provider.client.transfers()).id
 
     def counted(self) -> tuple[int, int]:
         with self.space.provider.app.state.engine.database.reading() as session:
@@ -73,7 +73,7 @@ def publish_source(space: Dataspace, source: dict[str, Any], **changes: Any) -> 
         rights=["holding"],
         **changes,
     )
-    return str(space.provider.client.publish("delivered", product)["identifier"])
+    return space.provider.client.publish("delivered", product).identifier
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_a_file_that_is_gone_says_so_without_its_path(pull: Pull, file: Path) ->
     answer = pull.get()
     assert (answer.status_code, answer.json()["code"]) == (503, "connector.source-unavailable")
     assert str(file.parent) not in answer.text
-    assert pull.space.provider.client.transfers()[0]["state"] == "STARTED"
+    assert next(pull.space.provider.client.transfers()).state == "STARTED"
 
 
 def test_a_missing_secret_ends_the_transfer_and_stays_at_home(dataspace: Dataspace) -> None:
