@@ -32,7 +32,8 @@ def create_router(pull: PullPlane) -> APIRouter:
         )
         return Streaming(pull.serve(asked), transfer, under_way)
 
-    @router.api_route("/{transfer}", methods=["GET", "HEAD"], response_class=Response)
+    @router.head("/{transfer}", response_class=Response, include_in_schema=False)
+    @router.get("/{transfer}", response_class=Response)
     def fetch(request: Request, transfer: str) -> Response:
         """The data, whole or one range of them. Show the access token of the data address."""
         return answer(request, transfer)
@@ -42,7 +43,8 @@ def create_router(pull: PullPlane) -> APIRouter:
         """The files of a directory. Show the access token of the data address."""
         return pull.members(Asked(transfer, request.headers.get("Authorization")))
 
-    @router.api_route("/{transfer}/members/{name:path}", methods=["GET", "HEAD"], response_class=Response)
+    @router.head("/{transfer}/members/{name:path}", response_class=Response, include_in_schema=False)
+    @router.get("/{transfer}/members/{name:path}", response_class=Response)
     def fetch_member(request: Request, transfer: str, name: str) -> Response:
         """One file of a directory. Show the access token of the data address."""
         return answer(request, transfer, name)

@@ -126,8 +126,8 @@ def _joined(services: Services, connector: Service, space_url: str) -> Ours:
     application = client.apply({**about, "roles": ["provider", "consumer"]})
     registry = RegistryClient(space_url, authorise=lambda: _operator(services.folder / "space", space_url))
     services.callback(registry.close)
-    registry.approve(application["id"])
-    eventually("membership", lambda: client.status()["membership"], lambda seen: seen.get("state") == "active")
+    registry.approve(str(application.id))
+    eventually("membership", client.status, lambda seen: seen.membership.state == "active")
     return Ours(client, did_web(connector.url), connector.url + PATH, _published(client, services.folder))
 
 
@@ -137,7 +137,7 @@ def _published(client: ConnectorClient, folder: Path) -> str:
     table.write_text("\n".join(["person,sex,cost", *rows]) + "\n", encoding="utf-8")
     client.add_resource("visits", {"visits": str(table)})
     rights = {"rights": ["holding", "processing-use", "product-operation"]}
-    return str(client.publish("visits", description(**rights))["identifier"])
+    return client.publish("visits", description(**rights)).identifier
 
 
 def _theirs(services: Services, edc: Edc) -> Theirs:
