@@ -17,13 +17,15 @@ from hexi.canonical import Json, parse_instant
 # The wait before the second attempt, in seconds; it doubles each time, up to the cap.
 BACKOFF_SECONDS = 0.25
 BACKOFF_CAP_SECONDS = 30.0
-# A peer that has answered us may need a moment before it knows the process it just told us of, in seconds.
-UNKNOWN_SECONDS = 5.0
+# A peer may need a moment before it has written down what it just told us, in seconds: until then it says that it does
+# not know the process (404), or that our answer does not fit its state (409, as Eclipse EDC does).
+NOT_YET_SECONDS = 5.0
 # How long a peer may be away before its process is given up. The ledger is never given up: evidence must not be lost.
 PATIENCE = timedelta(minutes=10)
 
 # Try again: the request timed out there, came too early, or was one too many. (RFC 9110, RFC 8470, RFC 6585)
 _AGAIN = frozenset({408, 425, 429})
+_NOT_YET = frozenset({404, 409})
 # Only these say that the ledger will never take this entry; anything else may be put right over there.
 _NEVER_ON_THE_LEDGER = frozenset({400, 409, 413, 422})
 
@@ -89,7 +91,7 @@ def judge_peer(item: OutboxItem, answer: Answer, now: datetime, patience: timede
         return Verdict.REFUSED
     if answer.status is None or answer.status >= 500 or answer.status in _AGAIN:
         return Verdict.GIVEN_UP if age > patience else Verdict.AGAIN
-    if answer.status == 404 and age.total_seconds() < UNKNOWN_SECONDS:
+    if answer.status in _NOT_YET and age.total_seconds() < NOT_YET_SECONDS:
         return Verdict.AGAIN
     return Verdict.REFUSED
 

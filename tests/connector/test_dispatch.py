@@ -238,6 +238,8 @@ def item(attempts: int = 1) -> OutboxItem:
         (None, 601, Verdict.GIVEN_UP),
         (404, 4.9, Verdict.AGAIN),
         (404, 5.1, Verdict.REFUSED),
+        (409, 4.9, Verdict.AGAIN),
+        (409, 5.1, Verdict.REFUSED),
         (408, 0, Verdict.AGAIN),
         (425, 0, Verdict.AGAIN),
         (429, 0, Verdict.AGAIN),
@@ -247,7 +249,6 @@ def item(attempts: int = 1) -> OutboxItem:
         (302, 0, Verdict.REFUSED),
         (400, 0, Verdict.REFUSED),
         (401, 0, Verdict.REFUSED),
-        (409, 0, Verdict.REFUSED),
     ],
 )
 def test_patience_with_peers(status: int | None, age: float, verdict: Verdict) -> None:

@@ -19,9 +19,9 @@ def offered(parties: Exchange, asset: str) -> dict[str, Any]:
     """EDC's offer of an asset, as our people find it."""
     parties.provider.management.offer_asset(asset, "http://127.0.0.1:9/nothing")
     found = parties.ours.client.peer_catalogue(parties.provider.participant)
-    dataset = next(item for item in found.datasets if item.id == asset)
-    assert "HttpData-PUSH" in dataset.formats
-    (offer,) = dataset.offers
+    dataset = next(item for item in found["datasets"] if item["id"] == asset)
+    assert "HttpData-PUSH" in dataset["formats"]
+    (offer,) = dataset["offers"]
     return dict(offer)
 
 
@@ -36,14 +36,14 @@ def our_offer(parties: Exchange) -> dict[str, Any]:
 def test_we_negotiate_an_offer_of_edcs_catalogue(parties: Exchange) -> None:
     ours, edc = parties.ours.client, parties.provider
 
-    pid = ours.negotiate_offer(edc.participant, offered(parties, "asset-1")).id
+    pid = ours.negotiate_offer(edc.participant, offered(parties, "asset-1"))["id"]
 
-    seen = ours.wait_negotiation(pid)
-    assert (seen.state, seen.reason) == ("FINALIZED", ())
-    theirs = eventually("EDC's", lambda: edc.management.negotiation(seen.peer_id), ended)
+    seen = eventually("our negotiation", lambda: ours.negotiation(pid), ended)
+    assert (seen["state"], seen["reason"]) == ("FINALIZED", [])
+    theirs = eventually("EDC's", lambda: edc.management.negotiation(seen["peerId"]), ended)
     assert theirs["state"] == "FINALIZED"
-    assert edc.management.agreement_id(theirs) == seen.agreement
-    assert ours.agreement(str(seen.agreement)).state == "CONCLUDED"
+    assert edc.management.agreement_id(theirs) == seen["agreement"]
+    assert ours.agreement(seen["agreement"])["state"] == "CONCLUDED"
 
 
 def test_edc_negotiates_an_offer_of_our_catalogue(parties: Exchange) -> None:
@@ -53,7 +53,7 @@ def test_edc_negotiates_an_offer_of_our_catalogue(parties: Exchange) -> None:
 
     seen = eventually("EDC's negotiation", lambda: edc.management.negotiation(theirs), ended)
     assert seen["state"] == "FINALIZED"
-    process = ours.client.negotiation(seen["correlationId"])
-    assert (process.state, process.role, process.counterparty) == ("FINALIZED", "provider", edc.participant)
-    assert ours.client.agreement(str(process.agreement)).state == "CONCLUDED"
-    assert edc.management.agreement_id(seen) == process.agreement
+    process = eventually("our end", lambda: ours.client.negotiation(seen["correlationId"]), ended)
+    assert (process["state"], process["role"], process["counterparty"]) == ("FINALIZED", "provider", edc.participant)
+    assert ours.client.agreement(process["agreement"])["state"] == "CONCLUDED"
+    assert edc.management.agreement_id(seen) == process["agreement"]
