@@ -1,0 +1,30 @@
+"""Offers as each side finds them, and when a process has ended."""
+
+from typing import Any
+
+from tests.conformance.edc.exchange import Exchange
+
+# Of negotiations and of transfers; EDC puts some away afterwards.
+ENDED = {"FINALIZED", "COMPLETED", "TERMINATED", "DEPROVISIONED"}
+
+
+def ended(process: dict[str, Any]) -> bool:
+    return process["state"] in ENDED
+
+
+def offered(parties: Exchange, asset: str) -> dict[str, Any]:
+    """EDC's offer of an asset, as our people find it."""
+    parties.provider.management.offer_asset(asset, "http://127.0.0.1:9/nothing")
+    found = parties.ours.client.peer_catalogue(parties.provider.participant)
+    dataset = next(item for item in found.datasets if item.id == asset)
+    assert "HttpData-PUSH" in dataset.formats
+    (offer,) = dataset.offers
+    return dict(offer)
+
+
+def our_offer(parties: Exchange) -> dict[str, Any]:
+    """Our offer, as EDC's people find it."""
+    catalogue = parties.consumer.management.catalogue(parties.ours.did, parties.ours.dsp_url)
+    dataset = next(item for item in catalogue["dataset"] if item["@id"] == parties.ours.product)
+    (offer,) = dataset["hasPolicy"]
+    return offer | {"target": parties.ours.product}
