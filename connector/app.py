@@ -34,10 +34,11 @@ from connector.messages import PATH
 from connector.monitoring import Monitor
 from connector.peer_catalogue import PeerCatalogues
 from connector.peers import Peers, of_the_space
-from connector.planes import http_pull
+from connector.planes import DataPlane, http_pull
 from connector.planes.access import DATA_PATH, Access, Place
 from connector.planes.http_pull import PullPlane
 from connector.publishing import Publisher
+from connector.services import Services, services_places
 from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
 from connector.worker import Worker
@@ -105,7 +106,9 @@ def create_app(
     handovers = Handovers(database, clock)
     access = Access(database, identity, handovers, settings.url, clock, _places(settings))
     pull = PullPlane(database, sources, handovers, access)
-    fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, {pull.format: pull})
+    services = Services.over(database, sources, handovers, access, clock)
+    planes: dict[str, DataPlane] = {pull.format: pull, **services.planes}
+    fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes)
     engine = Engine(
         database,
         BusinessDecisions(Contracting(identity, trust, evidence, settings, clock), fulfilment),
@@ -130,8 +133,9 @@ def create_app(
         dsp.create_router(engine),
         sandbox.api.create_router(computing),
         data.create_router(pull),
+        *services.routers,
         management.create_router(desk, peers_api.create_router(catalogues)),
-        lifespan=_lifespan(computing, engine, catalogues, monitor, worker),
+        lifespan=_lifespan(computing, engine, catalogues, monitor, worker, services),
     )
     app.state.presentations = space.peers.verifier
     app.state.management_token = management_token(settings.home)
@@ -143,7 +147,12 @@ def create_app(
 
 
 def _lifespan(
-    computing: Sandbox, engine: Engine, catalogues: PeerCatalogues, monitor: Monitor, worker: Worker | None
+    computing: Sandbox,
+    engine: Engine,
+    catalogues: PeerCatalogues,
+    monitor: Monitor,
+    worker: Worker | None,
+    services: Services,
 ) -> Lifespan:
     """What a crash interrupted is taken up before the first request; what is under way is finished at the end."""
 
@@ -155,6 +164,7 @@ def _lifespan(
             worker.start()
             monitor.start()
         yield
+        await services.close()
         if worker:
             await run_in_threadpool(monitor.stop_looking)
             await run_in_threadpool(worker.stop)
@@ -167,7 +177,7 @@ def _lifespan(
 def _places(settings: ConnectorSettings) -> dict[str, Place]:
     """Where each format is fetched."""
     data_of_transfer = f"{settings.url}{DATA_PATH}/{{transfer}}"
-    return {http_pull.FORMAT: Place(data_of_transfer)}
+    return {http_pull.FORMAT: Place(data_of_transfer), **services_places(data_of_transfer)}
 
 
 def _space(

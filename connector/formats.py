@@ -11,6 +11,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "sandbox-sql": ("HexiSandbox-SQL",),
     "encrypted-sum": ("HexiSandbox-EncryptedSum",),
     "file": ("HttpData-PULL",),
+    "api": ("HttpApi-PULL",),
 }
 MODES: Mapping[str, str] = {format_: mode for mode, formats in FORMATS.items() for format_ in formats}
 

@@ -10,7 +10,7 @@ finished and this one begins anew, or more was handed over for it than interrupt
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -32,6 +32,10 @@ LAST_WINDOW_BYTES = 64 * 1024 * 1024
 LOOK_SECONDS = 0.25
 # What interruptions may cost in bytes that were sent twice, over the size itself once more.
 OVERLAP_BYTES = 2 * LAST_WINDOW_BYTES
+
+
+def _nothing(_session: Session) -> None:
+    """Nothing besides."""
 
 
 class HandoverRefused(Forbidden):
@@ -93,6 +97,20 @@ class Handovers:
         finally:
             reached = ended if span.size is None else span.offset + sent >= span.size
             self._settle(transfer, left, finished=reached)
+
+    def admit(self, transfer: str, use: Use, also: Callable[[Session], None] = _nothing) -> None:
+        """Admit `use`, and do `also` in the same transaction. Raises `HandoverRefused`, and nothing is done then."""
+        with self.database.transaction() as session:
+            self._admit(session, transfer, use)
+            also(session)
+
+    def finish(self, transfer: str, unsent: int, also: Callable[[Session], None] = _nothing) -> None:
+        """A use admitted as unfinished is over: take back what was admitted and not sent, and do `also` with it."""
+        with self.database.transaction() as session:
+            if unsent:
+                usage.give_back(session, transfer, unsent, self._now())
+            usage.finish(session, transfer, self._now())
+            also(session)
 
     def check(self, transfer: str) -> Grant:
         """The grant of a transfer that is served at this moment. Raises `HandoverRefused`."""

@@ -15,7 +15,7 @@ from connector.policy import read_policy
 from connector.products import PublishedProduct, complete, files_of
 from connector.resources import Resource, check_resource, fingerprint
 from connector.sources import Content
-from connector.sources.descriptions import Sources
+from connector.sources.descriptions import Sources, check_modes
 from hexi.canonical import Clock, Json, digest, instant
 from hexi.database import Database
 from hexi.errors import RemoteProblem
@@ -45,7 +45,8 @@ class Publisher:
             resource = store.resource(session, resource_name)
             drafted = store.product_drafted(session, resource_name, _title(description))
         check_resource(resource)
-        content = None if resource.source is None else self.sources.of(resource.name, resource.source).content()
+        check_modes(description.get("modes"), resource.source)
+        content = None if resource.source is None else self.sources.content(resource.name, resource.source)
         asked = digest({"description": dict(description), "files": fingerprint(resource), **_known(content)})
         if drafted and drafted[1] == asked:
             return self._send(drafted[0], already=drafted[2])

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
-import structlog
 from sqlmodel import Session
 
-from connector import business_store
-from connector.business_errors import ResourceUnusable
 from connector.grants import Grant
 from connector.handovers import Handovers, Span, at_most
 from connector.planes import NotDeliverable
 from connector.planes.access import Access
+from connector.planes.offered import kept_here, resource_of
 from connector.planes.ranges import read_range
 from connector.processes import Process
 from connector.sources import Chunks, Content, Source, SourceUnavailable
@@ -25,8 +23,6 @@ from connector.sources.files import DirectorySource
 from hexi.canonical import Json
 from hexi.database import Database
 from hexi.errors import NotFound
-
-log = structlog.get_logger("connector.data")
 
 FORMAT = "HttpData-PULL"
 
@@ -130,13 +126,9 @@ class PullPlane:
 
 def source_of(session: Session, grant: Grant, sources: Sources) -> Source:
     """The source that a grant delivers from. Raises `SourceUnavailable`, which keeps to itself what is wrong here."""
-    published = business_store.product(session, grant.product, grant.version)
-    resource = business_store.resource(session, published.resource)
-    try:
+    resource = resource_of(session, grant)
+    with kept_here(resource):
         return sources.of(resource.name, resource.source)
-    except ResourceUnusable as error:
-        log.error("a source cannot be opened", resource=resource.name, why=error.detail)
-        raise SourceUnavailable("the provider has to put its source right first") from error
 
 
 def _member(source: Source, name: str) -> Source:

@@ -4,30 +4,36 @@
     {"type": "directory", "path": "/data/scans"}
     {"type": "postgresql", "secret": "warehouse", "query": "SELECT * FROM visits"}
     {"type": "http", "url": "https://inside.example/export", "secret": "export-header"}
+    {"type": "s3", "bucket": "exports", "key": "visits.parquet", "endpoint": "https://s3.inside", "secret": "s3-key"}
 
-A secret is the name of a file in the connector's ``secrets`` folder: a connection string, or one header line such as
-``Authorization: Bearer ...``.
+A secret is the name of a file in the connector's ``secrets`` folder: a connection string, one header line such as
+``Authorization: Bearer ...``, or an access key as ``id:secret``.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from connector.business_errors import ResourceUnusable
-from connector.sources import Source
+from connector.s3.errors import LocationInvalid
+from connector.s3.location import Location, read_location
+from connector.s3.signing import Credentials
+from connector.sources import Content, Source
 from connector.sources.files import Digests, DirectorySource, FileSource
 from connector.sources.http import HttpSource
 from connector.sources.postgresql import PostgresqlSource
-from hexi.canonical import Json, Wire
+from connector.sources.s3 import S3Source
+from connector.sources.services import ApiDescription, NdjsonDescription, SecretName, StreamDescription
+from connector.streams.ndjson import NdjsonStream
+from hexi.canonical import Clock, Json, Wire, system_clock
+from registry.codes import Mode
 
 SECRETS_FOLDER = "secrets"
 # In bytes. A longer file is no password.
 MAX_SECRET_BYTES = 16_384
 
-# The name of a file, not a path to one.
-SecretName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 MediaType = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$", max_length=127)]
 
 
@@ -62,9 +68,21 @@ class HttpDescription(Wire):
     secret: SecretName | None = None
 
 
-Description = Annotated[
-    FileDescription | DirectoryDescription | PostgresqlDescription | HttpDescription, Field(discriminator="type")
-]
+class S3Description(Wire):
+    """An object in S3-compatible storage; the secret is an access key, as ``id:secret``."""
+
+    type: Literal["s3"]
+    bucket: Annotated[str, Field(max_length=63)]
+    key: Annotated[str, Field(max_length=1_024)]
+    region: Annotated[str, Field(max_length=32)] = "us-east-1"
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s@?#]+$", max_length=2_048)] | None = None
+    secret: SecretName
+
+
+# What is delivered whole, and what is served piece by piece (`connector.sources.services`).
+Whole = FileDescription | DirectoryDescription | PostgresqlDescription | HttpDescription | S3Description
+Service = ApiDescription | StreamDescription | NdjsonDescription
+Description = Annotated[Whole | Service, Field(discriminator="type")]
 
 _DESCRIPTION: TypeAdapter[Description] = TypeAdapter(Description)
 
@@ -78,12 +96,26 @@ def read_description(value: Json) -> Description:
         raise ResourceUnusable(f"the source cannot be read: {wrong}") from error
 
 
+def check_modes(modes: Json, description: Json) -> None:
+    """Raise `ResourceUnusable` where a product's modes need another kind of source than the resource has."""
+    found = None if description is None else read_description(description)
+    kinds: dict[Mode, Any] = {
+        Mode.FILE: Whole,
+        Mode.API: ApiDescription,
+        Mode.STREAM: StreamDescription | NdjsonDescription,
+    }
+    wrong = [mode for mode, kind in kinds.items() if mode in (modes or ()) and not isinstance(found, kind)]
+    if wrong:
+        raise ResourceUnusable(f"the mode {', '.join(wrong)} needs another kind of source than this resource has")
+
+
 @dataclass(frozen=True)
 class Sources:
     """Opens what descriptions describe. `home` is the connector's folder."""
 
     home: Path
     digests: Digests = field(default_factory=Digests)
+    clock: Clock = system_clock
 
     def of(self, name: str, description: Json) -> Source:
         """The source of the resource `name`. Raises `ResourceUnusable` for a bad description or a missing secret."""
@@ -96,6 +128,50 @@ class Sources:
                 return PostgresqlSource(self._secret(secret), query.strip().rstrip(";"), name)
             case HttpDescription(url=url, secret=secret):
                 return HttpSource(url, name, _header(self._secret(secret)) if secret else {})
+            case S3Description() as stored:
+                return S3Source(*self._stored(stored), self.clock)
+            case ApiDescription(type=kind) | StreamDescription(type=kind) | NdjsonDescription(type=kind):
+                raise ResourceUnusable(f"a resource of type {kind} is served piece by piece, not delivered as a file")
+
+    def check(self, name: str, description: Json) -> None:
+        """Raise `ResourceUnusable` unless the description is a good one and its secrets are at hand."""
+        match read_description(description):
+            case ApiDescription():
+                self.api(description)
+            case NdjsonDescription(path=path):
+                NdjsonStream(_absolute(path)).extent()
+            case StreamDescription():
+                pass
+            case _:
+                self.of(name, description)
+
+    def content(self, name: str, description: Json) -> Content | None:
+        """What would be delivered whole; None of what is served piece by piece. Raises what `of` raises, and
+        `SourceUnavailable`."""
+        return None if isinstance(read_description(description), Service) else self.of(name, description).content()
+
+    def api(self, description: Json) -> tuple[ApiDescription, dict[str, str]]:
+        """An API, and the header that only its provider knows. Raises `ResourceUnusable`."""
+        found = read_description(description)
+        if not isinstance(found, ApiDescription):
+            raise ResourceUnusable("the resource is no API; name one with a source of type api")
+        return found, _header(self._secret(found.secret)) if found.secret else {}
+
+    def _stored(self, stored: S3Description) -> tuple[Location, Credentials]:
+        access_key_id, _, secret_access_key = self._secret(stored.secret).partition(":")
+        try:
+            return read_location(
+                {
+                    "region": stored.region,
+                    "bucketName": stored.bucket,
+                    "objectName": stored.key,
+                    "endpointOverride": stored.endpoint or "",
+                    "accessKeyId": access_key_id,
+                    "secretAccessKey": secret_access_key,
+                }
+            )
+        except LocationInvalid as error:
+            raise ResourceUnusable(f"the object cannot be named so: {error.detail}") from error
 
     def _secret(self, name: str) -> str:
         path = self.home / SECRETS_FOLDER / name

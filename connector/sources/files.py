@@ -33,6 +33,12 @@ _MEDIA_TYPES = {
     ".zip": "application/zip",
 }
 
+
+def media_type_of(name: str) -> str:
+    """The media type that a file's name speaks for."""
+    return _MEDIA_TYPES.get(Path(name).suffix.lower(), OCTETS)
+
+
 # What tells that a file is the one that was read before: inode, size, time of change.
 _Signature = tuple[int, int, int]
 
@@ -78,7 +84,7 @@ class FileSource:
 
     def content(self) -> Content:
         size, found = self.digests.of(self.path)
-        kind = self.media_type or _MEDIA_TYPES.get(self.path.suffix.lower(), OCTETS)
+        kind = self.media_type or media_type_of(self.path.name)
         return Content(self.name, kind, size, found, version=found)
 
     @contextmanager

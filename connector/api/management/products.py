@@ -48,7 +48,7 @@ def _add_resources(router: APIRouter, desk: Desk) -> None:
         resource = LocalResource(body.name, body.tables, body.source)
         check_resource(resource)
         if resource.source is not None:
-            desk.publisher.sources.of(resource.name, resource.source)
+            desk.publisher.sources.check(resource.name, resource.source)
         store.add_resource(session, resource, instant(desk.clock()))
         return views.resource(resource)
 

@@ -1,0 +1,118 @@
+"""HttpApi-PULL: a provider's HTTP API behind the contract. The consumer calls it here, with the token of the transfer.
+
+What is decided stands in `connector.planes.api_rules`, what goes over the network in `connector.api.calls`; here a call
+is let in, counted and written down. One call is one use; the bytes of its answer are its volume.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlmodel import Session
+
+from connector import call_store
+from connector.call_store import Call
+from connector.grants import Grant, Use
+from connector.handovers import Handovers
+from connector.planes import NotDeliverable
+from connector.planes.access import Access
+from connector.planes.api_rules import request_headers, target
+from connector.planes.offered import kept_here, resource_of
+from connector.processes import Process
+from connector.sources import SourceUnavailable
+from connector.sources.descriptions import Sources
+from connector.sources.services import ApiDescription
+from hexi.canonical import Clock, Json, instant
+from hexi.database import Database
+
+FORMAT = "HttpApi-PULL"
+
+
+@dataclass(frozen=True)
+class CallAsked:
+    """A call as it came in. `raw_path` is what followed the endpoint, as it stood on the wire."""
+
+    transfer: str
+    token: str | None = field(repr=False)
+    method: str
+    raw_path: str
+    query: str
+    headers: Sequence[tuple[str, str]] = field(repr=False)
+    body: bytes = field(repr=False)
+    # The IP address it came from.
+    network: str | None = None
+
+
+@dataclass(frozen=True)
+class CallAdmitted:
+    """A call that may be made now: `url`, `headers` and `body` go to the provider's API."""
+
+    call: Call
+    description: ApiDescription
+    url: str
+    headers: Sequence[tuple[str, str]] = field(repr=False)
+    body: bytes = field(repr=False)
+    network: str | None
+
+    @property
+    def method(self) -> str:
+        """The method of the request."""
+        return self.call.operation.partition(" ")[0]
+
+
+@dataclass(frozen=True)
+class ApiPlane:
+    """Implements `connector.planes.DataPlane`."""
+
+    database: Database
+    sources: Sources
+    handovers: Handovers
+    access: Access
+    clock: Clock
+
+    @property
+    def format(self) -> str:
+        return FORMAT
+
+    def start(self, session: Session, process: Process, grant: Grant) -> dict[str, Json]:
+        """The address to call, and fresh tokens."""
+        try:
+            self._described(session, grant)
+        except SourceUnavailable as error:
+            raise NotDeliverable(error.detail) from error
+        return self.access.give(session, process, grant)
+
+    def stop(self, session: Session, process: Process) -> None:
+        """Nothing: every call asks the grant, before it begins and while its answer runs."""
+
+    def begin(self, asked: CallAsked) -> CallAdmitted:
+        """Let a call in, count it and write it down. Raises `DataTokenInvalid`, `HandoverRefused`, `CallRefused`,
+        `SourceUnavailable`."""
+        grant = self.access.enter(asked.transfer, asked.token, FORMAT)
+        with self.database.reading() as session:
+            description, secret = self._described(session, grant)
+        aim = target(description, asked.method, asked.raw_path, asked.query)
+        headers = request_headers(description, asked.headers, secret)
+        begun = instant(self.clock())
+        call = Call(f"urn:uuid:{uuid.uuid4()}", asked.transfer, aim.operation, begun, request_bytes=len(asked.body))
+        use = Use(count=1, network=asked.network, unfinished=True)
+        self.handovers.admit(asked.transfer, use, lambda session: call_store.add_call(session, call))
+        return CallAdmitted(call, description, aim.url, headers, asked.body, asked.network)
+
+    def admit_answer(self, admitted: CallAdmitted, volume: int) -> None:
+        """Admit bytes of an answer. Raises `HandoverRefused`."""
+        self.handovers.admit(admitted.call.transfer, Use(volume=volume, network=admitted.network))
+
+    def end(self, call: Call, status: int, sent: int, unsent: int, milliseconds: int) -> None:
+        """Write down what came of a call, and take back what was admitted and not sent."""
+
+        def written(session: Session) -> None:
+            call_store.end_call(session, call.id, status, sent, milliseconds)
+
+        self.handovers.finish(call.transfer, unsent, written)
+
+    def _described(self, session: Session, grant: Grant) -> tuple[ApiDescription, dict[str, str]]:
+        """The API that a grant delivers, and the header that only its provider knows."""
+        resource = resource_of(session, grant)
+        with kept_here(resource):
+            return self.sources.api(resource.source)
