@@ -25,7 +25,7 @@ from connector.messages import PATH
 from connector.negotiation import Accept, Agree, Finalize, NegotiationAction, Offer, Verify
 from connector.outbox import PATIENCE
 from connector.outbox_items import OutboxState
-from connector.processes import Kind, Process
+from connector.processes import Kind, Process, Role
 from connector.transfer import Start, TransferAction
 from hexi.canonical import Json, parse
 from hexi.database import Database
@@ -201,6 +201,14 @@ class End:
                 self.engine.act_negotiation(session, pid, action)
             else:
                 self.engine.act_transfer(session, pid, action)
+
+    def side_of(self, pid: str) -> Process | None:
+        """This end's process of the two that their opener knows as `pid`, if it has heard of it."""
+        ours = Role(self.did.removeprefix("did:web:"))
+        other = f"did:web:{ours.other}"
+        with self.database.reading() as session:
+            answering = (store.process_of_peer(session, kind, ours, other, pid) for kind in Kind)
+            return store.read_process(session, pid) or next(filter(None, answering), None)
 
     def process(self, pid: str) -> Process:
         return next(process for process in self.processes() if process.pid == pid)
