@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from connector.messages import PATH
 from hexi.canonical import Clock, Json
-from hexi.errors import DataspaceError, RemoteProblem
+from hexi.errors import DataspaceError, Malformed, RemoteProblem
 from registry.applications import seal_application
 from registry.client import RegistryClient
 from registry.identity import Identity
@@ -36,8 +38,11 @@ class Membership:
         self._credential = _read(home / CREDENTIAL_FILE)
 
     def apply(self, about: Mapping[str, Json]) -> dict[str, Json]:
-        """Apply for membership, saying `about` whom; the same again is the same application. Raises `RemoteProblem`."""
-        application = Application.model_validate({"did": self._identity.did, "dspUrl": self._url + PATH, **about})
+        """Apply for membership, saying `about` whom; the same again is the same application.
+
+        Raises `Malformed`, `RemoteProblem`.
+        """
+        application = _application({"did": self._identity.did, "dspUrl": self._url + PATH, **about})
         answer = self._registry.apply(seal_application(self._identity, application))
         (self._home / APPLICATION_FILE).write_text(answer.id, encoding="utf-8")
         return answer.to_json()
@@ -77,6 +82,14 @@ class Membership:
             fresh.write_text(credential, encoding="utf-8")
             fresh.replace(target)
             self._credential = credential
+
+
+def _application(said: Mapping[str, Json]) -> Application:
+    try:
+        return Application.model_validate(said)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
+        raise Malformed(f"the registry does not take such an application: {wrong}") from error
 
 
 def _read(path: Path) -> str | None:

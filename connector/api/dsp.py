@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from connector.engine import Engine, check_party
 from connector.messages import (
+    CONTEXT,
     PATH,
     VERSION,
     CatalogRequestMessage,
@@ -26,6 +27,7 @@ from connector.messages import (
     ContractNegotiationTerminationMessage,
     ContractOfferMessage,
     ContractRequestMessage,
+    Message,
     ProcessMessage,
     TransferCompletionMessage,
     TransferRequestMessage,
@@ -147,7 +149,7 @@ def _add_catalogue(router: APIRouter, engine: Engine) -> None:
         members = {key: value for key, value in _with_service(found).items() if key not in {"@context", "@type"}}
         return wire("Dataset", **members)
 
-    _add(router, "POST", f"{PATH}/catalog/request", catalogue)
+    _add(router, "POST", f"{PATH}/catalog/request", catalogue, takes=CatalogRequestMessage)
     _add(router, "GET", f"{PATH}/catalog/datasets/{{dataset_id}}", dataset)
 
 
@@ -168,11 +170,12 @@ def _add_negotiations(router: APIRouter, engine: Engine) -> None:
         check_party(process, caller)
         return _answer(process)
 
-    _add(router, "POST", f"{base}/request", request, status=201)
-    _add(router, "POST", f"{base}/offers", offer, status=201)
+    _add(router, "POST", f"{base}/request", request, status=201, takes=ContractRequestMessage)
+    _add(router, "POST", f"{base}/offers", offer, status=201, takes=ContractOfferMessage)
     _add(router, "GET", f"{base}/{{pid}}", look)
     for path, message in _NEGOTIATION_MESSAGES.items():
-        _add(router, "POST", f"{base}/{{pid}}/{path}", _follow_up(engine.receive_negotiation, message))
+        follow_up = _follow_up(engine.receive_negotiation, message)
+        _add(router, "POST", f"{base}/{{pid}}/{path}", follow_up, takes=message)
 
 
 def _add_transfers(router: APIRouter, engine: Engine) -> None:
@@ -188,10 +191,11 @@ def _add_transfers(router: APIRouter, engine: Engine) -> None:
         check_party(process, caller)
         return _answer(process)
 
-    _add(router, "POST", f"{base}/request", request, status=201)
+    _add(router, "POST", f"{base}/request", request, status=201, takes=TransferRequestMessage)
     _add(router, "GET", f"{base}/{{pid}}", look)
     for path, message in _TRANSFER_MESSAGES.items():
-        _add(router, "POST", f"{base}/{{pid}}/{path}", _follow_up(engine.receive_transfer, message))
+        follow_up = _follow_up(engine.receive_transfer, message)
+        _add(router, "POST", f"{base}/{{pid}}/{path}", follow_up, takes=message)
 
 
 def _follow_up(receive: Callable[..., Process], message: type[ProcessMessage]) -> Callable[..., dict[str, Json]]:
@@ -202,9 +206,35 @@ def _follow_up(receive: Callable[..., Process], message: type[ProcessMessage]) -
     return follow_up
 
 
-def _add(router: APIRouter, method: str, path: str, endpoint: Callable[..., Any], *, status: int = 200) -> None:
+def _add(
+    router: APIRouter,
+    method: str,
+    path: str,
+    endpoint: Callable[..., Any],
+    *,
+    status: int = 200,
+    takes: type[Message] | None = None,
+) -> None:
     """Serve `endpoint` at `path`, and at ``path/``, which is the same to the protocol (see `_DspRoute.matches`)."""
-    router.add_api_route(path, endpoint, methods=[method], status_code=status)
+    described = {} if takes is None else {"requestBody": {"required": True, "content": _described(takes)}}
+    router.add_api_route(path, endpoint, methods=[method], status_code=status, openapi_extra=described)
+
+
+def _described(message: type[Message]) -> dict[str, Json]:
+    """`message` for the OpenAPI description. The endpoint reads the body itself, so nothing else would describe it."""
+    schema = message.model_json_schema()
+    kinds = schema.pop("$defs", {})
+    members = {
+        name: kinds.get(str(member.get("$ref")).rpartition("/")[2], member)
+        for name, member in schema["properties"].items()
+        if name != "properties"
+    }
+    fixed = {
+        "@context": {"type": "array", "items": {"type": "string"}, "contains": {"const": CONTEXT}},
+        "@type": {"const": message.__name__},
+    }
+    schema |= {"properties": fixed | members, "required": [*fixed, *schema.get("required", [])]}
+    return {"application/json": {"schema": schema}}
 
 
 def _answer(process: Process) -> dict[str, Json]:
