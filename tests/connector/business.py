@@ -8,7 +8,9 @@ from typing import Any
 from sqlmodel import Session
 
 from connector import business_store as store
+from connector import management_store
 from connector.agreements import SIGNATURE
+from connector.business_store import HeldAgreement, RecordedEvidence
 from connector.contracting import Contracting
 from connector.decisions import BusinessDecisions
 from connector.evidence import Evidence
@@ -146,6 +148,14 @@ class Party:
     def _revoke(self, session: Session, permit: str, reason: str) -> int:
         self.revoked.append(permit)
         return self.used
+
+    def agreements(self) -> list[HeldAgreement]:
+        with self.database.reading() as session:
+            return management_store.agreements(session, {}, None, 100).items
+
+    def evidence(self) -> list[RecordedEvidence]:
+        with self.database.reading() as session:
+            return management_store.evidence(session, {}, None, None, 100).items
 
     def publish(self, product: PublishedProduct) -> PublishedProduct:
         with self.database.transaction() as session:

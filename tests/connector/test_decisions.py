@@ -78,11 +78,9 @@ def test_a_whole_negotiation_ends_in_a_document_both_signed_and_in_evidence(
         document = verify_document(held.signed, trust.resolve, of_type="agreement")
         assert document["parties"] == [PROVIDER.did, CONSUMER.did]
         assert document["productDigest"] == product.signed.digest
-    with provider.database.reading() as session:
-        (entry,) = store.all_evidence(session)
+    (entry,) = provider.evidence()
     assert (entry.kind, entry.subject, entry.digest) == ("agreement-concluded", agreement, held.signed.digest)
-    with consumer.database.reading() as session:
-        assert store.all_evidence(session) == []
+    assert consumer.evidence() == []
 
 
 def test_entering_a_state_twice_changes_nothing(provider: Party, consumer: Party) -> None:
@@ -150,8 +148,7 @@ def test_the_consumer_signs_no_other_agreement(
 
     assert isinstance(refused, TerminateNegotiation)
     assert refused.code == "connector.agreement-invalid"
-    with consumer.database.reading() as session:
-        assert store.agreements(session) == []
+    assert consumer.agreements() == []
     assert isinstance(consumer.negotiating(seen), Verify)
 
 
@@ -165,8 +162,8 @@ def test_the_provider_finalises_only_what_the_consumer_signed(provider: Party, c
         shown = {SIGNATURE: signature} if signature else {}
         verified = replace(asked, state="VERIFIED", properties=dict(agree.properties) | shown)
         assert isinstance(provider.negotiating(verified), TerminateNegotiation)
+    assert provider.evidence() == []
     with provider.database.reading() as session:
-        assert store.all_evidence(session) == []
         assert store.agreement(session, str(agree.agreement["@id"])).state is AgreementState.AGREED
 
 
@@ -221,8 +218,7 @@ def test_an_agreement_becomes_a_permit(
     permit = verify_permit(jws, issuer=PROVIDER.did, resolve=trust.resolve, clock=clock)
     assert (permit.holder, permit.agreement, permit.runs, permit.order) == (CONSUMER.did, agreement, 5, None)
     assert (permit.operations, permit.product_digest) == (("sandbox-sql",), product.signed.digest)
-    with provider.database.reading() as session:
-        kinds = {entry.kind: entry for entry in store.all_evidence(session)}
+    kinds = {entry.kind: entry for entry in provider.evidence()}
     assert kinds["permit-issued"].subject == permit.id
 
 
