@@ -51,6 +51,7 @@ from registry.identity import Identity, did_web
 from registry.presentation import PresentationVerifier
 from registry.trust import RemoteTrust
 from sandbox.client import AggregationClient
+from sandbox.noise_key import noise_key
 from sandbox.runs import Sandbox
 from sandbox.settings import SandboxSettings
 
@@ -101,6 +102,7 @@ def create_app(
         clock,
         SandboxSettings(aggregation_point=settings.aggregation_point),
         contribute=space.contribute,
+        key=noise_key(settings.home),
     )
     sources = Sources(settings.home)
     handovers = Handovers(database, clock)

@@ -5,7 +5,9 @@
     DataspaceError
     |- Malformed
     |  |- EncryptionUnusable   privacy.encryption-unusable   422
-    |  `- OutOfBounds          privacy.out-of-bounds         422
+    |  |- OutOfBounds          privacy.out-of-bounds         422
+    |  |- PolicyUnusable       privacy.policy-unusable       422
+    |  `- NotReleased          privacy.not-released          422
     |- TooLarge
     |  `- CiphertextTooLarge   privacy.ciphertext-too-large  413
     `- Conflict
@@ -28,6 +30,20 @@ class OutOfBounds(Malformed):
 
     code = "privacy.out-of-bounds"
     title = "This number is out of bounds"
+
+
+class PolicyUnusable(Malformed):
+    """A lattice policy that contradicts itself or leaves something open."""
+
+    code = "privacy.policy-unusable"
+    title = "This lattice policy cannot be used"
+
+
+class NotReleased(Malformed):
+    """A table finer than the policy releases. It depends on the question and the policy only, never on the data."""
+
+    code = "privacy.not-released"
+    title = "Tables this fine are not released"
 
 
 class CiphertextTooLarge(TooLarge):

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from hexi.canonical import Json, Wire
 from hexi.errors import DataspaceError
+from privacy.lattice.policy import read_policy
 from registry import identifiers
 from registry.codes import (
     REFUSED_SECURITY_LEVELS,
@@ -210,6 +211,8 @@ class Product(_Part):
     evidence: Mapping[Code, Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]]
     modes: tuple[Mode, ...] = Field(min_length=1)
     disclosure: Disclosure = Disclosure()
+    # Where it is there, every answer comes from a planned noisy cube and never from the table (`privacy.lattice`).
+    lattice: Mapping[str, Any] | None = None
     policy: Mapping[str, Any]
 
     @field_validator("identifier")
@@ -228,6 +231,14 @@ class Product(_Part):
         if missing := {"source", "authorisation"} - value.keys():
             raise ValueError(f"evidence lacks {' and '.join(sorted(missing))}")
         return value
+
+    @field_validator("lattice")
+    @classmethod
+    def _is_a_lattice_policy(cls, value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        try:
+            return None if value is None else read_policy(value).document()
+        except DataspaceError as error:
+            raise ValueError(error.detail) from error
 
     @field_validator("security_level")
     @classmethod

@@ -24,6 +24,7 @@ from registry.catalogue import Disclosure, Product, Table
 from registry.errors import ParticipantUnknown
 from registry.identity import Identity
 from registry.participants import Participant
+from sandbox.noise_key import noise_key
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
 from sandbox.messages import RunAnswer
@@ -58,7 +59,7 @@ class _OwnWord:
 class Bench:
     """Asks queries of one product. `database` remembers what was released; build one with `open_bench`."""
 
-    def __init__(self, database: Database, identity: Identity, dataset: Dataset, clock: Clock) -> None:
+    def __init__(self, database: Database, identity: Identity, dataset: Dataset, clock: Clock, key: bytes) -> None:
         self._identity = identity
         self._clock = clock
         product = dataset.product
@@ -76,7 +77,9 @@ class Bench:
             expires=instant(clock() + timedelta(days=1)),
             minimum_isolation=product.disclosure.minimum_isolation,
         )
-        self._sandbox = Sandbox(database, identity, _OwnWord(identity), lambda *_: dataset, lambda *_: None, clock)
+        self._sandbox = Sandbox(
+            database, identity, _OwnWord(identity), lambda *_: dataset, lambda *_: None, clock, key=key
+        )
 
     def ask(self, query: str) -> RunAnswer:
         """The answer to one query. Raises as `Sandbox.run` does."""
@@ -103,7 +106,7 @@ def open_bench(product: Product, tables: Path, state: Path | None, clock: Clock)
         try:
             database.migrate("sandbox")
             identity = Identity(DID, SigningKey.load_or_create(home / "bench.pem"))
-            yield Bench(database, identity, _dataset(product, tables), clock)
+            yield Bench(database, identity, _dataset(product, tables), clock, noise_key(home))
         finally:
             database.dispose()
 
@@ -143,6 +146,7 @@ def _product(value: dict[str, Json]) -> Product:
         "rows": rows if isinstance(rows, int) else 0,
         "tables": tables,
         "disclosure": disclosure,
+        "lattice": value.get("lattice"),
     }
     # Not validated as a product: a minimal file is none, and the bench needs no more of it.
     return Product.model_construct(**given)
@@ -175,5 +179,6 @@ def _dataset(product: Product, folder: Path) -> Dataset:
     described = {
         "tables": [table.model_dump(mode="json", by_alias=True) for table in product.tables],
         "disclosure": product.disclosure.model_dump(mode="json", by_alias=True),
+        "lattice": product.lattice,
     }
     return Dataset(product, digest(described), files)

@@ -142,8 +142,15 @@ def _print(answer: RunAnswer) -> None:
     for row in answer.rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     Console().print(table)
-    level = answer.receipt["document"]["isolation"]["level"]
-    typer.echo(f"groups too small to show are left out; isolation of level {level}", err=True)
+    receipt = answer.receipt["document"]
+    typer.echo(f"groups too small to show are left out; {_how_protected(receipt)}", err=True)
+
+
+def _how_protected(receipt: dict[str, Json]) -> str:
+    if receipt["isolation"] is not None:
+        return f"isolation of level {receipt['isolation']['level']}"
+    budget = ", ".join(f"{one['family']} {float(one['mu']):.2f}" for one in receipt["disclosure"]["budget"])
+    return f"from the published cube, with 95 % intervals; worst-case mu by family: {budget}"
 
 
 def _askable(product: Product, index: int) -> dict[str, Json]:

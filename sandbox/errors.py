@@ -20,6 +20,7 @@
     |  |- RunConflict             sandbox.run-conflict           409
     |  |- RunInProgress           sandbox.run-in-progress        409
     |  |- DataChanged             sandbox.data-changed           409
+    |  |- BudgetSpent             sandbox.budget-spent           409
     |  `- AggregationConflict     sandbox.aggregation-conflict   409
     |- Malformed
     |  `- ProductUnusable         sandbox.product-unusable       422
@@ -125,6 +126,13 @@ class RunInProgress(Conflict):
 
     code = "sandbox.run-in-progress"
     title = "The run is not finished"
+
+
+class BudgetSpent(Conflict):
+    """Publishing would give away more of a person than the product's policy ever allows."""
+
+    code = "sandbox.budget-spent"
+    title = "The privacy budget of this product is spent"
 
 
 class DataChanged(Conflict):

@@ -5,6 +5,7 @@ no data were touched.
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from hexi.canonical import Json, digest
 from privacy.homomorphic import MAX_BOUND
@@ -18,6 +19,9 @@ from sandbox.reasons import Reason
 from sandbox.receipts import REFUSED, RELEASED, Happened
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from sandbox.door import CubeQuery
 
 JOB_FAILED = Reason(
     "sandbox.job-failed",
@@ -44,6 +48,16 @@ class Work:
     def query_digest(self) -> str:
         """Names the question."""
         return digest({"query": self.reviewed.canonical_sql})
+
+
+@dataclass(frozen=True)
+class CubeWork:
+    """A run that the product's cube answers: nothing is executed for it."""
+
+    permit: Permit
+    request: RunRequest
+    dataset: Dataset
+    query: "CubeQuery"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ An allow-list of node types *and* of their parts: a construct nobody thought of 
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import sqlglot
 from sqlglot import exp
@@ -106,8 +106,10 @@ def _word(statement: exp.Expr) -> str:
 _BINARY = frozenset({"this", "expression"})
 _THIS = frozenset({"this"})
 
+Grammar = Mapping[type[exp.Expr], frozenset[str]]
+
 # Every node a query may consist of, with every part it may have. Nothing else is read further down.
-ALLOWED: dict[type[exp.Expr], frozenset[str]] = {
+ALLOWED: Grammar = {
     exp.Select: frozenset({"expressions", "from_", "where", "group", "order"}),
     exp.From: _THIS,
     exp.Table: frozenset({"this", "alias"}),
@@ -151,22 +153,22 @@ ALLOWED: dict[type[exp.Expr], frozenset[str]] = {
 _PARTS = {"joins": "join", "windows": "window", "query": "subquery", "this": "inside a function"}
 
 
-def foreign_nodes(select: exp.Select) -> Iterator[Reason]:
+def foreign_nodes(select: exp.Select, allowed: Grammar = ALLOWED) -> Iterator[Reason]:
     """A reason for each node, and part of a node, that has no place in a query. What is inside of those is not read."""
-    for node in select.walk(prune=lambda node: type(node) not in ALLOWED or _in_foreign_part(node)):
-        if _in_foreign_part(node):
+    for node in select.walk(prune=lambda node: type(node) not in allowed or _in_foreign_part(node, allowed)):
+        if _in_foreign_part(node, allowed):
             continue
-        if type(node) not in ALLOWED:
+        if type(node) not in allowed:
             yield _foreign(node)
             continue
         # An empty list or False is how the parser says that a part is absent.
-        for part in (part for part, value in node.args.items() if value and part not in ALLOWED[type(node)]):
+        for part in (part for part, value in node.args.items() if value and part not in allowed[type(node)]):
             name = _PARTS.get(part, part.strip("_"))
             yield clause((name if isinstance(node, exp.Select) else f"{node.key} {name}").upper())
 
 
-def _in_foreign_part(node: exp.Expr) -> bool:
-    return node.parent is not None and node.arg_key not in ALLOWED.get(type(node.parent), ())
+def _in_foreign_part(node: exp.Expr, allowed: Grammar) -> bool:
+    return node.parent is not None and node.arg_key not in allowed.get(type(node.parent), ())
 
 
 # Nodes that are clauses of SQL, refused as such.

@@ -30,6 +30,8 @@ class Happened:
     data_digest: str | None = None
     isolation: Json = None
     output: str | None = None
+    # What held disclosure in check, where it was not the product's rules for cells.
+    disclosure: Json = None
 
 
 def run_receipt(
@@ -53,7 +55,8 @@ def run_receipt(
         "outcome": happened.outcome,
         "reasons": [reason.to_json() for reason in happened.reasons],
         "isolation": happened.isolation,
-        "disclosure": {"minimumEntities": disclosure.minimum_entities, "rounding": disclosure.rounding},
+        "disclosure": happened.disclosure
+        or {"minimumEntities": disclosure.minimum_entities, "rounding": disclosure.rounding},
         "output": happened.output,
         "requestedAt": instant(parse_instant(request.at).replace(second=0, microsecond=0)),
         "finishedAt": instant(finished.replace(microsecond=0)),

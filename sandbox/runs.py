@@ -12,8 +12,9 @@ undone.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from threading import Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from sqlmodel import Session
@@ -24,7 +25,6 @@ from hexi.errors import DataspaceError
 from hexi.keys import VerifyingKey
 from ledger.entries import Kind
 from privacy.homomorphic import check_context, encrypt
-from registry.catalogue import Product
 from registry.identity import Identity
 from registry.trust import Trust
 from sandbox import store
@@ -39,18 +39,22 @@ from sandbox.errors import (
     RunInProgress,
     RunUnknown,
 )
-from sandbox.execution import Result, Work, bound_of, compute, compute_sum, refused, released
+from sandbox.execution import CubeWork, Result, Work, bound_of, compute, compute_sum, refused, released
 from sandbox.messages import ReasonBody, RunAnswer, from_base64, to_base64
 from sandbox.outputs import EntitySets, Output
 from sandbox.owners import is_alive, this_process
 from sandbox.permits import Permit, read_permit, verify_permit
-from sandbox.queries import SUM_MODE, Reviewed
+from sandbox.queries import SQL_MODE, SUM_MODE, Reviewed
 from sandbox.reasons import Reason, Refusal
 from sandbox.receipts import REFUSED, RELEASED, Happened, run_receipt, sign_receipt
 from sandbox.requests import RunRequest, check_sum, read_request, verify_request
 from sandbox.settings import SandboxSettings
 from sandbox.states import State, next_state
 from sandbox.tables import ReleaseRow, RunRow
+
+if TYPE_CHECKING:
+    from sandbox.cubes import Cubes
+    from sandbox.door import CubeQuery
 
 # Given a session, a product and a version: what it is made of. Raises if this provider has no such product.
 Datasets = Callable[[Session, str, int], Dataset]
@@ -70,7 +74,7 @@ class Sandbox:
     """Runs of one provider. See the module for the order of steps.
 
     `contribute` sends encrypted numbers to the aggregation point named in `settings`; without one there are no
-    encrypted sums.
+    encrypted sums. `key` is the secret that a lattice's noise is drawn from; without one no cube is published.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Sandbox:
         settings: SandboxSettings | None = None,
         *,
         contribute: Contribute | None = None,
+        key: bytes = b"",
     ) -> None:
         self._database = database
         self._identity = identity
@@ -93,6 +98,7 @@ class Sandbox:
         self._clock = clock
         self._settings = settings or SandboxSettings()
         self._contribute = contribute
+        self._key = key
         self._busy: set[str] = set()
         self._lock = Lock()
 
@@ -164,12 +170,12 @@ class Sandbox:
 
     def _take_on(
         self, permit: Permit, request: RunRequest, context: bytes | None, wire: tuple[str, str, str | None]
-    ) -> Work | RunAnswer:
+    ) -> Work | CubeWork | RunAnswer:
         """Steps 3 and 4: the work to do, or the answer that is there already."""
         with self._database.reading() as session:
             dataset = self._dataset(session, permit)
-        reviewed = _review(request.query, dataset.product, request.mode)
-        fingerprint = dataset.fingerprint() if isinstance(reviewed, Reviewed) else ""
+        reviewed = self._review(dataset, request)
+        fingerprint = "" if isinstance(reviewed, Refusal) else dataset.fingerprint()
         with self._database.transaction() as session:
             known = store.run(session, request.run)
             if known is not None and (answered := self._known(session, known, request)):
@@ -180,7 +186,23 @@ class Sandbox:
                 self._pin(session, permit, fingerprint)
                 self._count(session, permit)
                 self._insert(session, permit, request, wire)
-            return Work(permit, request, dataset, reviewed, context)
+            return _work(permit, request, dataset, reviewed, context)
+
+    @cached_property
+    def _cubes(self) -> "Cubes":
+        from sandbox.cubes import Cubes  # numpy and the parser of SQL wait until something is asked
+
+        return Cubes(self._database, self._key, self._clock)
+
+    def _review(self, dataset: Dataset, request: RunRequest) -> "Reviewed | CubeQuery | Refusal":
+        """What the query asks, in the lane that the product's signed policy names: the cube's, or the table's."""
+        from sandbox.review import review
+
+        if dataset.product.lattice is None:
+            return review(request.query, dataset.product, request.mode)
+        if request.mode != SQL_MODE:
+            return Refusal((_LATTICE_ONLY,))
+        return self._cubes.review(dataset, request.query)
 
     def _dataset(self, session: Session, permit: Permit) -> Dataset:
         dataset = self._datasets(session, permit.product, permit.version)
@@ -252,7 +274,9 @@ class Sandbox:
 
     # Executing ---------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, work: Work) -> RunAnswer:
+    def _carry_out(self, work: Work | CubeWork) -> RunAnswer:
+        if isinstance(work, CubeWork):
+            return self._carry_out_lattice(work)
         if work.request.encrypted_sum is not None:
             return self._carry_out_sum(work)
         with self._database.reading() as session:
@@ -262,6 +286,26 @@ class Sandbox:
             result = self._admit(session, work, computed)
             return self._end(session, work.permit, work.request, work.dataset, result)
 
+    def _carry_out_lattice(self, work: CubeWork) -> RunAnswer:
+        """The cube answers. Nothing is executed, nor compared with earlier answers: the cube is all there ever is."""
+        from sandbox.cubes import ask
+
+        try:
+            published = self._cubes.published(work.dataset)
+        except DataspaceError:
+            self._undo(work)
+            raise
+        output = ask(published, work.query)
+        happened = Happened(
+            RELEASED,
+            query=work.query.canonical_sql,
+            data_digest=work.dataset.fingerprint(),
+            output=output.digest,
+            disclosure=published.terms(),
+        )
+        with self._database.transaction() as session:
+            return self._end(session, work.permit, work.request, work.dataset, Result(happened, output))
+
     def _undone_on_error(self, work: Work, execute: Callable[[Work, SandboxSettings], T]) -> T:
         """Step 5. What fails before data were touched is undone: the run is forgotten and its count given back."""
         try:
@@ -270,7 +314,7 @@ class Sandbox:
             self._undo(work)
             raise
 
-    def _undo(self, work: Work) -> None:
+    def _undo(self, work: Work | CubeWork) -> None:
         with self._database.transaction() as session:
             row = store.run(session, work.request.run)
             if row is not None and row.answer is None:
@@ -415,13 +459,16 @@ class Sandbox:
                 permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
                 dataset = self._dataset(session, permit)
                 context = from_base64(row.context) if row.context else None
-            reviewed = _review(request.query, dataset.product, request.mode)
+            reviewed = self._review(dataset, request)
             if isinstance(reviewed, Refusal):
                 raise PermitInvalid("the query of this run may not be asked any more")
-            self._carry_out(Work(permit, request, dataset, reviewed, context))
+            self._carry_out(_work(permit, request, dataset, reviewed, context))
             return True
 
 
+_LATTICE_ONLY = Reason(
+    "sandbox.lattice-only", "this product answers SQL queries from its published cube, and nothing else"
+)
 _TOO_CLOSE = Reason(
     "sandbox.too-close-to-earlier",
     "a group of this answer differs by a few entities only from one that was released before, so the difference would "
@@ -429,10 +476,12 @@ _TOO_CLOSE = Reason(
 )
 
 
-def _review(text: str, product: Product, mode: str) -> Reviewed | Refusal:
-    from sandbox.review import review  # the parser of SQL is loaded with the first query, not at start
-
-    return review(text, product, mode)
+def _work(
+    permit: Permit, request: RunRequest, dataset: Dataset, reviewed: "Reviewed | CubeQuery", context: bytes | None
+) -> Work | CubeWork:
+    if isinstance(reviewed, Reviewed):
+        return Work(permit, request, dataset, reviewed, context)
+    return CubeWork(permit, request, dataset, reviewed)
 
 
 def _facts(permit: Permit, request: RunRequest, happened: Happened) -> dict[str, str | int]:

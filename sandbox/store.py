@@ -14,12 +14,16 @@ from sandbox.tables import (
     AggregationRow,
     ContributionRow,
     DataRow,
+    LatticeChargeRow,
+    LatticeTableRow,
     PermitRow,
     ReleasedCellRow,
     ReleaseRow,
     RunRow,
 )
 
+# Stands for the ledger of all versions, where a row names a product version; real ones begin with 1.
+LEDGER_VERSION = 0
 # Size ranges asked for in one SELECT: below the number of parameters SQLite takes.
 _RANGES = 200
 
@@ -145,3 +149,42 @@ def _insert(session: Session, row: SQLModel) -> bool:
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(type(row)).values(**row.model_dump()).on_conflict_do_nothing()
     return bool(session.connection().execute(statement).rowcount)
+
+
+# The lattice: its ledger of charges, and what was published
+
+
+def charges(session: Session, product: str) -> Sequence[LatticeChargeRow]:
+    """Every charge on the product's ledger, over all versions."""
+    return session.exec(select(LatticeChargeRow).where(LatticeChargeRow.product == product)).all()
+
+
+def lock_ledger(session: Session, product: str) -> None:
+    """Hold the product's ledger until the transaction ends, so that two publications never share one rest."""
+    pin_data(session, product, LEDGER_VERSION, "lattice")
+
+
+def add_charge(session: Session, row: LatticeChargeRow) -> bool:
+    """Whether the charge was new."""
+    return _insert(session, row)
+
+
+def finish_charge(session: Session, product: str, version: int, measure: str, state: str) -> bool:
+    """Mark a charge as published; False if it was already."""
+    row = session.get(LatticeChargeRow, (product, version, measure), with_for_update=True)
+    if row is None or row.state == state:
+        return False
+    row.state = state
+    save(session, row)
+    return True
+
+
+def add_lattice_table(session: Session, row: LatticeTableRow) -> None:
+    """Keep a published table."""
+    session.add(row)
+
+
+def lattice_tables(session: Session, product: str, version: int) -> Sequence[LatticeTableRow]:
+    """Everything published of a product version."""
+    wanted = select(LatticeTableRow).where(LatticeTableRow.product == product, LatticeTableRow.version == version)
+    return session.exec(wanted).all()

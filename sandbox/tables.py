@@ -102,3 +102,31 @@ class ContributionRow(SQLModel, table=True):
     digest: str
     ciphertext: str | None = Field(default=None, sa_column=_text(nullable=True))
     received: str
+
+
+class LatticeChargeRow(SQLModel, table=True):
+    """What publishing a measure of a version costs every person. Written, and durable, before any noise is drawn."""
+
+    __tablename__ = "sandbox_lattice_charge"
+
+    product: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    measure: str = Field(primary_key=True)
+    family: str = Field(index=True)
+    # The square of mu, as a decimal number.
+    spent: str
+    plan_digest: str
+    state: str
+    charged: str
+
+
+class LatticeTableRow(SQLModel, table=True):
+    """A noisy residual table, as 64-bit integers."""
+
+    __tablename__ = "sandbox_lattice_table"
+
+    product: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    measure: str = Field(primary_key=True)
+    component: str = Field(primary_key=True)
+    body: bytes

@@ -1,0 +1,332 @@
+"""What a provider declares before anybody looks at the data: attributes, measures, families and how finely to cut.
+
+Everything here is public. Domains are declared and never "the values seen", clip ranges are declared and never
+measured, and the size is declared to two significant digits: so nothing that is planned or refused by a policy can
+depend on who is in the table.
+
+    >>> sex = Attribute.flat("sex", ("f", "m"))
+    >>> levels = Level("band", ("young", "old"), (0, 0, 1)), Level("age", ("0-19", "20-39", "40+"), (0, 1, 2))
+    >>> cost = Measure("cost", "money", 0, 100)
+    >>> policy = LatticePolicy("person", (sex, Attribute("age", levels)), (cost,), (Family("money", 0.35),), size=2_000)
+    >>> policy.is_admissible({"sex": 1, "age": 2})
+    True
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import floor, log10, prod
+
+from hexi.canonical import Json, digest
+from privacy.errors import PolicyUnusable
+
+# The name of the measure that is 1 for everybody, and of the family that pays for it unless the policy says otherwise.
+COUNT = "count"
+MEMBERSHIP = "membership"
+
+# The mu of membership where a policy does not say: it is known or harmless there that somebody is in the table.
+MEMBERSHIP_MU = 1.0
+# A larger mu promises nothing: the theorem would let everybody be guessed with 98 % certainty.
+MAX_MU = 4.0
+# Attributes in one table. Three answer nearly every honest question; each more multiplies the components.
+MAX_ATTRIBUTES_TOGETHER = 3
+# Limits of one policy: generous for people, tight for whoever would make planning an attack. Counts.
+MAX_ATTRIBUTES, MAX_LEVELS, MAX_DOMAIN, MAX_MEASURES = 40, 6, 4_096, 64
+# No table is cut finer than this many people to a cell on average, whatever the policy says.
+MINCELL_FLOOR = 20
+
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of an attribute's tree: its labels, and for each value of the finest level the label it falls under."""
+
+    name: str
+    labels: tuple[str, ...]
+    of: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A tree of levels, coarse to fine. The last level is the domain itself; what is in no domain is `other`.
+
+    `column` is the table's column; values are compared as text. `other` names the label of the finest level that takes
+    whatever is outside the declared domain, so that everybody is in exactly one cell.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    column: str = ""
+    other: str | None = None
+
+    @classmethod
+    def flat(cls, name: str, domain: tuple[str, ...], *, column: str = "", other: str | None = None) -> "Attribute":
+        """An attribute with one level only."""
+        return cls(name, (Level(name, domain, tuple(range(len(domain)))),), column, other)
+
+    @property
+    def domain(self) -> tuple[str, ...]:
+        """The values of the finest level."""
+        return self.levels[-1].labels
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of each entity, clipped to [`low`, `high`]. `square` also publishes its square, for variances.
+
+    `family` names the ledger it is charged to: measures that say much the same of a person belong into one.
+    """
+
+    name: str
+    family: str
+    low: float
+    high: float
+    column: str = ""
+    square: bool = False
+    is_square: bool = False
+    # The share of the family's budget (of its mu squared) that this measure gets, beside the others' weights.
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Family:
+    """A ledger: everything that measures of this family may ever give away of one person, as the mu of a theorem."""
+
+    name: str
+    mu: float
+    # What all versions of the product together may give away; without it, this version is the only one.
+    cap: float | None = None
+
+
+@dataclass(frozen=True)
+class LatticePolicy:
+    """The declaration for one product version. `size` is how many entities there are, to two significant digits.
+
+    A table is admissible when it joins at most `together` attributes and has on average `mincell` entities to a cell
+    (`count_mincell` for counts alone). `entity` is the column that says who a row is about.
+    """
+
+    entity: str
+    attributes: tuple[Attribute, ...]
+    measures: tuple[Measure, ...]
+    families: tuple[Family, ...]
+    size: int
+    together: int = MAX_ATTRIBUTES_TOGETHER
+    mincell: int = 100
+    count_mincell: int = MINCELL_FLOOR
+    # Where being in the table is itself the secret, counts belong to the secret's family.
+    count_family: str = MEMBERSHIP
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @cached_property
+    def declared_size(self) -> int:
+        """`size` with two significant digits: the exact number would be a release of its own."""
+        digits = floor(log10(self.size)) - 1
+        return round(self.size / 10**digits) * 10**digits if digits > 0 else self.size
+
+    def attribute(self, name: str) -> Attribute:
+        """The attribute called `name`. Raises `KeyError`."""
+        return self._by_name[name]
+
+    def measure(self, name: str) -> Measure:
+        """The measure called `name`; the count is one. Raises `KeyError`."""
+        return self._measures[name]
+
+    def is_admissible(self, levels: Mapping[str, int], *, counts_only: bool = False) -> bool:
+        """Whether a table over these levels (attribute -> how many levels deep, 1 is the coarsest) may be released."""
+        if len(levels) > self.together:
+            return False
+        cells = prod(len(self.attribute(name).levels[depth - 1].labels) for name, depth in levels.items())
+        return self.declared_size >= cells * (self.count_mincell if counts_only else self.mincell)
+
+    def all_measures(self) -> Iterator[Measure]:
+        """The count, every measure, and the squares that are asked for, each with its clip range."""
+        yield Measure(COUNT, self.count_family, 0, 1)
+        for measure in self.measures:
+            yield measure
+            if measure.square:
+                yield square_of(measure)
+
+    def family(self, name: str) -> Family:
+        """The family called `name`; membership has one even where the policy is silent. Raises `StopIteration`."""
+        known = (*self.families, Family(MEMBERSHIP, MEMBERSHIP_MU))
+        return next(family for family in known if family.name == name)
+
+    def mu(self, name: str) -> float:
+        """The part of its family's mu that measure `name` spends: squares of all parts add to the family's square."""
+        measure = self.measure(name)
+        whole = sum(m.weight for m in self.all_measures() if m.family == measure.family)
+        return float(self.family(measure.family).mu * (measure.weight / whole) ** 0.5)
+
+    def document(self) -> dict[str, Json]:
+        """The policy as JSON, for signing and hashing; `read_policy` reads it back."""
+        return {
+            "type": "lattice-policy",
+            "entity": self.entity,
+            "size": self.declared_size,
+            "together": self.together,
+            "mincell": self.mincell,
+            "countMincell": self.count_mincell,
+            "countFamily": self.count_family,
+            "attributes": [_attribute_document(attribute) for attribute in self.attributes],
+            "measures": [
+                {
+                    "name": m.name,
+                    "column": m.column or m.name,
+                    "family": m.family,
+                    "range": [m.low, m.high],
+                    "square": m.square,
+                    "weight": m.weight,
+                }
+                for m in self.measures
+            ],
+            "families": [{"name": f.name, "mu": f.mu, "cap": f.cap or f.mu} for f in self.families],
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the document."""
+        return digest(self.document())
+
+    @cached_property
+    def _by_name(self) -> dict[str, Attribute]:
+        return {attribute.name: attribute for attribute in self.attributes}
+
+    @cached_property
+    def _measures(self) -> dict[str, Measure]:
+        return {measure.name: measure for measure in self.all_measures()}
+
+
+def square_of(measure: Measure) -> Measure:
+    """The measure of the square of `measure`'s place in its clip range."""
+    return replace(measure, name=f"{measure.name}_squared", square=False, is_square=True)
+
+
+def read_policy(document: Json) -> LatticePolicy:
+    """The policy in `document`. Raises `PolicyUnusable`, and says where."""
+    if not isinstance(document, dict) or document.get("type") != "lattice-policy":
+        raise PolicyUnusable("a lattice policy is an object of type lattice-policy")
+    try:
+        low_high = [(float(m["range"][0]), float(m["range"][1])) for m in document["measures"]]
+        return LatticePolicy(
+            entity=str(document["entity"]),
+            attributes=tuple(_read_attribute(one) for one in document["attributes"]),
+            measures=tuple(
+                Measure(
+                    name=str(m["name"]),
+                    family=str(m["family"]),
+                    low=low,
+                    high=high,
+                    column=str(m.get("column", m["name"])),
+                    square=bool(m.get("square", False)),
+                    weight=float(m.get("weight", 1.0)),
+                )
+                for m, (low, high) in zip(document["measures"], low_high, strict=True)
+            ),
+            families=tuple(
+                Family(str(one["name"]), float(one["mu"]), float(one.get("cap", one["mu"])))
+                for one in document["families"]
+            ),
+            size=int(document["size"]),
+            together=int(document.get("together", MAX_ATTRIBUTES_TOGETHER)),
+            mincell=int(document.get("mincell", 100)),
+            count_mincell=int(document.get("countMincell", MINCELL_FLOOR)),
+            count_family=str(document.get("countFamily", MEMBERSHIP)),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise PolicyUnusable(f"the lattice policy cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _read_attribute(document: Json) -> Attribute:
+    levels = [Level(str(one["name"]), tuple(map(str, one["labels"])), ()) for one in document["levels"]]
+    size = len(levels[-1].labels)
+    placed = [
+        Level(level.name, level.labels, tuple(int(i) for i in one.get("of", range(size))))
+        for level, one in zip(levels, document["levels"], strict=True)
+    ]
+    other = document.get("other")
+    column = str(document.get("column", document["name"]))
+    return Attribute(str(document["name"]), tuple(placed), column, None if other is None else str(other))
+
+
+def _attribute_document(attribute: Attribute) -> dict[str, Json]:
+    return {
+        "name": attribute.name,
+        "column": attribute.column or attribute.name,
+        "levels": [{"name": one.name, "labels": list(one.labels), "of": list(one.of)} for one in attribute.levels],
+        **({"other": attribute.other} if attribute.other is not None else {}),
+    }
+
+
+def _check(policy: LatticePolicy) -> None:
+    """Raise `PolicyUnusable` unless the policy contradicts itself nowhere and stays within the limits."""
+    _check_sizes(policy)
+    names = [level.name for attribute in policy.attributes for level in attribute.levels]
+    names += [measure.name for measure in policy.all_measures()]
+    _check_names([*names, policy.entity])
+    for attribute in policy.attributes:
+        _check_attribute(attribute)
+    families = {family.name for family in policy.families} | {MEMBERSHIP}
+    for measure in policy.all_measures():
+        if measure.family not in families:
+            raise PolicyUnusable(
+                f"the measure {measure.name} belongs to the family {measure.family}, which is not declared"
+            )
+        if not measure.low < measure.high or measure.weight <= 0:
+            raise PolicyUnusable(f"the measure {measure.name} needs a clip range and a weight above nought")
+    for family in policy.families:
+        if not 0 < family.mu <= MAX_MU:
+            raise PolicyUnusable(f"the mu of the family {family.name} lies between 0 and {MAX_MU}")
+
+
+def _check_sizes(policy: LatticePolicy) -> None:
+    if policy.size < 1:
+        raise PolicyUnusable("a policy declares how many entities there are, to two significant digits")
+    if not 1 <= policy.together <= MAX_ATTRIBUTES_TOGETHER:
+        raise PolicyUnusable(f"tables join between 1 and {MAX_ATTRIBUTES_TOGETHER} attributes")
+    if min(policy.mincell, policy.count_mincell) < MINCELL_FLOOR:
+        raise PolicyUnusable(f"a table has at least {MINCELL_FLOOR} entities to a cell on average")
+    for what, found, limit in (
+        ("attributes", len(policy.attributes), MAX_ATTRIBUTES),
+        ("measures", len(policy.measures), MAX_MEASURES),
+    ):
+        if found > limit:
+            raise PolicyUnusable(f"a policy has at most {limit} {what}, not {found}")
+
+
+def _check_names(names: list[str]) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise PolicyUnusable(
+                f"{name!r} is no name a query could use: small letters, digits and _, not first a digit"
+            )
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise PolicyUnusable(f"the name {min(twice)} stands for two things; levels and measures share one set of names")
+
+
+def _check_attribute(attribute: Attribute) -> None:
+    if not 1 <= len(attribute.levels) <= MAX_LEVELS or not 2 <= len(attribute.domain) <= MAX_DOMAIN:
+        raise PolicyUnusable(
+            f"the attribute {attribute.name} has 1 to {MAX_LEVELS} levels, the finest of 2 to {MAX_DOMAIN}"
+        )
+    if attribute.levels[-1].of != tuple(range(len(attribute.domain))):
+        raise PolicyUnusable(f"the last level of {attribute.name} is its domain itself")
+    if attribute.other is not None and attribute.other not in attribute.domain:
+        raise PolicyUnusable(
+            f"{attribute.name}: what lies outside the domain is put under {attribute.other!r}, not in it"
+        )
+    above: tuple[int, ...] = (0,) * len(attribute.domain)
+    for level in attribute.levels:
+        if len(set(level.labels)) != len(level.labels) or len(level.of) != len(attribute.domain):
+            raise PolicyUnusable(f"the level {level.name} names a label twice, or does not place every value")
+        if set(level.of) != set(range(len(level.labels))):
+            raise PolicyUnusable(
+                f"the level {level.name} has a label that nothing falls under, or places under one it lacks"
+            )
+        if len(set(zip(level.of, above, strict=True))) != len(level.labels):
+            raise PolicyUnusable(f"the level {level.name} does not refine the level above it")
+        above = level.of

@@ -1,0 +1,211 @@
+"""Cubes: publishing a product version's lattice, once, and answering from what was published.
+
+Publishing is two durable transactions per measure. The first charges the ledger, before any noise is drawn; the second
+keeps the noisy tables. A crash between the two leaves the charge; publishing again draws the same noise from the same
+key and gives the same bytes. Answering reads the published tables only.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from math import ceil, floor, log10
+from threading import Lock
+from typing import Any
+
+from hexi.canonical import Clock, Json, encode, instant, parse
+from hexi.database import Database
+from privacy.lattice.answers import Estimate, Row, answer
+from privacy.lattice.blocks import Integers
+from privacy.lattice.plan import Component, Plan, plan
+from privacy.lattice.policy import read_policy
+from privacy.lattice.publication import Cube, from_bytes, residuals, to_bytes
+from sandbox import store
+from sandbox.datasets import Dataset
+from sandbox.door import CubeQuery, read_query
+from sandbox.errors import BudgetSpent, ProductUnusable
+from sandbox.outputs import Output
+from sandbox.reasons import Refusal
+from sandbox.tables import LatticeChargeRow, LatticeTableRow
+
+CHARGED, PUBLISHED = "charged", "published"
+# Cubes kept in memory, the least recently asked going first: some hundred kilobytes a measure.
+MAX_CUBES = 16
+# Parts of a family's cap that rounding may add without its being a second publication.
+TOLERANCE = Fraction(1, 10**9)
+# An answer is shown to a tenth of its standard deviation: digits beyond that say nothing.
+SHOWN_SHARE = 10
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version's cube, and what it took from each family."""
+
+    cube: Cube
+    budget: tuple[dict[str, Json], ...]
+
+    def terms(self) -> dict[str, Json]:
+        """What a receipt says of the lane: which policy and plan, and what they took from every family."""
+        planned = self.cube.plan
+        return {
+            "lane": "lattice",
+            "policy": planned.policy.digest,
+            "plan": planned.digest,
+            "budget": [dict(one) for one in self.budget],
+        }
+
+
+class Cubes:
+    """The cubes of one provider. `key` is its secret: noise is drawn from it, and only from it."""
+
+    def __init__(self, database: Database, key: bytes, clock: Clock) -> None:
+        self._database = database
+        self._key = key
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, int], Published] = OrderedDict()
+        self._plans: dict[str, Plan] = {}
+        self._lock = Lock()
+
+    def plan(self, dataset: Dataset) -> Plan:
+        """The plan of the product's lattice policy."""
+        policy = read_policy(dict(dataset.product.lattice or {}))
+        if policy.digest not in self._plans:
+            self._plans[policy.digest] = plan(policy)
+        return self._plans[policy.digest]
+
+    def review(self, dataset: Dataset, text: str) -> CubeQuery | Refusal:
+        """The question in `text`, or why it may not be asked: by text and policy alone."""
+        return read_query(text, self.plan(dataset), table_of(dataset))
+
+    def published(self, dataset: Dataset) -> Published:
+        """The cube, published now if it is not yet. Raises `BudgetSpent`, `ProductUnusable`."""
+        key = (dataset.product.identifier, dataset.product.version)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            self._kept[key] = found = self._load(dataset) or self._publish(dataset)
+            while len(self._kept) > MAX_CUBES:
+                self._kept.popitem(last=False)
+            return found
+
+    def _load(self, dataset: Dataset) -> Published | None:
+        planned = self.plan(dataset)
+        product, version = dataset.product.identifier, dataset.product.version
+        with self._database.reading() as session:
+            charged = [row for row in store.charges(session, product) if row.version == version]
+            if any(row.plan_digest != planned.digest for row in charged):
+                raise ProductUnusable("this version was published under another lattice policy; publish a new version")
+            done = {row.measure for row in charged if row.state == PUBLISHED}
+            if done != set(planned.variances):
+                return None
+            rows = store.lattice_tables(session, product, version)
+        found: dict[str, dict[Component, Any]] = {measure: {} for measure in planned.variances}
+        for row in rows:
+            component: Component = tuple((str(name), int(depth)) for name, depth in parse(row.component))
+            found[row.measure][component] = from_bytes(planned, component, row.body)
+        return Published(Cube(planned, found), _budget(planned))
+
+    def _publish(self, dataset: Dataset) -> Published:
+        from sandbox.engines.marginals import Marginals  # DuckDB and its package wait until something is published
+
+        planned = self.plan(dataset)
+        product, version = dataset.product.identifier, dataset.product.version
+        with Marginals(dataset.file(table_of(dataset)), planned) as marginals:
+            for measure in planned.variances:
+                self._charge(planned, product, version, measure)
+                exact = partial(marginals.marginal, measure)
+                tables = residuals(planned, measure, exact, key=self._key, label=f"{product} {version}")
+                with self._database.transaction() as session:
+                    if store.finish_charge(session, product, version, measure, PUBLISHED):
+                        for component, table in tables.items():
+                            store.add_lattice_table(session, _row(product, version, measure, component, table))
+        loaded = self._load(dataset)
+        if loaded is None:
+            raise ProductUnusable("the cube was not published whole; ask again")
+        return loaded
+
+    def _charge(self, planned: Plan, product: str, version: int, measure: str) -> None:
+        family = planned.policy.family(planned.policy.measure(measure).family)
+        cost, cap = planned.spent(measure), Fraction(family.cap or family.mu) ** 2
+        with self._database.transaction() as session:
+            store.lock_ledger(session, product)
+            rows = store.charges(session, product)
+            if any((row.version, row.measure) == (version, measure) for row in rows):
+                return
+            spent = sum((Fraction(row.spent) for row in rows if row.family == family.name), Fraction())
+            if spent + cost > cap + TOLERANCE:
+                raise BudgetSpent(
+                    f"the family {family.name} has given away a mu of {float(spent) ** 0.5:.3f} in earlier versions; "
+                    f"with this one it would pass its cap of {float(cap) ** 0.5:.3f}"
+                )
+            row = LatticeChargeRow(
+                product=product,
+                version=version,
+                measure=measure,
+                family=family.name,
+                spent=_rounded_up(cost),
+                plan_digest=planned.digest,
+                state=CHARGED,
+                charged=instant(self._clock()),
+            )
+            store.add_charge(session, row)
+
+
+def table_of(dataset: Dataset) -> str:
+    """The table the lattice is of: the one whose entity key the policy names. Raises `ProductUnusable`."""
+    entity = read_policy(dict(dataset.product.lattice or {})).entity
+    for table in dataset.product.tables:
+        if table.entity_key == entity:
+            return table.name
+    raise ProductUnusable(f"no table of this product has the entity key {entity} that its lattice policy names")
+
+
+def ask(published: Published, query: CubeQuery) -> Output:
+    """The answer to `query`: each statistic with the ends of its 95 % interval. Small cells are left out."""
+    rows = [row for row in answer(published.cube, query.question, query.moments) if row.is_shown and query.having(row)]
+    for item, descending in reversed(query.order):
+        rows.sort(key=lambda row: row.labels[item] if isinstance(item, int) else item.of(row).value, reverse=descending)
+    names = [name for column in query.columns for name in _names(column.name, is_level=isinstance(column.item, int))]
+    shown = tuple(
+        tuple(value for column in query.columns for value in _values(row, column.item)) for row in rows[: query.limit]
+    )
+    return Output(tuple(names), shown, {})
+
+
+def _names(name: str, *, is_level: bool) -> tuple[str, ...]:
+    return (name,) if is_level else (name, f"{name}_low", f"{name}_high")
+
+
+def _values(row: Row, item: Any) -> tuple[Json, ...]:
+    if isinstance(item, int):
+        return (row.labels[item],)
+    estimate: Estimate = item.of(row)
+    decimals = max(0, ceil(-log10(estimate.sd / SHOWN_SHARE))) if estimate.sd > 0 else 6
+    return tuple(_round(value, min(decimals, 9)) for value in (estimate.value, *estimate.interval))
+
+
+def _round(value: float, decimals: int) -> float | int:
+    scaled: int = floor(value * 10**decimals + 0.5)
+    return scaled if decimals == 0 else scaled / 10**decimals
+
+
+def _row(product: str, version: int, measure: str, component: Component, table: Integers) -> LatticeTableRow:
+    named = encode([list(part) for part in component]).decode()
+    return LatticeTableRow(product=product, version=version, measure=measure, component=named, body=to_bytes(table))
+
+
+def _budget(planned: Plan) -> tuple[dict[str, Json], ...]:
+    """What this version took from every family, as the mu of the theorem."""
+    spent: dict[str, Fraction] = {}
+    for measure in planned.policy.all_measures():
+        spent[measure.family] = spent.get(measure.family, Fraction()) + planned.spent(measure.name)
+    families = [(planned.policy.family(name), cost) for name, cost in sorted(spent.items())]
+    return tuple(
+        {"family": family.name, "mu": f"{float(cost) ** 0.5:.6f}", "cap": f"{family.cap or family.mu:.6f}"}
+        for family, cost in families
+    )
+
+
+def _rounded_up(cost: Fraction) -> str:
+    return str(Fraction(ceil(cost * 10**15), 10**15))
