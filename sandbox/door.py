@@ -24,7 +24,7 @@ from privacy.lattice.policy import COUNT, LatticePolicy, Measure, square_of
 from sandbox.conditions import MAX_LIST
 from sandbox.grammar import ALLOWED, Grammar, foreign_nodes, parse_select
 from sandbox.reasons import Reason, Refusal, Refused
-from sandbox.review import ALIAS, MAX_OUTPUTS
+from sandbox.review import ALIAS, MAX_OUTPUTS, ROWS
 
 _BINARY = frozenset({"this", "expression"})
 GRAMMAR: Grammar = {
@@ -241,7 +241,9 @@ class _Reader:
                         "a name after AS has 1 to 32 small letters, digits and _, not first a digit",
                     )
                 )
-        if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
+        if isinstance(node, exp.Star) or (isinstance(node.this, exp.Star) and isinstance(node, exp.Column)):
+            raise Refused(ROWS)
+        if isinstance(node, exp.Column):
             self._level(node, "shown")
             name = node.name.lower()
             if name not in groups:

@@ -156,7 +156,7 @@ def _item(node: exp.Expr, scope: Scope) -> tuple[str, Group | Aggregate]:
     match node:
         case exp.Column():
             if isinstance(node.this, exp.Star):
-                raise Refused(_ROWS)
+                raise Refused(ROWS)
             name = scope.dimension(node, "shown").name
             return name, Group(name)
         case exp.Count():
@@ -167,7 +167,7 @@ def _item(node: exp.Expr, scope: Scope) -> tuple[str, Group | Aggregate]:
             name = _bounded(scope.measure(node.this, "avg")).name
             return f"avg_{name}", Average(name)
         case exp.Star():
-            raise Refused(_ROWS)
+            raise Refused(ROWS)
     raise Refused(
         Reason(
             "sandbox.query-expression",
@@ -176,7 +176,7 @@ def _item(node: exp.Expr, scope: Scope) -> tuple[str, Group | Aggregate]:
     )
 
 
-_ROWS = Reason(
+ROWS = Reason(
     "sandbox.query-rows", "* asks for rows, which never leave; name dimensions and aggregates, such as count(*)"
 )
 

@@ -1,0 +1,107 @@
+"""A made-up population, and its exact marginals: what a lattice publishes before noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from privacy.lattice.blocks import Integers
+from privacy.lattice.plan import GRID, Component, Plan, plan
+from privacy.lattice.policy import Attribute, Family, LatticePolicy, Level, Measure
+from privacy.lattice.publication import Cube, residuals, shape
+
+KEY = b"only for tests"
+
+
+def tree(name: str, *sizes: int) -> Attribute:
+    """An attribute whose levels have so many labels; the last is its domain, and is called like it."""
+    finest = sizes[-1]
+    levels = [
+        Level(
+            name if size == finest else f"{name}_{size}",
+            tuple(f"{name}-{size}-{label}" for label in range(size)),
+            tuple(value * size // finest for value in range(finest)),
+        )
+        for size in sizes
+    ]
+    return Attribute(f"{name}_tree", tuple(levels), column=name)
+
+
+# Trees that do not divide evenly are the interesting ones: 3 does not go into 8, nor 2 into 5.
+UNEVEN = Attribute(
+    "stage_tree",
+    (
+        Level("stage_group", ("early", "late"), (0, 0, 0, 1, 1)),
+        Level("stage", ("0", "1", "2", "3", "4"), (0, 1, 2, 3, 4)),
+    ),
+    column="stage",
+)
+
+
+def policy(size: int = 20_000, mincell: int = 100, mu: float = 0.35, **changes: object) -> LatticePolicy:
+    """Five attributes, a secret and a cost."""
+    given: dict[str, object] = {
+        "entity": "person",
+        "attributes": (tree("age", 7), tree("sex", 2), tree("region", 4, 16), tree("job", 3, 8), UNEVEN),
+        "measures": (Measure("secret", "secret", 0, 1), Measure("cost", "money", 0, 4000, square=True)),
+        "families": (Family("secret", mu), Family("money", 2 * mu)),
+        "size": size,
+        "mincell": mincell,
+    }
+    return LatticePolicy(**{**given, **changes})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Population:
+    """People with a place in every domain, a secret and a cost, drawn by a seed."""
+
+    plan: Plan
+    people: int
+    seed: int = 1
+
+    @cached_property
+    def codes(self) -> dict[str, Integers]:
+        """For each attribute, everybody's place in its domain."""
+        rng = np.random.default_rng(self.seed)
+        return {a.name: rng.integers(0, len(a.domain), self.people) for a in self.plan.policy.attributes}
+
+    @cached_property
+    def values(self) -> dict[str, Integers]:
+        """For each measure, everybody's whole number of grid steps."""
+        rng = np.random.default_rng(self.seed + 1)
+        cost = np.clip(rng.lognormal(6, 1, self.people), 0, 4000) / 4000
+        return {
+            "count": np.full(self.people, GRID),
+            "secret": (rng.random(self.people) < 0.5) * GRID,
+            "cost": np.rint(cost * GRID).astype(np.int64),
+            "cost_squared": np.rint(cost**2 * GRID).astype(np.int64),
+        }
+
+    def marginal(self, measure: str, component: Component) -> Integers:
+        """The exact sums over a component's cells."""
+        cells = np.zeros(shape(self.plan, component), dtype=np.int64)
+        places = [
+            np.array(self.plan.policy.attribute(name).levels[depth - 1].of)[self.codes[name]]
+            for name, depth in component
+        ]
+        np.add.at(
+            cells, tuple(places) if places else (...,), self.values[measure] if places else self.values[measure].sum()
+        )
+        return cells
+
+    def cube(self, measures: Sequence[str] = (), key: bytes = KEY) -> Cube:
+        """Everything published under `key`."""
+        wanted = measures or list(self.plan.variances)
+        return Cube(
+            self.plan,
+            {
+                m: residuals(self.plan, m, lambda component, m=m: self.marginal(m, component), key=key, label="test 1")  # type: ignore[misc]
+                for m in wanted
+            },
+        )
+
+
+def population(size: int = 20_000, **changes: object) -> Population:
+    """A population of the declared size."""
+    return Population(plan(policy(size=size, **changes)), size)  # type: ignore[arg-type]

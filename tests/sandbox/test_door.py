@@ -1,0 +1,131 @@
+"""The SQL door: ordinary SQL over declared levels comes through, everything else is refused by its text alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from privacy.lattice.plan import Plan, plan
+from privacy.lattice.policy import Attribute, Level, Measure
+from sandbox.door import CubeQuery, read_query
+from sandbox.reasons import Refusal
+from tests.privacy.lattice.population import policy
+
+AGES = tuple(str(age) for age in range(0, 80, 10))
+AGE = Attribute(
+    "age_tree", (Level("age_band", ("young", "old"), (0, 0, 0, 0, 1, 1, 1, 1)), Level("age", AGES, tuple(range(8))))
+)
+SEX = Attribute.flat("sex", ("f", "m"))
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    measures = (Measure("secret", "secret", 0, 1), Measure("cost", "money", 0, 4000, square=True))
+    return plan(policy(size=2_000, mincell=200, attributes=(AGE, SEX), measures=measures))
+
+
+def read(planned: Plan, text: str) -> CubeQuery:
+    query = read_query(text, planned, "visits")
+    assert isinstance(query, CubeQuery), query
+    return query
+
+
+ANSWERED = [
+    "SELECT count(*) FROM visits",
+    "SELECT count(DISTINCT person) AS n FROM visits v WHERE v.sex = 'f'",
+    "SELECT age_band, avg(secret) FROM visits GROUP BY age_band",
+    "SELECT AVG(secret), age_band FROM Visits GROUP BY AGE_BAND",
+    "SELECT age, sum(cost), stddev_pop(cost), var_pop(cost) FROM visits GROUP BY age ORDER BY sum(cost) DESC LIMIT 3",
+    "SELECT sex, count(*) AS n FROM visits WHERE age >= '30' AND age < 60 GROUP BY sex HAVING count(*) > 10 ORDER BY n",
+    "SELECT count(*) FROM visits WHERE NOT (age BETWEEN 20 AND 40 OR age = '70') AND sex IN ('f')",
+    "SELECT count(*) FROM visits WHERE 'young' = age_band",
+    "SELECT avg(cost) FROM visits HAVING avg(secret) > 0.2 AND NOT count(*) < 10",
+]
+
+
+@pytest.mark.parametrize("text", ANSWERED)
+def test_ordinary_sql_comes_through(planned: Plan, text: str) -> None:
+    read(planned, text)
+
+
+def test_conditions_mean_what_they_say(planned: Plan) -> None:
+    where = dict(
+        read(planned, "SELECT count(*) FROM visits WHERE age >= '30' AND age < 60 AND sex <> 'm'").question.where
+    )
+    assert where == {"age_tree": frozenset({3, 4, 5}), "sex": frozenset({0})}
+    where = dict(
+        read(planned, "SELECT count(*) FROM visits WHERE NOT (age BETWEEN 20 AND 40 OR age = '70')").question.where
+    )
+    assert where == {"age_tree": frozenset({0, 1, 5, 6})}
+    mirrored = dict(read(planned, "SELECT count(*) FROM visits WHERE '30' <= age").question.where)
+    assert mirrored == {"age_tree": frozenset(range(3, 8))}
+
+
+def test_the_answer_needs_the_measures_of_having_and_order_as_well(planned: Plan) -> None:
+    query = read(
+        planned, "SELECT sex, count(*) FROM visits GROUP BY sex HAVING avg(secret) > 0 ORDER BY stddev_pop(cost)"
+    )
+    assert set(query.moments) == {"secret", "cost", "cost_squared"}
+
+
+REFUSED = {
+    "SELECT * FROM visits": "sandbox.query-rows",
+    "SELECT person, count(*) FROM visits GROUP BY person": "sandbox.singling-out",
+    "SELECT count(*) FROM visits WHERE person = 'p1'": "sandbox.singling-out",
+    "SELECT count(*) FROM visits WHERE secret = 1": "sandbox.query-column-role",
+    "SELECT secret, count(*) FROM visits GROUP BY secret": "sandbox.query-column-role",
+    "SELECT sum(CASE WHEN sex = 'f' THEN cost END) FROM visits": "sandbox.query-expression",
+    "SELECT sum(cost * secret) FROM visits": "sandbox.query-expression",
+    "SELECT min(cost) FROM visits": "sandbox.query-function",
+    "SELECT max(cost) FROM visits": "sandbox.query-function",
+    "SELECT median(cost) FROM visits": "sandbox.query-function",
+    "SELECT list(cost) FROM visits": "sandbox.query-function",
+    "SELECT sum(cost) OVER () FROM visits": "sandbox.query-clause",
+    "SELECT sum(cost) FILTER (WHERE sex = 'f') FROM visits": "sandbox.query-clause",
+    "SELECT count(*) FROM visits WHERE hash(person) % 2 = 0": "sandbox.query-expression",
+    "SELECT count(*) FROM visits WHERE age = '30' OR sex = 'f'": "sandbox.query-expression",
+    "SELECT count(*) FROM visits WHERE age = '31'": "sandbox.query-outside-domain",
+    "SELECT count(*) FROM visits WHERE substr(sex, 1) = 'f'": "sandbox.query-function",
+    "SELECT count(*) FROM visits, visits": "sandbox.query-clause",
+    "SELECT count(*) FROM visits JOIN visits v ON true": "sandbox.query-clause",
+    "SELECT count(*) FROM visits UNION SELECT count(*) FROM visits": "sandbox.query-clause",
+    "WITH v AS (SELECT * FROM visits) SELECT count(*) FROM v": "sandbox.query-clause",
+    "SELECT count(*) FROM (SELECT * FROM visits)": "sandbox.query-clause",
+    "SELECT count(*) FROM read_csv('/etc/passwd')": "sandbox.query-file-access",
+    "SELECT count(*) FROM secrets": "sandbox.query-table",
+    "SELECT count(*) FROM visits; DROP TABLE visits": "sandbox.query-not-one-select",
+    "COPY visits TO '/tmp/x'": "sandbox.query-file-access",
+    "SELECT age, sex, avg(secret) FROM visits GROUP BY age, sex": "sandbox.table-not-released",
+    "SELECT age, age_band, count(*) FROM visits GROUP BY age, age_band": "sandbox.query-group",
+    "SELECT stddev_pop(secret) FROM visits": "sandbox.query-function",
+    "SELECT age FROM visits GROUP BY age": "sandbox.query-rows",
+    "SELECT count(*) FROM visits GROUP BY CUBE (age, sex)": "sandbox.query-clause",
+    "SELECT count(*) AS p12345678901234567890123456789012345 FROM visits": "sandbox.query-alias",
+    "SELECT count(*) FROM visits LIMIT (SELECT 1)": "sandbox.query-clause",
+    "SELECT count(*) FROM visits HAVING count(*) = (SELECT 1)": "sandbox.query-clause",
+    "not sql at all": "sandbox.query-unreadable",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_everything_else_is_refused_with_its_reason(planned: Plan, text: str) -> None:
+    refusal = read_query(text, planned, "visits")
+    assert isinstance(refusal, Refusal)
+    assert REFUSED[text] in [reason.code for reason in refusal.reasons]
+    assert all(reason.message for reason in refusal.reasons)
+
+
+@given(
+    st.text(max_size=60)
+    | st.sampled_from(ANSWERED).flatmap(lambda text: st.integers(0, len(text)).map(lambda i: text[:i] + "'" + text[i:]))
+)
+def test_no_text_breaks_the_door(text: str) -> None:
+    measures = (Measure("secret", "secret", 0, 1), Measure("cost", "money", 0, 4000))
+    small = plan(policy(size=2_000, mincell=200, attributes=(AGE, SEX), measures=measures))
+    assert isinstance(read_query(text, small, "visits"), CubeQuery | Refusal)
+
+
+def test_a_refusal_never_depends_on_who_is_in_the_table(planned: Plan) -> None:
+    # The door is given no table: what it decides, it decides for every table of this policy alike.
+    assert read_query("SELECT age, sex, avg(secret) FROM visits GROUP BY age, sex", planned, "visits") == read_query(
+        "SELECT age, sex, avg(secret) FROM visits GROUP BY age, sex", planned, "visits"
+    )
