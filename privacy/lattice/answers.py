@@ -178,7 +178,7 @@ def _cells(cube: Cube, axes: Sequence[_Axis], measure: str) -> tuple[Floats, Flo
     values = np.zeros(tuple(len(axis.means) for axis in axes))
     for chosen in _choices(axes):
         component = _component(plan.policy, chosen)
-        table = cube.residuals[measure][component] / _scale(plan, component)
+        table = cube.tables[measure][component]
         order = [name for name, _ in component]
         table = np.transpose(table, [order.index(name) for name in chosen])
         for _, part in _pairs(axes, chosen):
@@ -187,7 +187,7 @@ def _cells(cube: Cube, axes: Sequence[_Axis], measure: str) -> tuple[Floats, Flo
         spread = [axis.means if part is None else np.ones(1) for axis, part in _pairs(axes, chosen)]
         shaped = table.reshape([1 if part is None else len(part) for _, part in _pairs(axes, chosen)])
         values += shaped * _outer(spread)
-    return values / GRID, _sds(plan, axes, measure)
+    return values, _sds(plan, axes, measure)
 
 
 def _sds(plan: Plan, axes: Sequence[_Axis], measure: str) -> Floats:
@@ -213,11 +213,6 @@ def _component(policy: LatticePolicy, chosen: Mapping[str, int]) -> Component:
     return tuple(
         (attribute.name, chosen[attribute.name]) for attribute in policy.attributes if attribute.name in chosen
     )
-
-
-def _scale(plan: Plan, component: Component) -> Floats:
-    """What the integer residuals of a component are still to be divided by."""
-    return _outer([plan.blocks[name][depth - 1].norm.astype(np.float64) for name, depth in component])
 
 
 def _outer(factors: Sequence[Floats]) -> Floats:

@@ -6,6 +6,7 @@ so that publishing again under the same key gives the same bytes. Whoever calls 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from hexi.canonical import encode
 from privacy.lattice.blocks import Integers
 from privacy.lattice.noise import Stream, discrete_gaussian
 from privacy.lattice.plan import Component, Plan
+from privacy.lattice.smoothing import Tables, plain, smoothed
 
 # The exact sums of a measure, in units of 1/`plan.GRID`, over the cells of a component's levels: one axis a level.
 Marginal = Callable[[Component], Integers]
@@ -20,10 +22,20 @@ Marginal = Callable[[Component], Integers]
 
 @dataclass(frozen=True)
 class Cube:
-    """Everything that was ever published of one product version: for each measure its residual tables."""
+    """Everything that was ever published of one product version: for each measure its residual tables.
+
+    `is_smoothed` says whether answers use what the tables say together, or each as it was published.
+    """
 
     plan: Plan
     residuals: Mapping[str, Mapping[Component, Integers]]
+    is_smoothed: bool = True
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The residual tables that answers are read off, in units of the clip range."""
+        published = plain(self.plan, self.residuals)
+        return smoothed(self.plan, published) if self.is_smoothed else published
 
 
 def residuals(plan: Plan, measure: str, marginal: Marginal, *, key: bytes, label: str) -> dict[Component, Integers]:

@@ -4,9 +4,9 @@ import csv
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hexi.canonical import digest, encode
@@ -60,15 +60,15 @@ def described(folder: Path, *, version: int = 1, lattice: dict[str, Any] = LATTI
 def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two rows a person, whose costs add up; one in a hundred has no cost at all."""
     path = tmp_path_factory.mktemp("lattice") / "patients.csv"
-    drawn = Random(5)
+    drawn = np.random.default_rng(5)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["person", "sex", "age", "cost", "ill"])
         for number in range(PEOPLE):
-            fixed = [f"p{number}", drawn.choice("fm"), drawn.choice(AGES)]
+            fixed = [f"p{number}", "fm"[drawn.integers(2)], AGES[drawn.integers(8)]]
             ill = drawn.random() < 0.3
-            writer.writerow([*fixed, round(drawn.uniform(0, 300), 2) if number % 100 else "", int(ill)])
-            writer.writerow([*fixed, round(drawn.uniform(0, 300), 2) if number % 100 else "", 0])
+            writer.writerow([*fixed, round(float(drawn.uniform(0, 300)), 2) if number % 100 else "", int(ill)])
+            writer.writerow([*fixed, round(float(drawn.uniform(0, 300)), 2) if number % 100 else "", 0])
     return path
 
 

@@ -90,16 +90,14 @@ class Population:
         )
         return cells
 
-    def cube(self, measures: Sequence[str] = (), key: bytes = KEY) -> Cube:
+    def cube(self, measures: Sequence[str] = (), key: bytes = KEY, *, is_smoothed: bool = False) -> Cube:
         """Everything published under `key`."""
         wanted = measures or list(self.plan.variances)
-        return Cube(
-            self.plan,
-            {
-                m: residuals(self.plan, m, lambda component, m=m: self.marginal(m, component), key=key, label="test 1")  # type: ignore[misc]
-                for m in wanted
-            },
-        )
+        tables = {
+            m: residuals(self.plan, m, lambda component, m=m: self.marginal(m, component), key=key, label="test 1")  # type: ignore[misc]
+            for m in wanted
+        }
+        return Cube(self.plan, tables, is_smoothed)
 
 
 def population(size: int = 20_000, **changes: object) -> Population:
