@@ -7,8 +7,9 @@ month, rates of an illness by group and over time. One in three is by one attrib
 three, one in eight a time series, the rest totals; three in ten of the smaller ones are filtered; counts, mean costs
 and rates in the proportion 38 : 33 : 29. An analysis is released when cells that cover at least 80 % of its people are
 shown. Errors are relative to the truth in the table, over cells of at least 100 people; `inside` is the share of all
-intervals shown that hold the truth (95 % promised). `randhie` is real: the RAND health insurance
-experiment from statsmodels, a person once, with the visits of all years as the measure.
+intervals shown that hold the truth (95 % promised). `first` and `second` are the median errors of the two measures:
+costs and a rate, or visits twice. `randhie` is real: the RAND health insurance experiment from statsmodels, a person
+once, with the visits of all years as the measure.
 """
 
 import argparse
@@ -228,9 +229,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="up to 20,000 people")
     sizes = [200, 2_000, 20_000] if parser.parse_args().quick else [200, 2_000, 20_000, 120_000]
-    print(
-        f"{'people':>8} {'profile':>9} {'released':>9} {'all':>7} {'count':>7} {'cost':>7} {'rate':>7} {'inside':>7}  goal"
-    )
+    columns = ("released", "all", "count", "first", "second", "inside")
+    print(f"{'people':>8} {'profile':>9} " + " ".join(f"{column:>9}" for column in columns) + "  goal or source")
     for size in sizes:
         for profile in PROFILES:
             table, cube = synthetic(size, profile)
@@ -257,7 +257,7 @@ def _print(size: int, profile: Profile, outcome: Outcome, measures: tuple[str, s
         met = outcome.released >= target[0] and outcome.median() < target[1]
         note = f"at least {target[0]:.0%} within {target[1]:.0%}: {'met' if met else 'missed'}"
     errors = [outcome.median(), outcome.median("count"), *(outcome.median(measure) for measure in measures)]
-    shown = " ".join(f"{100 * share:>6.1f}%" for share in [*errors, outcome.inside])
+    shown = " ".join(f"{100 * share:>8.1f}%" for share in [*errors, outcome.inside])
     print(f"{size:>8,} {profile.name:>9} {100 * outcome.released:>8.1f}% {shown}  {note}")
 
 

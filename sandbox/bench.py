@@ -24,10 +24,10 @@ from registry.catalogue import Disclosure, Product, Table
 from registry.errors import ParticipantUnknown
 from registry.identity import Identity
 from registry.participants import Participant
-from sandbox.noise_key import noise_key
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
 from sandbox.messages import RunAnswer
+from sandbox.noise_key import noise_key
 from sandbox.permits import Permit, seal_permit
 from sandbox.queries import MAX_QUERY_CHARACTERS, SQL_MODE
 from sandbox.requests import RunRequest, seal_request

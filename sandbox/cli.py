@@ -1,7 +1,7 @@
 """``hexi sandbox``: try queries on a product, see what may be asked, measure the isolation of this machine."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, BinaryIO, TextIO
 
@@ -60,6 +60,9 @@ def try_(
 def explain(product: ProductFile, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """What may be asked of a product, and what comes back."""
     described = read_bench_product(product)
+    if described.lattice is not None:
+        _explain_lattice(described, as_json=as_json)
+        return
     asked = [_askable(described, index) for index in range(len(described.tables))]
     if as_json:
         print(pretty({"tables": asked, "disclosure": described.disclosure.model_dump(mode="json", by_alias=True)}))
@@ -138,12 +141,61 @@ def _print(answer: RunAnswer) -> None:
         typer.echo(f"refused: {reason.message} [{reason.code}]", err=True)
     if answer.verdict == "refused":
         return
-    table = Table(*answer.columns)
-    for row in answer.rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(table)
     receipt = answer.receipt["document"]
+    columns = _columns(answer.columns)
+    table = Table(*columns)
+    for row in answer.rows:
+        table.add_row(*(_text(row[index], row[index + 1 : index + width]) for index, width in columns.values()))
+    Console().print(table)
     typer.echo(f"groups too small to show are left out; {_how_protected(receipt)}", err=True)
+
+
+def _explain_lattice(product: Product, *, as_json: bool) -> None:
+    """The levels and measures of the cube, and what each profile would give away: what a provider signs."""
+    from sandbox.gate import gate
+
+    shown = gate(product)
+    if as_json:
+        print(pretty(shown))
+        return
+    console = Console(soft_wrap=True)
+    console.print(
+        "[bold]A published cube answers, never the table.[/bold] A row is an entity; numbers come with 95 % intervals."
+    )
+    for one in shown["attributes"]:
+        levels = "; ".join(f"{level['name']} ({len(level['labels'])})" for level in one["levels"])
+        console.print(f"  {one['name']}: {levels}", highlight=False)
+    console.print(f"  measures: {', '.join(one['name'] for one in shown['measures']) or 'none, only count(*)'}")
+    console.print(
+        f"Tables join at most {shown['together']} attributes and have {shown['mincell']} entities to a cell on average."
+    )
+    table = Table("profile", "family", "mu", "knows all others", "knows attributes only", "error of a fine cell's sum")
+    for told in shown["exposures"]:
+        table.add_row(
+            told["profile"],
+            told["family"],
+            f"{told['mu']:.2f}",
+            f"{100 * told['insiderAccuracy']:.1f} % of bits",
+            f"+{100 * told['outsiderGain']:.1f} points",
+            f"{told['typicalError']:.0f} x range",
+        )
+    console.print(table)
+
+
+def _columns(names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """By name: where a column begins and how many it takes; a number of the cube takes three, for its interval."""
+    found, index = {}, 0
+    while index < len(names):
+        name = names[index]
+        has_interval = tuple(names[index + 1 : index + 3]) == (f"{name}_low", f"{name}_high")
+        found[name] = (index, 3 if has_interval else 1)
+        index += found[name][1]
+    return found
+
+
+def _text(value: Json, interval: Sequence[Json]) -> str:
+    shown = "" if value is None else str(value)
+    return f"{shown} [{interval[0]}; {interval[1]}]" if interval else shown
 
 
 def _how_protected(receipt: dict[str, Json]) -> str:

@@ -1,6 +1,8 @@
 """A cube is published once, charged first, the same to the byte after any crash, and all that answers are made of."""
 
 import csv
+import json
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -8,16 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from hexi.canonical import digest, encode
 from hexi.database import Database
 from registry.catalogue import Product
 from sandbox import cubes, store
 from sandbox.bench import open_bench, read_bench_product
-from sandbox.cubes import CHARGED, PUBLISHED, Cubes, ask, noise_key
+from sandbox.cli import app
+from sandbox.cubes import CHARGED, PUBLISHED, Cubes, ask
 from sandbox.datasets import Dataset
 from sandbox.door import CubeQuery, read_query
 from sandbox.errors import BudgetSpent, ProductUnusable
+from sandbox.noise_key import noise_key
 from tests.builders import SettableClock
 
 PEOPLE = 2_000
@@ -262,3 +267,20 @@ def test_the_noise_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> No
     assert len(key) == 32
     assert noise_key(tmp_path / "home") == key
     assert (tmp_path / "home" / "lattice.key").stat().st_mode & 0o077 == 0
+
+
+def test_the_command_line_shows_intervals_beside_numbers_and_the_gate_before_signing(
+    patients: Path, tmp_path: Path
+) -> None:
+    described(tmp_path)
+    product = ["--product", str(tmp_path / "product.json")]
+    asked = CliRunner().invoke(app, ["try", *product, "--tables", str(patients.parent), "--query", QUERY])
+    assert asked.exit_code == 0, asked.output
+    assert "avg_cost_low" not in asked.output
+    assert re.search(r"old .* [\d.]+ \[[\d.]+; [\d.]+\]", asked.output)
+    told = json.loads(CliRunner().invoke(app, ["explain", *product, "--json"]).output)
+    declared = {one["family"]: one for one in told["exposures"] if one["profile"] == "as declared"}
+    assert declared["health"]["insiderAccuracy"] == pytest.approx(0.5987, abs=1e-4)  # Phi(0.5 / 2)
+    assert {one["profile"] for one in told["exposures"]} == {"as declared", "strict", "standard", "utility"}
+    shown = CliRunner().invoke(app, ["explain", *product])
+    assert "59.9 %" in shown.output
