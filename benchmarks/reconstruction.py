@@ -28,8 +28,9 @@ from privacy.lattice.gate import PROFILES, STANDARD, Profile, exposure
 from privacy.lattice.plan import GRID
 from privacy.lattice.policy import Measure
 from privacy.lattice.publication import Cube
+from sandbox.cube_queries import CubeQuery
 from sandbox.cubes import Published, ask
-from sandbox.door import CubeQuery, read_query
+from sandbox.door import read_query
 
 # People whose rows of the design are made at a time: some hundred megabytes at the most.
 CHUNK = 10_000

@@ -27,8 +27,9 @@ from privacy.lattice.gate import PROFILES, STANDARD, STRICT, Profile, exposure, 
 from privacy.lattice.plan import Plan, plan
 from privacy.lattice.policy import Attribute, Family, LatticePolicy, Level, Measure
 from privacy.lattice.publication import Cube, residuals
+from sandbox.cube_queries import CubeQuery
 from sandbox.cubes import Published, ask
-from sandbox.door import CubeQuery, read_query
+from sandbox.door import read_query
 from sandbox.engines.marginals import Marginals
 
 ANALYSES = 200

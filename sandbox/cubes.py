@@ -21,8 +21,9 @@ from privacy.lattice.plan import Component, Plan, plan
 from privacy.lattice.policy import read_policy
 from privacy.lattice.publication import Cube, from_bytes, residuals, to_bytes
 from sandbox import store
+from sandbox.cube_queries import CubeQuery
 from sandbox.datasets import Dataset
-from sandbox.door import CubeQuery, read_query
+from sandbox.door import read_query
 from sandbox.errors import BudgetSpent, ProductUnusable
 from sandbox.outputs import Output
 from sandbox.reasons import Refusal

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from sqlmodel import Session
+
 from hexi.canonical import digest
 from registry.catalogue import Product
-from sandbox.errors import ProductUnusable
+from sandbox import store
+from sandbox.errors import DataChanged, ProductUnusable
 
 # Bytes read at a time when hashing.
 _BLOCK = 1 << 20
@@ -35,6 +38,15 @@ class Dataset:
         if table not in self.tables:
             raise ProductUnusable(f"there is no file for the table {table}")
         return self.tables[table]
+
+
+def pin(session: Session, product: str, version: int, fingerprint: str) -> None:
+    """From now on the version is made of these files. Raises `DataChanged` if something was released from others."""
+    if store.pin_data(session, product, version, fingerprint) != fingerprint:
+        raise DataChanged(
+            f"the files behind {product} version {version} changed since something was released from them; the "
+            "provider must publish a new version"
+        )
 
 
 def _content(path: Path) -> str:

@@ -12,16 +12,16 @@ away. Levels are ordered as declared, so ``age >= '40-49'`` means what it says.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from sqlglot import exp
 
 from privacy.errors import NotReleased
 from privacy.lattice import answers
-from privacy.lattice.answers import Estimate, Question, Row
+from privacy.lattice.answers import Question, Row
 from privacy.lattice.plan import Plan
-from privacy.lattice.policy import COUNT, LatticePolicy, Measure, square_of
+from privacy.lattice.policy import COUNT, LatticePolicy, Measure
 from sandbox.conditions import MAX_LIST
+from sandbox.cube_queries import Column, CubeQuery, Statistic
 from sandbox.grammar import ALLOWED, Grammar, foreign_nodes, parse_select
 from sandbox.reasons import Reason, Refusal, Refused
 from sandbox.review import ALIAS, MAX_OUTPUTS, ROWS
@@ -57,59 +57,6 @@ _MIRROR: Mapping[type[exp.Expr], type[exp.Expr]] = {
     exp.GT: exp.LT,
     exp.GTE: exp.LTE,
 }
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """An aggregate of one cell: ``count`` or a function of a measure."""
-
-    function: str
-    measure: Measure | None = None
-
-    def of(self, row: Row) -> Estimate:
-        """Its value in `row`."""
-        if self.measure is None:
-            return row.count
-        match self.function:
-            case "sum":
-                return answers.total(row, self.measure)
-            case "avg":
-                return answers.mean(row, self.measure)
-        squared = answers.variance(row, self.measure)
-        if self.function == "var_pop":
-            return squared
-        root = squared.value**0.5
-        return Estimate(root, squared.sd / (2 * root) if root else squared.sd**0.5)
-
-    @property
-    def moments(self) -> tuple[str, ...]:
-        """The measures whose sums it is made of."""
-        if self.measure is None:
-            return ()
-        name = self.measure.name
-        return (name, square_of(self.measure).name) if self.function in {"var_pop", "stddev_pop"} else (name,)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the answer: a level (its place among the groups) or a statistic."""
-
-    name: str
-    item: int | Statistic
-
-
-@dataclass(frozen=True)
-class CubeQuery:
-    """A question to the cube, and what to do with the cells that come back."""
-
-    question: Question
-    columns: tuple[Column, ...]
-    having: Callable[[Row], bool] = field(repr=False)
-    order: tuple[tuple[int | Statistic, bool], ...] = ()
-    limit: int | None = None
-    canonical_sql: str = ""
-    # Every measure whose sums the answer needs, HAVING and ORDER BY included.
-    moments: tuple[str, ...] = ()
 
 
 def read_query(text: str, plan: Plan, table: str) -> CubeQuery | Refusal:

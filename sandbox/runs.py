@@ -2,8 +2,9 @@
 
 1. The permit holds. 2. The request holds and fits it. 3. The query may be asked: a matter of its text and of the
 published product; if not, the run ends refused, uncounted, and no data was touched. 4. In one transaction: the run is
-taken on under its id and one of the permit's runs is used. 5. It is executed in isolation. 6. Disclosure control.
-7. In one transaction: differencing against everything released before, the answer, the signed receipt, the evidence.
+taken on under its id and one of the permit's runs is used. 5. and 6. It is computed, and what came out controlled.
+7. In one transaction: what the release is remembered by, the answer, the signed receipt, the evidence. Steps 3 and 5 to
+7 are those of its lane (`sandbox.lanes`).
 
 The same run id again gives the same answer. A process that dies between 4 and 7 leaves an orphan, which is executed
 again by whoever asks for it or by `Sandbox.recover`: one charge, one receipt. What fails before data were touched is
@@ -14,24 +15,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any
 
 import structlog
 from sqlmodel import Session
 
-from hexi.canonical import Clock, Json, digest_bytes, encode, instant, parse
+from hexi.canonical import Clock, encode, instant, parse
 from hexi.database import Database
 from hexi.errors import DataspaceError
 from hexi.keys import VerifyingKey
 from ledger.entries import Kind
-from privacy.homomorphic import check_context, encrypt
+from privacy.homomorphic import check_context
 from registry.identity import Identity
 from registry.trust import Trust
 from sandbox import store
-from sandbox.datasets import Dataset
+from sandbox.datasets import Dataset, pin
 from sandbox.errors import (
     CountExhausted,
-    DataChanged,
     PermitInvalid,
     PermitRevoked,
     RequestInvalid,
@@ -39,35 +39,24 @@ from sandbox.errors import (
     RunInProgress,
     RunUnknown,
 )
-from sandbox.execution import CubeWork, Result, Work, bound_of, compute, compute_sum, refused, released
-from sandbox.messages import ReasonBody, RunAnswer, from_base64, to_base64
-from sandbox.outputs import EntitySets, Output
+from sandbox.lanes import Contribute, Lane, Result, Work
+from sandbox.messages import ReasonBody, RunAnswer, from_base64
 from sandbox.owners import is_alive, this_process
 from sandbox.permits import Permit, read_permit, verify_permit
-from sandbox.queries import SQL_MODE, SUM_MODE, Reviewed
-from sandbox.reasons import Reason, Refusal
+from sandbox.queries import SUM_MODE
+from sandbox.reasons import Refusal
 from sandbox.receipts import REFUSED, RELEASED, Happened, run_receipt, sign_receipt
 from sandbox.requests import RunRequest, check_sum, read_request, verify_request
 from sandbox.settings import SandboxSettings
 from sandbox.states import State, next_state
-from sandbox.tables import ReleaseRow, RunRow
-
-if TYPE_CHECKING:
-    from sandbox.cubes import Cubes
-    from sandbox.door import CubeQuery
+from sandbox.tables import RunRow
 
 # Given a session, a product and a version: what it is made of. Raises if this provider has no such product.
 Datasets = Callable[[Session, str, int], Dataset]
 # Writes down, in the given transaction, that something happened: kind, subject, digest of the document, public facts.
 Evidence = Callable[[Session, Kind, str, str, dict[str, str | int]], None]
-# Sends a ciphertext to an aggregation point: its URL, the job, the ciphertext, the run, and the terms on which it is
-# given (`EncryptedSum.terms`), which the point must hold the job by. Sending it twice is harmless.
-Contribute = Callable[[str, str, bytes, str, str], None]
-
 
 log = structlog.get_logger("sandbox.runs")
-
-T = TypeVar("T")
 
 
 class Sandbox:
@@ -170,39 +159,50 @@ class Sandbox:
 
     def _take_on(
         self, permit: Permit, request: RunRequest, context: bytes | None, wire: tuple[str, str, str | None]
-    ) -> Work | CubeWork | RunAnswer:
+    ) -> Work[Any] | RunAnswer:
         """Steps 3 and 4: the work to do, or the answer that is there already."""
         with self._database.reading() as session:
             dataset = self._dataset(session, permit)
-        reviewed = self._review(dataset, request)
-        fingerprint = "" if isinstance(reviewed, Refusal) else dataset.fingerprint()
+        question = self._lane(dataset, request).review(dataset, request)
+        fingerprint = "" if isinstance(question, Refusal) else dataset.fingerprint()
         with self._database.transaction() as session:
             known = store.run(session, request.run)
             if known is not None and (answered := self._known(session, known, request)):
                 return answered
-            if isinstance(reviewed, Refusal):
-                return self._refuse(session, permit, request, dataset, reviewed, wire)
+            if isinstance(question, Refusal):
+                return self._refuse(session, permit, request, dataset, question, wire)
             if known is None:
-                self._pin(session, permit, fingerprint)
+                pin(session, permit.product, permit.version, fingerprint)
                 self._count(session, permit)
                 self._insert(session, permit, request, wire)
-            return _work(permit, request, dataset, reviewed, context)
+            return Work(permit, request, dataset, question, context)
+
+    def _lane(self, dataset: Dataset, request: RunRequest) -> Lane[Any, Any]:
+        """The lane that the product's signed description and the mode of use name."""
+        if dataset.product.lattice is not None:
+            return self._cube_lane
+        return self._sum_lane if request.mode == SUM_MODE else self._table_lane
+
+    # What a lane needs (a parser of SQL, numpy) is loaded with the first question, not at start.
 
     @cached_property
-    def _cubes(self) -> "Cubes":
-        from sandbox.cubes import Cubes  # numpy and the parser of SQL wait until something is asked
+    def _cube_lane(self) -> Lane[Any, Any]:
+        from sandbox.cubes import Cubes
+        from sandbox.lanes.cube import CubeLane
 
-        return Cubes(self._database, self._key, self._clock)
+        return CubeLane(self._database, Cubes(self._database, self._key, self._clock))
 
-    def _review(self, dataset: Dataset, request: RunRequest) -> "Reviewed | CubeQuery | Refusal":
-        """What the query asks, in the lane that the product's signed policy names: the cube's, or the table's."""
-        from sandbox.review import review
+    @cached_property
+    def _table_lane(self) -> Lane[Any, Any]:
+        from sandbox.lanes.tables import TableLane
 
-        if dataset.product.lattice is None:
-            return review(request.query, dataset.product, request.mode)
-        if request.mode != SQL_MODE:
-            return Refusal((_LATTICE_ONLY,))
-        return self._cubes.review(dataset, request.query)
+        return TableLane(self._database, self._settings)
+
+    @cached_property
+    def _sum_lane(self) -> Lane[Any, Any]:
+        from sandbox.lanes.sums import SumLane
+
+        return SumLane(self._database, self._settings, self._contribute)
 
     def _dataset(self, session: Session, permit: Permit) -> Dataset:
         dataset = self._datasets(session, permit.product, permit.version)
@@ -230,13 +230,6 @@ class Sandbox:
             raise CountExhausted(f"all {permit.runs} runs of this permit are used; order more")
         row.used += 1
         store.save(session, row)
-
-    def _pin(self, session: Session, permit: Permit, fingerprint: str) -> None:
-        if store.pin_data(session, permit.product, permit.version, fingerprint) != fingerprint:
-            raise DataChanged(
-                f"the files behind {permit.product} version {permit.version} changed since something was released from "
-                "them; the provider must publish a new version"
-            )
 
     def _insert(
         self, session: Session, permit: Permit, request: RunRequest, wire: tuple[str, str, str | None]
@@ -269,52 +262,22 @@ class Sandbox:
         if store.permit(session, permit.id).revoked is not None:
             raise PermitRevoked("the permit was revoked by its provider")
         self._insert(session, permit, request, wire)
-        result = Result(Happened(REFUSED, refusal.reasons))
-        return self._end(session, permit, request, dataset, result)
+        work = Work(permit, request, dataset, None)
+        return self._end(session, work, Result(Happened(REFUSED, refusal.reasons)))
 
     # Executing ---------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, work: Work | CubeWork) -> RunAnswer:
-        if isinstance(work, CubeWork):
-            return self._carry_out_lattice(work)
-        if work.request.encrypted_sum is not None:
-            return self._carry_out_sum(work)
-        with self._database.reading() as session:
-            known = store.release(session, *work.key, work.query_digest)
-        computed = self._stored(work, known) if known else self._undone_on_error(work, compute)
-        with self._database.transaction() as session:
-            result = self._admit(session, work, computed)
-            return self._end(session, work.permit, work.request, work.dataset, result)
-
-    def _carry_out_lattice(self, work: CubeWork) -> RunAnswer:
-        """The cube answers. Nothing is executed, nor compared with earlier answers: the cube is all there ever is."""
-        from sandbox.cubes import ask
-
+    def _carry_out(self, work: Work[Any]) -> RunAnswer:
+        lane = self._lane(work.dataset, work.request)
         try:
-            published = self._cubes.published(work.dataset)
+            computed = lane.compute(work)
         except DataspaceError:
             self._undo(work)
             raise
-        output = ask(published, work.query)
-        happened = Happened(
-            RELEASED,
-            query=work.query.canonical_sql,
-            data_digest=work.dataset.fingerprint(),
-            output=output.digest,
-            disclosure=published.terms(),
-        )
-        with self._database.transaction() as session:
-            return self._end(session, work.permit, work.request, work.dataset, Result(happened, output))
+        answer: RunAnswer = lane.finish(work, computed, self._end)
+        return answer
 
-    def _undone_on_error(self, work: Work, execute: Callable[[Work, SandboxSettings], T]) -> T:
-        """Step 5. What fails before data were touched is undone: the run is forgotten and its count given back."""
-        try:
-            return execute(work, self._settings)
-        except DataspaceError:
-            self._undo(work)
-            raise
-
-    def _undo(self, work: Work | CubeWork) -> None:
+    def _undo(self, work: Work[Any]) -> None:
         with self._database.transaction() as session:
             row = store.run(session, work.request.run)
             if row is not None and row.answer is None:
@@ -323,87 +286,13 @@ class Sandbox:
                 permit.used -= 1
                 store.save(session, permit)
 
-    def _carry_out_sum(self, work: Work) -> RunAnswer:
-        """The same for an encrypted sum: what may leave is encrypted and kept first, then sent, then the run ends."""
-        prepared = self._prepared(work) or self._prepare(work)
-        if isinstance(prepared, RunAnswer):
-            return prepared
-        ciphertext, isolation = prepared
-        wanted, contribute = work.request.encrypted_sum, self._contribute
-        if wanted is None or contribute is None:
-            raise RequestInvalid("this provider contributes to no encrypted sums")
-        contribute(wanted.point, wanted.job, ciphertext, work.request.run, wanted.terms(work.permit.holder))
-        happened = released(work, isolation, digest_bytes(ciphertext))
-        with self._database.transaction() as session:
-            return self._end(session, work.permit, work.request, work.dataset, Result(happened))
-
-    def _prepared(self, work: Work) -> tuple[bytes, Json] | None:
-        with self._database.reading() as session:
-            row = store.run(session, work.request.run)
-        if row is None or row.ciphertext is None:
-            return None
-        return from_base64(row.ciphertext), parse(row.isolation or "null")
-
-    def _prepare(self, work: Work) -> tuple[bytes, Json] | RunAnswer:
-        number, isolation = self._undone_on_error(work, compute_sum), None
-        if not isinstance(number, Reason):
-            value, sets, isolation = number
-            ciphertext = encrypt(work.context or b"", value, bound=bound_of(work))
-        with self._database.transaction() as session:
-            if not isinstance(number, Reason) and self._too_close(session, work, sets):
-                number = _TOO_CLOSE
-            if isinstance(number, Reason):
-                result = refused(work, number, isolation)
-                return self._end(session, work.permit, work.request, work.dataset, result)
-            store.add_cells(session, *work.key, sets)
-            row = self._row(session, work.request.run)
-            row.ciphertext, row.isolation = to_base64(ciphertext), encode(isolation).decode()
-            store.save(session, row)
-        return ciphertext, isolation
-
     # Ending ------------------------------------------------------------------------------------------------------
 
-    def _admit(self, session: Session, work: Work, result: Result) -> Result:
-        """Step 7, differencing: the release is remembered and may leave, or is too close to an earlier one."""
-        if result.output is None:
-            return result
-        self._pin(session, work.permit, str(result.happened.data_digest))
-        known = store.release(session, *work.key, work.query_digest)
-        if known:
-            return self._stored(work, known)
-        if self._too_close(session, work, result.output.sets):
-            return refused(work, _TOO_CLOSE, result.happened.isolation)
-        store.add_cells(session, *work.key, result.output.sets)
-        body = {
-            "columns": list(result.output.columns),
-            "rows": [list(row) for row in result.output.rows],
-            "isolation": result.happened.isolation,
-        }
-        product, version = work.key
-        row = ReleaseRow(product=product, version=version, query_digest=work.query_digest, body=encode(body).decode())
-        store.add_release(session, row)
-        return result
-
-    def _stored(self, work: Work, body: str) -> Result:
-        """The answer that this very question got before, to whomever."""
-        kept = parse(body)
-        rows = tuple(tuple(row) for row in kept["rows"])
-        output = Output(tuple(kept["columns"]), rows, {})
-        return Result(released(work, kept["isolation"], output.digest), output)
-
-    def _too_close(self, session: Session, work: Work, sets: EntitySets) -> bool:
-        # The row that names the data is the lock: releases from one product version come one after another.
-        store.pin_data(session, *work.key, work.dataset.fingerprint())
-        minimum = work.dataset.product.disclosure.minimum_entities
-        return store.is_too_close(session, *work.key, sets, minimum)
-
-    def _end(
-        self, session: Session, permit: Permit, request: RunRequest, dataset: Dataset, result: Result
-    ) -> RunAnswer:
+    def _end(self, session: Session, work: Work[Any], result: Result) -> RunAnswer:
         """The answer, with its receipt and its evidence, in the caller's transaction."""
-        now, happened = self._clock(), result.happened
+        permit, request, now, happened = work.permit, work.request, self._clock(), result.happened
         row = self._row(session, request.run)
-        document = run_receipt(permit, request, dataset.product.disclosure, happened, now)
+        document = run_receipt(permit, request, work.dataset.product.disclosure, happened, now)
         receipt = sign_receipt(document, self._identity)
         answer = RunAnswer(
             run=request.run,
@@ -459,29 +348,11 @@ class Sandbox:
                 permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
                 dataset = self._dataset(session, permit)
                 context = from_base64(row.context) if row.context else None
-            reviewed = self._review(dataset, request)
-            if isinstance(reviewed, Refusal):
+            question = self._lane(dataset, request).review(dataset, request)
+            if isinstance(question, Refusal):
                 raise PermitInvalid("the query of this run may not be asked any more")
-            self._carry_out(_work(permit, request, dataset, reviewed, context))
+            self._carry_out(Work(permit, request, dataset, question, context))
             return True
-
-
-_LATTICE_ONLY = Reason(
-    "sandbox.lattice-only", "this product answers SQL queries from its published cube, and nothing else"
-)
-_TOO_CLOSE = Reason(
-    "sandbox.too-close-to-earlier",
-    "a group of this answer differs by a few entities only from one that was released before, so the difference would "
-    "be about them; ask with the same conditions as before, or with clearly different ones",
-)
-
-
-def _work(
-    permit: Permit, request: RunRequest, dataset: Dataset, reviewed: "Reviewed | CubeQuery", context: bytes | None
-) -> Work | CubeWork:
-    if isinstance(reviewed, Reviewed):
-        return Work(permit, request, dataset, reviewed, context)
-    return CubeWork(permit, request, dataset, reviewed)
 
 
 def _facts(permit: Permit, request: RunRequest, happened: Happened) -> dict[str, str | int]:

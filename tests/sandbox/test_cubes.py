@@ -18,9 +18,10 @@ from registry.catalogue import Product
 from sandbox import cubes, store
 from sandbox.bench import open_bench, read_bench_product
 from sandbox.cli import app
+from sandbox.cube_queries import CubeQuery
 from sandbox.cubes import CHARGED, PUBLISHED, Cubes, ask
 from sandbox.datasets import Dataset
-from sandbox.door import CubeQuery, read_query
+from sandbox.door import read_query
 from sandbox.errors import BudgetSpent, ProductUnusable
 from sandbox.noise_key import noise_key
 from tests.builders import SettableClock

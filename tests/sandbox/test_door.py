@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from privacy.lattice.plan import Plan, plan
 from privacy.lattice.policy import Attribute, Level, Measure
-from sandbox.door import CubeQuery, read_query
+from sandbox.cube_queries import CubeQuery
+from sandbox.door import read_query
 from sandbox.reasons import Refusal
 from tests.privacy.lattice.population import policy
 

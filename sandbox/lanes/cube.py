@@ -1,0 +1,45 @@
+"""The lattice lane: the product's published cube answers, and the table is never asked."""
+
+from hexi.database import Database
+from sandbox.cube_queries import CubeQuery
+from sandbox.cubes import Cubes, Published, ask
+from sandbox.datasets import Dataset
+from sandbox.lanes import End, Result, Work
+from sandbox.messages import RunAnswer
+from sandbox.queries import SQL_MODE
+from sandbox.reasons import Reason, Refusal
+from sandbox.receipts import RELEASED, Happened
+from sandbox.requests import RunRequest
+
+_SQL_ONLY = Reason("sandbox.lattice-only", "this product answers SQL queries from its published cube, and nothing else")
+
+
+class CubeLane:
+    """Answers from `cubes`. Nothing is executed, nor compared with earlier answers: the cube is all there ever is."""
+
+    def __init__(self, database: Database, cubes: Cubes) -> None:
+        self._database = database
+        self._cubes = cubes
+
+    def review(self, dataset: Dataset, request: RunRequest) -> CubeQuery | Refusal:
+        """See `Lane`."""
+        if request.mode != SQL_MODE:
+            return Refusal((_SQL_ONLY,))
+        return self._cubes.review(dataset, request.query)
+
+    def compute(self, work: Work[CubeQuery]) -> Published:
+        """The cube, published with the first question. Raises `BudgetSpent`, `ProductUnusable`."""
+        return self._cubes.published(work.dataset)
+
+    def finish(self, work: Work[CubeQuery], computed: Published, end: End[CubeQuery]) -> RunAnswer:
+        """See `Lane`."""
+        output = ask(computed, work.question)
+        happened = Happened(
+            RELEASED,
+            query=work.question.canonical_sql,
+            data_digest=work.dataset.fingerprint(),
+            output=output.digest,
+            disclosure=computed.terms(),
+        )
+        with self._database.transaction() as session:
+            return end(session, work, Result(happened, output))
