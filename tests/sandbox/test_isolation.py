@@ -212,21 +212,15 @@ def test_no_setting_can_be_changed_and_no_way_out_is_open() -> None:
     }
 
 
+# A sum over pairs, of which there is no end: no plan of DuckDB's can do without looking at each.
+ENDLESS = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
+
+
 @isolated
-@pytest.mark.parametrize(
-    ("limits", "sql"),
-    [
-        (
-            Limits(cpu_seconds=1),
-            "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range % 7 = b.range",
-        ),
-        (Limits(wall_seconds=1), "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"),
-    ],
-    ids=["processor", "wall"],
-)
-def test_a_query_without_end_is_stopped(limits: Limits, sql: str) -> None:
+@pytest.mark.parametrize("limits", [Limits(cpu_seconds=1), Limits(wall_seconds=1)], ids=["processor", "wall"])
+def test_a_query_without_end_is_stopped(limits: Limits) -> None:
     with pytest.raises(JobTimedOut) as caught:
-        ask(sql, limits=limits)
+        ask(ENDLESS, limits=limits)
     assert caught.value.code == "sandbox.job-timed-out"
 
 
