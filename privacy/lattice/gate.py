@@ -37,7 +37,7 @@ class Profile:
 # From how many entities on the larger cells are demanded.
 LARGE = 10_000
 STRICT = Profile("strict", 0.25, 50, 100)
-STANDARD = Profile("standard", 0.35, 100, 200)
+STANDARD = Profile("standard", 0.33, 150, 300)
 # The provider signs the gate's numbers for this one.
 UTILITY = Profile("utility", 1.0, 100, 100)
 PROFILES = (STRICT, STANDARD, UTILITY)
