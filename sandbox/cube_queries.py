@@ -18,7 +18,7 @@ class Statistic:
     def of(self, row: Row) -> Estimate:
         """Its value in `row`."""
         if self.measure is None:
-            return row.count
+            return row.people
         match self.function:
             case "sum":
                 return answers.total(row, self.measure)

@@ -69,14 +69,16 @@ class Cubes:
 
     def plan(self, dataset: Dataset) -> Plan:
         """The plan of the product's lattice policy."""
-        policy = read_policy(dict(dataset.product.lattice or {}))
-        if policy.digest not in self._plans:
-            self._plans[policy.digest] = plan(policy)
-        return self._plans[policy.digest]
+        if dataset.digest not in self._plans:
+            self._plans[dataset.digest] = plan(read_policy(dict(dataset.product.lattice or {})))
+            while len(self._plans) > MAX_CUBES:
+                del self._plans[next(iter(self._plans))]
+        return self._plans[dataset.digest]
 
     def review(self, dataset: Dataset, text: str) -> CubeQuery | Refusal:
         """The question in `text`, or why it may not be asked: by text and policy alone."""
-        return read_query(text, self.plan(dataset), table_of(dataset))
+        planned = self.plan(dataset)
+        return read_query(text, planned, table_of(dataset, planned))
 
     def published(self, dataset: Dataset) -> Published:
         """The cube, published now if it is not yet. Raises `BudgetSpent`, `ProductUnusable`."""
@@ -112,7 +114,7 @@ class Cubes:
 
         planned = self.plan(dataset)
         product, version = dataset.product.identifier, dataset.product.version
-        with Marginals(dataset.file(table_of(dataset)), planned) as marginals:
+        with Marginals(dataset.file(table_of(dataset, planned)), planned) as marginals:
             for measure in planned.variances:
                 self._charge(planned, product, version, measure)
                 exact = partial(marginals.marginal, measure)
@@ -153,9 +155,9 @@ class Cubes:
             store.add_charge(session, row)
 
 
-def table_of(dataset: Dataset) -> str:
+def table_of(dataset: Dataset, planned: Plan) -> str:
     """The table the lattice is of: the one whose entity key the policy names. Raises `ProductUnusable`."""
-    entity = read_policy(dict(dataset.product.lattice or {})).entity
+    entity = planned.policy.entity
     for table in dataset.product.tables:
         if table.entity_key == entity:
             return table.name

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import product
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,8 +38,7 @@ class Question:
     where: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A number and its standard deviation, both from published numbers only."""
 
     value: float
@@ -50,18 +50,17 @@ class Estimate:
         return self.value - INTERVAL * self.sd, self.value + INTERVAL * self.sd
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One cell: its labels in the order of the groups, and the moments that every statistic is made of."""
 
     labels: tuple[str, ...]
-    count: Estimate
+    people: Estimate
     sums: Mapping[str, Estimate]
 
     @property
     def is_shown(self) -> bool:
         """Whether the cell is large enough to say anything about it."""
-        return self.count.value >= max(MINIMUM_COUNT, CERTAIN * self.count.sd)
+        return self.people.value >= max(MINIMUM_COUNT, CERTAIN * self.people.sd)
 
 
 def answer(cube: Cube, question: Question, measures: Sequence[str]) -> list[Row]:
@@ -70,27 +69,26 @@ def answer(cube: Cube, question: Question, measures: Sequence[str]) -> list[Row]
     axes = _axes(cube.plan, question)
     moments = {name: _cells(cube, axes, name) for name in (COUNT, *measures)}
     labels = list(product(*(axis.labels for axis in axes if axis.labels is not None)))
-    found = {name: (values.reshape(-1), sds.reshape(-1)) for name, (values, sds) in moments.items()}
+    estimates = {
+        name: list(map(Estimate, values.reshape(-1).tolist(), sds.reshape(-1).tolist()))
+        for name, (values, sds) in moments.items()
+    }
     return [
-        Row(
-            cell,
-            Estimate(float(found[COUNT][0][i]), float(found[COUNT][1][i])),
-            {name: Estimate(float(found[name][0][i]), float(found[name][1][i])) for name in measures},
-        )
-        for i, cell in enumerate(labels)
+        Row(cell, estimates[COUNT][index], {name: estimates[name][index] for name in measures})
+        for index, cell in enumerate(labels)
     ]
 
 
 def total(row: Row, measure: Measure) -> Estimate:
     """The sum of `measure` over the cell, in its own unit."""
     part, width = row.sums[measure.name], measure.high - measure.low
-    value = part.value * width + measure.low * row.count.value
-    return Estimate(value, sqrt((part.sd * width) ** 2 + (measure.low * row.count.sd) ** 2))
+    value = part.value * width + measure.low * row.people.value
+    return Estimate(value, sqrt((part.sd * width) ** 2 + (measure.low * row.people.sd) ** 2))
 
 
 def mean(row: Row, measure: Measure) -> Estimate:
     """The average of `measure`, kept inside its range; the error follows from sum and count (delta method)."""
-    part, many, width = row.sums[measure.name], row.count, measure.high - measure.low
+    part, many, width = row.sums[measure.name], row.people, measure.high - measure.low
     share = min(1.0, max(0.0, part.value / many.value))
     sd = sqrt(part.sd**2 + (share * many.sd) ** 2) / many.value
     return Estimate(measure.low + width * share, width * sd)
@@ -98,10 +96,10 @@ def mean(row: Row, measure: Measure) -> Estimate:
 
 def variance(row: Row, measure: Measure) -> Estimate:
     """The variance of `measure`; it needs the square to be published."""
-    many, width = row.count.value, measure.high - measure.low
+    many, width = row.people.value, measure.high - measure.low
     part, square = row.sums[measure.name], row.sums[square_of(measure).name]
     share, second = part.value / many, square.value / many
-    sd = sqrt(square.sd**2 + (2 * share * part.sd) ** 2 + ((second - 2 * share**2) * row.count.sd) ** 2) / many
+    sd = sqrt(square.sd**2 + (2 * share * part.sd) ** 2 + ((second - 2 * share**2) * row.people.sd) ** 2) / many
     return Estimate(max(0.0, second - share**2) * width**2, sd * width**2)
 
 

@@ -65,7 +65,7 @@ def test_without_noise_every_number_is_the_true_one(silent: Population, name: st
     inside = truth(silent, question)
     assert [row.labels for row in rows] == list(inside)
     for row, who in zip(rows, inside.values(), strict=True):
-        assert row.count.value == pytest.approx(who.sum(), abs=1e-6)
+        assert row.people.value == pytest.approx(who.sum(), abs=1e-6)
         assert row.sums["secret"].value * GRID == pytest.approx(silent.values["secret"][who].sum(), abs=1e-3)
         if who.any():
             costs = silent.values["cost"][who] / GRID * 4000
@@ -80,8 +80,8 @@ def test_errors_are_as_large_as_they_say(silent: Population) -> None:
     cube = silent.cube(["count", "secret"])
     for question in QUESTIONS.values():
         for row, who in zip(answer(cube, question, ["secret"]), truth(silent, question).values(), strict=True):
-            if row.count.sd:
-                offs.append((row.count.value - who.sum()) / row.count.sd)
+            if row.people.sd:
+                offs.append((row.people.value - who.sum()) / row.people.sd)
                 offs.append(
                     (row.sums["secret"].value - silent.values["secret"][who].sum() / GRID) / row.sums["secret"].sd
                 )
@@ -92,9 +92,9 @@ def test_errors_are_as_large_as_they_say(silent: Population) -> None:
 def test_tables_agree_with_each_other(silent: Population) -> None:
     """Parts add up to the whole, however it is divided: there is one cube, and every table is read off it."""
     cube = silent.cube(["count"])
-    whole = answer(cube, Question(), [])[0].count.value
+    whole = answer(cube, Question(), [])[0].people.value
     for name, depth in (("age_tree", 1), ("region_tree", 1), ("region_tree", 2), ("stage_tree", 2), ("job_tree", 2)):
-        assert sum(row.count.value for row in answer(cube, Question(((name, depth),)), [])) == pytest.approx(
+        assert sum(row.people.value for row in answer(cube, Question(((name, depth),)), [])) == pytest.approx(
             whole, abs=1e-6
         )
 
@@ -107,8 +107,8 @@ def test_asking_again_or_in_other_words_gives_the_same_number(silent: Population
     filtered = answer(cube, Question((), {"region_tree": first}), [])
     complement = answer(cube, Question((), {"region_tree": frozenset(range(16)) - first}), [])
     whole = answer(cube, Question(), [])
-    assert rows[0].count.value == pytest.approx(filtered[0].count.value, abs=1e-6)
-    assert whole[0].count.value - complement[0].count.value == pytest.approx(filtered[0].count.value, abs=1e-6)
+    assert rows[0].people.value == pytest.approx(filtered[0].people.value, abs=1e-6)
+    assert whole[0].people.value - complement[0].people.value == pytest.approx(filtered[0].people.value, abs=1e-6)
 
 
 def test_publishing_again_gives_the_same_bytes(silent: Population) -> None:

@@ -1,0 +1,111 @@
+"""What do the sandbox's lanes cost? Publishing a cube, asking it, and isolation over bare DuckDB.
+
+    .venv/bin/python benchmarks/sandbox.py [--quick]
+
+Goals: a query to a cube under 2 ms at the 95th percentile in process and independent of the table's size; publishing a
+million entities under 2 s a measure. What isolation adds in the controlled lane: `benchmarks/isolation.py`.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+# This file has the name of a package: the folder it stands in is searched last, so that the package is found first.
+sys.path.append(sys.path.pop(0))
+
+import numpy as np
+from people import SIZES, policy
+from utility import analyses
+
+from hexi.canonical import digest, system_clock
+from hexi.database import Database
+from privacy.lattice.gate import STANDARD
+from registry.catalogue import Product
+from sandbox.bench import read_bench_product
+from sandbox.cube_queries import CubeQuery
+from sandbox.cubes import Cubes, ask
+from sandbox.datasets import Dataset
+
+QUERY_GOAL_MS, PUBLISH_GOAL_S = 2.0, 2.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="up to 20,000 people")
+    sizes = [2_000, 20_000] if parser.parse_args().quick else [2_000, 20_000, 1_000_000]
+    print(
+        f"{'people':>10} {'measures':>8} {'numbers':>8} {'publish s':>10} {'s a measure':>11} {'read ms':>8} ", end=""
+    )
+    print(f"{'p50 ms':>7} {'p95 ms':>7} {'p99 ms':>7}")
+    for size in sizes:
+        with TemporaryDirectory() as folder:
+            print(_row(size, Path(folder)))
+    print(f"goals: p95 under {QUERY_GOAL_MS} ms at any size; a million entities under {PUBLISH_GOAL_S} s a measure")
+
+
+def _row(size: int, folder: Path) -> str:
+    dataset = _dataset(size, folder)
+    database = Database(f"sqlite:///{folder / 'sandbox.sqlite'}")
+    database.migrate("sandbox")
+    started = time.perf_counter()
+    cubes = Cubes(database, b"k" * 32, system_clock)
+    published = cubes.published(dataset)
+    took = time.perf_counter() - started
+    started = time.perf_counter()
+    Cubes(database, b"k" * 32, system_clock).published(dataset)
+    read = time.perf_counter() - started
+    times = _asked(cubes, dataset)
+    database.dispose()
+    plan = published.cube.plan
+    numbers = sum(table.size for tables in published.cube.residuals.values() for table in tables.values())
+    measures = len(plan.variances)
+    p50, p95, p99 = np.percentile(times, [50, 95, 99]) * 1000
+    return (
+        f"{size:>10,} {measures:>8} {numbers:>8,} {took:>10.2f} {took / measures:>11.2f} {1000 * read:>8.1f} "
+        f"{p50:>7.2f} {p95:>7.2f} {p99:>7.2f}"
+    )
+
+
+def _asked(cubes: Cubes, dataset: Dataset) -> list[float]:
+    """Seconds from the text of each of 200 analyses to its table: parsed, reviewed, answered."""
+    plan, times = cubes.plan(dataset), []
+    texts = [analysis.sql() for analysis in analyses(plan.policy, "month_tree", ("cost", "secret"))]
+    for _ in range(5):
+        for text in texts:
+            started = time.perf_counter()
+            query = cubes.review(dataset, text)
+            if isinstance(query, CubeQuery):
+                ask(cubes.published(dataset), query)
+                times.append(time.perf_counter() - started)
+    return times
+
+
+def _dataset(size: int, folder: Path) -> Dataset:
+    """The study's people as a Parquet file, one row each, and the product that describes them."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rng = np.random.default_rng(7)
+    columns = {name: rng.integers(0, sizes[-1], size).astype(str) for name, sizes in SIZES.items()}
+    secret = (rng.random(size) < 0.5).astype(np.int64)
+    cost = np.clip(rng.lognormal(6, 0.9, size), 0, 4000).round(2)
+    table = pa.table({"person": np.arange(size).astype(str), **columns, "secret": secret, "cost": cost})
+    parquet.write_table(table, folder / "people.parquet")
+    return Dataset(_product(size, folder), digest("people"), {"people": folder / "people.parquet"})
+
+
+def _product(size: int, folder: Path) -> Product:
+    from hexi.canonical import encode
+
+    roles = {"person": "entity-key", **dict.fromkeys(SIZES, "dimension"), "secret": "measure", "cost": "measure"}
+    columns = [{"name": name, "datatype": "string", "role": role} for name, role in roles.items()]
+    table = {"name": "people", "entityKey": "person", "columns": columns}
+    described = {"identifier": "people", "version": 1, "tables": [table], "lattice": policy(size, STANDARD).document()}
+    (folder / "product.json").write_bytes(encode(described))
+    return read_bench_product(folder / "product.json")
+
+
+if __name__ == "__main__":
+    main()
