@@ -1,0 +1,34 @@
+"""``hexi connector agreement``: what was agreed."""
+
+from typing import Annotated
+
+import typer
+
+from connector.commands.homes import HOME, Home, client_of
+from connector.commands.output import AsJson, show, show_some
+
+app = typer.Typer(no_args_is_help=True, help="Agreements, with signatures and receipts. 数字合约。")
+
+COLUMNS = ("id", "role", "state", "counterparty", "product", "created")
+
+
+@app.command("list")
+def list_(home: Home = HOME, as_json: AsJson = False) -> None:
+    """List the agreements, newest first, in either role. 列出合约。
+
+    Example: hexi connector agreement list --home planner
+    """
+    show_some(client_of(home).agreements(), COLUMNS, as_json)
+
+
+@app.command("show")
+def show_(
+    agreement: Annotated[str, typer.Argument(help="Its id, from 'list'. 合约编号。")],
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Show an agreement with its signatures and the ledger's receipt. 查看合约。
+
+    Example: hexi connector agreement show urn:uuid:... --home planner
+    """
+    show(client_of(home).agreement(agreement).to_json(), as_json)

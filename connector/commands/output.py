@@ -1,0 +1,92 @@
+"""How commands print: JSON for programs, columns for people. Results go to standard output, talk to standard error."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from hexi.canonical import Json, parse, pretty
+from hexi.cli import REFUSED
+from hexi.errors import Malformed
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs. 输出 JSON。")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome. 等待结果。")]
+
+# What people see of a process; --json shows all of it.
+PROCESS = ("id", "state", "counterparty", "product", "agreement", "format", "suspendedBy", "reason")
+
+
+def to_json(value: BaseModel | Iterable[BaseModel]) -> Json:
+    """What the connector answered, as it travelled."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    return [to_json(item) for item in value]
+
+
+def show(value: Json, as_json: bool) -> None:
+    """Print an object as one name and value a line, a list of objects as a table."""
+    if as_json:
+        typer.echo(pretty(value))
+    elif isinstance(value, dict):
+        width = max(map(len, value), default=0)
+        for name, item in value.items():
+            typer.echo(f"{name:<{width}}  {_flat(item)}")
+    elif value:
+        _show_table(value)
+    else:
+        typer.echo("nothing")
+
+
+def show_some(value: BaseModel | Iterable[BaseModel], columns: Sequence[str], as_json: bool) -> None:
+    """Print all of an answer as JSON; for people only the `columns` that say something."""
+    found = to_json(value)
+    if as_json:
+        show(found, as_json)
+    elif isinstance(found, dict):
+        show({name: found[name] for name in columns if found.get(name)}, as_json)
+    else:
+        used = [name for name in columns if any(item.get(name) for item in found)]
+        show([{name: item.get(name) for name in used} for item in found], as_json)
+
+
+def show_process(process: BaseModel, as_json: bool) -> None:
+    """Print a negotiation or a transfer; one that was TERMINATED ends the command with exit code 1."""
+    show_some(process, PROCESS, as_json)
+    if getattr(process, "state", None) == "TERMINATED":
+        raise typer.Exit(REFUSED)
+
+
+def of_product(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What people see of a product document."""
+    return {
+        "identifier": document.get("identifier"),
+        "version": document.get("version"),
+        "title": document.get("title", {}).get("zh"),
+        "provider": document.get("provider"),
+    }
+
+
+def read_object(file: Path) -> dict[str, Json]:
+    """The JSON object in `file`. Raises `Malformed` if it holds anything else."""
+    found = parse(file.read_bytes())
+    if not isinstance(found, dict):
+        raise Malformed(f"{file} does not hold a JSON object")
+    return found
+
+
+def _show_table(rows: list[dict[str, Json]]) -> None:
+    columns = list(rows[0])
+    cells = [columns, *([_flat(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    for row in cells:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _flat(value: Json) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_flat, value))
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_flat(item)}" for name, item in value.items())
+    return "" if value is None else str(value)
