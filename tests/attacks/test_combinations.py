@@ -1,0 +1,184 @@
+"""Attacks by queries that are allowed, and what all their answers together give away, at the lattice's SQL door.
+
+`benchmarks/reconstruction.py` does the same with ten thousand queries, stronger attackers and other sizes.
+"""
+
+import csv
+from collections.abc import Iterator
+from itertools import islice, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hexi.canonical import encode, parse, system_clock
+from hexi.database import Database
+from registry.catalogue import Product
+from sandbox.bench import Bench, read_bench_product
+from sandbox.cubes import Cubes
+from sandbox.datasets import Dataset
+from sandbox.errors import BudgetSpent
+from tests.attacks.clinic import AGES, COUNTIES, PEOPLE, Clinic, clinic
+from tests.attacks.scoreboard import BOARD, HARMLESS, THROUGH
+
+DOOR = "lattice"
+# Points over the guess that everything published may give away to whoever does not know the others' secrets, and the
+# standard error of one population of two thousand: sqrt(0.25 / 2000).
+ALLOWED, SAMPLING = 5.0, 100 * (0.25 / PEOPLE) ** 0.5
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
+    return clinic(tmp_path_factory.mktemp("patients"))
+
+
+@pytest.fixture(scope="module")
+def bench(patients: Clinic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with patients.bench(DOOR, tmp_path_factory.mktemp("state")) as bench:
+        yield bench
+
+
+def counted(attack: str, *, harmless: bool, points: float | None = None) -> None:
+    """Count it on the board, and fail if it came through."""
+    BOARD.count(DOOR, attack, HARMLESS if harmless else THROUGH, points)
+    assert harmless, f"{attack}: {points}"
+
+
+def conditions(rng: np.random.Generator, patients: Clinic) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Conditions on two attributes at most, and who they are about."""
+    while True:
+        ages, counties = rng.random(len(AGES)) < 0.5, rng.random(len(COUNTIES)) < 0.5
+        texts, inside = [], np.ones(PEOPLE, dtype=bool)
+        for column, domain, chosen in (("age", AGES, ages), ("county", COUNTIES, counties)):
+            if 0 < chosen.sum() < len(domain) and rng.random() < 0.7:
+                listed = ", ".join(f"'{label}'" for label, is_in in zip(domain, chosen, strict=True) if is_in)
+                texts.append(f"{column} IN ({listed})")
+                inside &= chosen[patients.codes[column]]
+        if texts:
+            yield " AND ".join(texts), inside
+
+
+def gained(patients: Clinic, guess: NDArray[np.float64]) -> float:
+    """Points over guessing, where half are ill."""
+    return 100 * (float(np.mean((guess > 0.5) == (patients.ill > 0))) - 0.5)
+
+
+def test_q2_four_hundred_allowed_queries_reconstruct_next_to_nothing(bench: Bench, patients: Clinic) -> None:
+    rows, told, error = [], [], []
+    for text, inside in islice(conditions(np.random.default_rng(1), patients), 400):
+        answer = bench.ask(f"SELECT sum(ill) FROM patients WHERE {text}")
+        for value, low, high in answer.rows:
+            rows.append(inside)
+            told.append(value)
+            error.append(((high - low) / 4) ** 2)  # type: ignore[operator]
+    design = np.array(rows, dtype=float)
+    assert len(design) > 100  # there is something to decode
+    gram = 0.25 * design @ design.T + np.diag(error)
+    guess = 0.5 + 0.25 * design.T @ np.linalg.solve(gram, np.array(told) - design @ np.full(PEOPLE, 0.5))
+    points = gained(patients, guess)
+    counted("Q2 reconstruction by allowed queries", harmless=points <= ALLOWED + 3 * SAMPLING, points=points)
+
+
+def test_q1_differences_of_allowed_answers_are_worth_their_noise(bench: Bench, patients: Clinic) -> None:
+    right = []
+    for county, sex in product(COUNTIES, "fm"):
+        inside = (patients.codes["county"] == COUNTIES.index(county)) & (patients.codes["sex"] == "fm".index(sex))
+        whole = bench.ask(f"SELECT sum(ill) FROM patients WHERE county = '{county}'").rows
+        rest = bench.ask(f"SELECT sum(ill) FROM patients WHERE county = '{county}' AND sex <> '{sex}'").rows
+        inferred = float(whole[0][0]) - float(rest[0][0])  # type: ignore[arg-type]
+        right += [(inferred > inside.sum() / 2) == bool(ill) for ill in patients.ill[inside]]
+    points = 100 * (float(np.mean(right)) - 0.5)
+    counted("Q1 differences of allowed answers", harmless=points <= ALLOWED + 3 * SAMPLING, points=points)
+
+
+def test_q11_repetitions_and_rewritings_say_what_one_says(bench: Bench) -> None:
+    spellings = [
+        "SELECT sum(ill) FROM patients WHERE age_band = 'young' AND sex = 'f'",
+        "SELECT sum(ill) FROM patients WHERE sex = 'f' AND age IN ('0', '10', '20', '30')",
+        "SELECT sum(ill) FROM patients WHERE NOT (sex <> 'f') AND age < '40'",
+        "SELECT sum(ill) FROM patients p WHERE p.sex IN ('f') AND p.age BETWEEN '0' AND '30'",
+    ]
+    answers = {bench.ask(text).rows for text in spellings for _ in range(25)}
+    counted("Q11 averaging over repetitions", harmless=len(answers) == 1)
+
+
+def test_q12_another_consumer_gets_the_same_numbers(patients: Clinic, tmp_path: Path) -> None:
+    # Two accounts of one provider: the cube is the product's, not the consumer's.
+    text, seen = "SELECT age, sum(ill) FROM patients GROUP BY age", set()
+    for _ in range(2):
+        with patients.bench(DOOR, tmp_path) as bench:
+            seen.add(bench.ask(text).rows)
+    counted("Q12 accounts that add up", harmless=len(seen) == 1)
+
+
+def test_q13_no_decision_says_whether_somebody_is_there(bench: Bench, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    texts = [
+        f"SELECT {', '.join([*levels, number])} FROM patients" + (f" GROUP BY {', '.join(levels)}" if levels else "")
+        for levels in ([], ["sex"], ["age"], ["age", "county"], ["age", "county", "sex"], ["age_band", "sex"])
+        for number in ("count(*)", "avg(ill)", "avg(cost)", "min(ill)")
+    ]
+    differing = 0
+    without = clinic(tmp_path / "tables", without=int(rng.integers(PEOPLE)))
+    with without.bench(DOOR, tmp_path / "state") as other:
+        for text in texts:
+            decided = [
+                (answer.verdict, tuple(reason.message for reason in answer.reasons))
+                for answer in (bench.ask(text), other.ask(text))
+            ]
+            differing += decided[0] != decided[1]
+    counted("Q13 refusals that say who is there", harmless=differing == 0)
+
+
+def test_q17_a_second_version_has_no_second_budget(patients: Clinic, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'sandbox.sqlite'}")
+    database.migrate("sandbox")
+    cubes, refused = Cubes(database, b"k" * 32, system_clock), False
+    with patients.bench(DOOR, tmp_path / "state"):
+        pass
+    for version in (1, 2):
+        product = _product(tmp_path / "state" / "product.json", version)
+        dataset = Dataset(product, f"digest {version}", {"patients": patients.folder / "patients.csv"})
+        try:
+            cubes.published(dataset)
+        except BudgetSpent:
+            refused = version == 2
+    database.dispose()
+    counted("Q17 the same question to the next version", harmless=refused)
+
+
+def test_q18_a_group_that_is_wholly_ill_is_not_told_from_one_that_is_not(patients: Clinic, tmp_path: Path) -> None:
+    # Everybody of one age is ill. The interval still leaves room for some who are not.
+    struck = patients.codes["age"] == 0
+    patients.ill[struck], before = 1, patients.ill[struck].copy()
+    try:
+        again = _rewritten(patients, tmp_path / "tables")
+        with again.bench(DOOR, tmp_path / "state") as bench:
+            ((_, people, *_, low, high),) = [
+                row
+                for row in bench.ask("SELECT age, count(*), sum(ill) FROM patients GROUP BY age").rows
+                if row[0] == "0"
+            ]
+    finally:
+        patients.ill[struck] = before
+    spread = float(high) - float(low)  # type: ignore[arg-type]
+    counted("Q18 groups of one class", harmless=spread >= 10 and float(people) > 0)  # type: ignore[arg-type]
+
+
+def _product(path: Path, version: int) -> Product:
+    described = parse(path.read_bytes()) | {"version": version}
+    path.write_bytes(encode(described))
+    return read_bench_product(path)
+
+
+def _rewritten(patients: Clinic, folder: Path) -> Clinic:
+    """The same table with the illnesses as they are now."""
+    folder.mkdir(parents=True)
+    with (patients.folder / "patients.csv").open() as source, (folder / "patients.csv").open("w", newline="") as target:
+        rows = csv.DictReader(source)
+        writer = csv.DictWriter(target, rows.fieldnames or ())
+        writer.writeheader()
+        for i, row in enumerate(rows):
+            writer.writerow(row | {"ill": int(patients.ill[i])})
+    return Clinic(folder, patients.codes, patients.ill, patients.cost)
