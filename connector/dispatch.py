@@ -16,7 +16,7 @@ from connector.messages import read_any
 from connector.outbox import Answer, Verdict
 from connector.outbox_items import LEDGER, PEER, OutboxItem, OutboxState
 from connector.processes import Process, Role
-from connector.progression import TERMINATIONS, is_ended, settle
+from connector.progression import TERMINATIONS, as_answered, is_ended, settle
 from connector.sender import Sender
 from connector.steps import Steps
 from hexi.canonical import Json, instant
@@ -101,7 +101,7 @@ class Dispatcher:
         if pending:
             store.close_item(session, item.id, OutboxState.DELIVERED)
         if pending and not is_ended(process):
-            self._steps.enter(session, [settle(named, message)], acting=True)
+            self._steps.enter(session, [as_answered(settle(named, message), answer.body)], acting=True)
         elif named != process:
             named = store.save_process(session, named, self._steps.now())
             if is_ended(named):  # we gave up before we knew whom to tell

@@ -85,7 +85,7 @@ class PeerCatalogues:
         address = self._address(asked.counterparty, asked.address)
         wanted: dict[str, Json] = CatalogRequestMessage().to_wire()
         if asked.filter is not None:
-            wanted["filter"] = asked.filter
+            wanted["filter"] = asked.filter if isinstance(asked.filter, list) else [asked.filter]
         catalogue = self._post(f"{address}/catalog/request", asked.counterparty, wanted)
         if not isinstance(catalogue, dict) or catalogue.get("@type") not in {"Catalog", "dcat:Catalog"}:
             raise PeerRefused(f"{address} answered something that is no catalogue")

@@ -14,7 +14,7 @@ Address = Annotated[str, Field(min_length=1, max_length=MAX_ADDRESS_CHARACTERS)]
 
 
 class AskCatalogue(Wire):
-    """Ask a peer what it offers. A `filter` is passed on as it stands: what it means is the peer's to say."""
+    """Ask a peer what it offers. What a `filter` means is the peer's to say; the protocol has it in a list."""
 
     counterparty: Name
     address: Address | None = None

@@ -7,7 +7,9 @@ well be the answer to it. Four rules make both ends come to one result whatever 
 
 1. A message of ours that was never tried has not been taken: theirs is judged without it (and replaces it).
 2. A termination wins over everything but a process that has ended.
-3. Two messages that lead to the same state are both right.
+3. Two messages that lead to the same state are both right. Of two suspensions or two resumptions the provider's counts.
+   It cannot know whether the consumer has it; so it says in its answer who has suspended (`SUSPENDED_BY`), and has the
+   consumer's resumption asked for again until its own, with where the data now are, has arrived: `MessageCrossed`.
 4. Otherwise ours is taken to have arrived. Where theirs would have been right with or without it, nobody can tell which
    they mean (an acceptance of which offer?): `MessageCrossed`, and they ask again in a moment.
 
@@ -30,7 +32,10 @@ from connector.messages import (
     TransferTerminationMessage,
 )
 from connector.processes import Kind, Process, Role
+from hexi.canonical import Json
 
+# Beside the state in our answers about a suspended transfer: which end has suspended it, and so who may resume.
+SUSPENDED_BY = "urn:hexi:suspendedBy"
 TERMINATIONS = (negotiation.Event.TERMINATION, transfer.Event.TERMINATION)
 
 
@@ -86,6 +91,14 @@ def settle(process: Process, message: ProcessMessage) -> Process:
     return process if message.is_initial else advance(process, process.role, message)
 
 
+def as_answered(process: Process, answer: Json) -> Process:
+    """`process`, just suspended by us, as the other end's `answer` has it: by the provider, where both suspended."""
+    said = answer.get(SUSPENDED_BY) if isinstance(answer, dict) else None
+    if process.suspended_by is Role.CONSUMER and process.role is Role.CONSUMER and said == Role.PROVIDER:
+        return replace(process, suspended_by=Role.PROVIDER)
+    return process
+
+
 def receive(process: Process, in_flight: InFlight | None, message: ProcessMessage) -> list[Process]:
     """The states that `process` enters, in order, because of their `message`.
 
@@ -97,7 +110,9 @@ def receive(process: Process, in_flight: InFlight | None, message: ProcessMessag
     after = settle(process, in_flight.message)
     direct = _target_or_none(process, sender, message)
     if direct is not None and not in_flight.message.is_initial:
-        if direct == after.state:  # 3; of two suspensions the provider's counts, at both ends
+        if direct == after.state:  # 3
+            if isinstance(message, TransferStartMessage) and process.role is Role.PROVIDER:
+                raise MessageCrossed("we are resuming ourselves; our message will be with you in a moment")
             both = advance(process, sender, message)
             return [replace(both, suspended_by=Role.PROVIDER if both.suspended_by else None)]
         if after.state == process.state:  # 4

@@ -37,6 +37,7 @@ from connector.messages import (
     wire,
 )
 from connector.processes import Kind, Process
+from connector.progression import SUSPENDED_BY
 from hexi.canonical import Json, parse
 from hexi.errors import DataspaceError, Malformed
 from hexi.web import Read, Write
@@ -243,6 +244,7 @@ def _answer(process: Process) -> dict[str, Json]:
         providerPid=process.provider_pid or NO_PID,
         consumerPid=process.consumer_pid or NO_PID,
         state=process.state,
+        **({SUSPENDED_BY: process.suspended_by} if process.suspended_by else {}),
     )
 
 

@@ -1,5 +1,7 @@
 """What becomes of two messages that meet: the four rules of `connector.progression`, each with its counter-example."""
 
+from dataclasses import replace
+
 import pytest
 
 from connector.errors import IllegalTransition, MessageCrossed
@@ -12,10 +14,11 @@ from connector.messages import (
     EventType,
     ProcessMessage,
     TransferCompletionMessage,
+    TransferStartMessage,
     TransferSuspensionMessage,
 )
 from connector.processes import Kind, Process, Role
-from connector.progression import InFlight, receive
+from connector.progression import SUSPENDED_BY, InFlight, as_answered, receive
 
 POLICY = {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]}
 PIDS = {"provider_pid": "p", "consumer_pid": "c"}
@@ -28,6 +31,7 @@ AGREE = ContractAgreementMessage(agreement={**POLICY, "@id": "a"}, **PIDS)
 TERMINATE = ContractNegotiationTerminationMessage(code="1", reason=["no"], **PIDS)
 SUSPEND = TransferSuspensionMessage(code="1", reason=["lunch"], **PIDS)
 COMPLETE = TransferCompletionMessage(**PIDS)
+ADDRESS = {"@type": "DataAddress", "endpointType": "https://w3id.org/idsa/v4.1/HTTP"}
 
 
 def process(role: str, state: str, kind: Kind = Kind.NEGOTIATION) -> Process:
@@ -86,6 +90,33 @@ def test_two_messages_to_the_same_state_are_both_right() -> None:
     for role in ("provider", "consumer"):
         [both] = receive(process(role, "STARTED", Kind.TRANSFER), InFlight(SUSPEND, tried=True), SUSPEND)
         assert (both.state, both.suspended_by) == ("SUSPENDED", Role.PROVIDER)
+
+
+def test_of_two_resumptions_the_providers_counts_and_must_arrive() -> None:
+    ours, theirs = (
+        TransferStartMessage(provider_pid="p", consumer_pid="c", data_address={**ADDRESS, "endpoint": end})
+        for end in ("https://provider.test/fresh", "https://consumer.test/whatever")
+    )
+    suspended = {
+        role: replace(process(role, "SUSPENDED", Kind.TRANSFER), suspended_by=Role.CONSUMER)
+        for role in ("provider", "consumer")
+    }
+    with pytest.raises(MessageCrossed):
+        receive(suspended["provider"], InFlight(ours, tried=True), theirs)
+    [resumed] = receive(suspended["consumer"], InFlight(theirs, tried=True), ours)
+    assert (resumed.state, resumed.data_address) == ("STARTED", ours.data_address)
+
+
+def test_the_provider_says_in_its_answer_that_it_has_suspended_as_well() -> None:
+    ours = {
+        role: replace(process(role, "SUSPENDED", Kind.TRANSFER), suspended_by=Role(role))
+        for role in ("provider", "consumer")
+    }
+    both = {SUSPENDED_BY: "provider"}
+    assert as_answered(ours["consumer"], both).suspended_by is Role.PROVIDER
+    for answer in ({SUSPENDED_BY: "consumer"}, {}, "nonsense", None):  # a peer of another make says nothing of it
+        assert as_answered(ours["consumer"], answer) == ours["consumer"]
+    assert as_answered(ours["provider"], {SUSPENDED_BY: "consumer"}) == ours["provider"]
 
 
 def test_two_messages_to_different_states_are_not() -> None:
