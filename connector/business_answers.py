@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ConfigDict, Field
 
 from connector import negotiation, transfer
+from connector.history import Direction, Outcome
 from connector.processes import Role
 from hexi.canonical import Wire
 from sandbox.messages import ReasonBody, RunAnswer
@@ -252,6 +253,38 @@ class Transfer(Answer):
 
 class Transfers(Page[Transfer]):
     """A page of transfers."""
+
+
+class Step(Answer):
+    """One message of a process, or what was decided without one, and the state it led to. 历史记录。"""
+
+    model_config = _shown(
+        at=INSTANT,
+        direction="received",
+        message="TransferStartMessage",
+        messageId="urn:uuid:7d0a3f52-0000-4000-8000-000000000003",
+        outcome="taken",
+        state="STARTED",
+        attempts=None,
+        reason=[],
+    )
+
+    at: str = Field(description="When it was taken; when it was queued, as long as it waits.")
+    direction: Direction = Field(description="sent, received, or here: decided at our end alone.")
+    message: str | None = Field(description="The message's type.")
+    message_id: str | None = Field(description="Its @id; null where the other end gave none.")
+    outcome: Outcome = Field(
+        description="taken; waiting, still on its way; cancelled, overtaken; failed, refused or given up."
+    )
+    state: str | None = Field(description="The state it led to; null if it led to none. 状态。")
+    attempts: int | None = Field(description="How often we tried to send it.")
+    reason: tuple[str, ...] = Field(description="What the message gave as reason, or why it failed. 原因。")
+
+
+class History(Answer):
+    """The steps of a process, oldest first. 过程历史。"""
+
+    items: tuple[Step, ...]
 
 
 class Run(Answer):

@@ -66,6 +66,12 @@ class Terminate(Wire):
     reason: Name = "ended by its owner"
 
 
+class Suspend(Wire):
+    """Pause a transfer, and say why."""
+
+    reason: Name = "suspended by its owner"
+
+
 class AskRun(Wire):
     """Ask a query of a provider's sandbox."""
 

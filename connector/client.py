@@ -19,6 +19,7 @@ from connector.business_answers import (
     EncryptedSum,
     Evidence,
     EvidencePage,
+    History,
     Membership,
     Negotiation,
     Negotiations,
@@ -44,9 +45,10 @@ from sandbox.messages import RunAnswer
 
 # An encrypted sum waits for every provider's sandbox, in seconds.
 RUN_SECONDS = 300.0
-# How long `wait_...` waits unless told otherwise, and how often it looks, in seconds.
+# How long `wait_...` waits unless told otherwise, in seconds.
 WAIT_SECONDS = 30.0
-LOOK_SECONDS = 0.1
+# How soon it looks again, in seconds; a tenth later each time, up to the cap.
+LOOK_SECONDS, LOOK_CAP_SECONDS = 0.1, 1.0
 
 P = TypeVar("P", Negotiation, Transfer)
 M = TypeVar("M", bound=BaseModel)
@@ -154,6 +156,10 @@ class ConnectorClient:
         """
         return _wait(lambda: self.negotiation(pid), lambda found: found.state in NEGOTIATION_ENDED, timeout, seen)
 
+    def negotiation_history(self, pid: str) -> History:
+        """Every message of a negotiation and the state it led to, oldest first."""
+        return self._get(History, _at("/negotiations", pid, "/history"))
+
     def end_negotiation(self, pid: str, reason: str) -> Negotiation:
         """Give up a negotiation."""
         return self._post(Negotiation, _at("/negotiations", pid, "/termination"), {"reason": reason})
@@ -203,17 +209,35 @@ class ConnectorClient:
         timeout: float = WAIT_SECONDS,
         *,
         to_the_end: bool = False,
+        state: TransferState | None = None,
         seen: Callable[[Transfer], None] = lambda _: None,
     ) -> Transfer:
-        """The transfer once the provider has answered, or `to_the_end`: once it is COMPLETED or TERMINATED.
+        """The transfer once the provider has answered, or is in `state`, or `to_the_end`: COMPLETED or TERMINATED.
 
         `seen` gets it whenever it was looked at. Raises `StillUnderWay` after `timeout` seconds.
         """
 
         def done(found: Transfer) -> bool:
-            return found.state in TRANSFER_ENDED or not (to_the_end or found.state is TransferState.REQUESTED)
+            answered = found.state is not TransferState.REQUESTED if state is None else found.state is state
+            return found.state in TRANSFER_ENDED or (answered and not to_the_end)
 
         return _wait(lambda: self.transfer_status(pid), done, timeout, seen)
+
+    def transfer_history(self, pid: str) -> History:
+        """Every message of a transfer and the state it led to, oldest first."""
+        return self._get(History, _at("/transfers", pid, "/history"))
+
+    def suspend_transfer(self, pid: str, reason: str) -> Transfer:
+        """Pause a transfer. Its state follows once the other end knows: `wait_transfer(pid, state=...)`."""
+        return self._post(Transfer, _at("/transfers", pid, "/suspension"), {"reason": reason})
+
+    def resume_transfer(self, pid: str) -> Transfer:
+        """Take up a suspended transfer again."""
+        return self._post(Transfer, _at("/transfers", pid, "/resumption"), None)
+
+    def complete_transfer(self, pid: str) -> Transfer:
+        """End a transfer because all was delivered."""
+        return self._post(Transfer, _at("/transfers", pid, "/completion"), None)
 
     def end_transfer(self, pid: str, reason: str) -> Transfer:
         """End a transfer; its permit counts no longer."""
@@ -276,7 +300,7 @@ class ConnectorClient:
 
 
 def _wait(look: Callable[[], P], done: Callable[[P], bool], timeout: float, seen: Callable[[P], None]) -> P:
-    until = time.monotonic() + timeout
+    until, pause = time.monotonic() + timeout, LOOK_SECONDS
     while True:
         found = look()
         seen(found)
@@ -284,7 +308,8 @@ def _wait(look: Callable[[], P], done: Callable[[P], bool], timeout: float, seen
             return found
         if time.monotonic() >= until:
             raise StillUnderWay(f"{found.id} is {found.state} after {timeout:g} seconds; it goes on, look again later")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(pause)
+        pause = min(pause * 1.1, LOOK_CAP_SECONDS)
 
 
 def _at(collection: str, identifier: str, rest: str = "") -> str:

@@ -17,7 +17,7 @@ from connector.engine import Engine
 from connector.monitoring import Monitor
 from connector.negotiation import TerminateNegotiation
 from connector.processes import Kind, Process, Role
-from connector.transfer import TerminateTransfer
+from connector.transfer import Complete, State, Suspend, TerminateTransfer, TransferAction
 from hexi.canonical import digest
 from hexi.database import Database
 from ledger.documents import verify_document
@@ -25,8 +25,10 @@ from registry.catalogue import TYPE, read_product
 from registry.client import RegistryClient
 from registry.trust import Trust
 
-# The code that says an end gave up of its own will.
+# The codes that say an end did it of its own will.
 ENDED_BY_OWNER = "connector.ended-by-owner"
+SUSPENDED_BY_OWNER = "connector.suspended-by-owner"
+COMPLETED_BY_OWNER = "connector.completed-by-owner"
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,33 @@ class Dealings:
         """Terminate a negotiation. Raises `ProcessUnknown`, `IllegalTransition`."""
         self.engine.act_negotiation(session, pid, TerminateNegotiation(ENDED_BY_OWNER, [reason]))
         return self.engine.negotiation(session, pid)
+
+    def suspend_transfer(self, session: Session, pid: str, reason: str) -> Process:
+        """Pause a transfer; as its provider, hand nothing over meanwhile. One that is suspended stays as it is.
+
+        Raises `ProcessUnknown`, `IllegalTransition`, `MessageInFlight`.
+        """
+        return self._steer(session, pid, State.SUSPENDED, Suspend(SUSPENDED_BY_OWNER, [reason]), SUSPENDED_BY_OWNER)
+
+    def complete_transfer(self, session: Session, pid: str) -> Process:
+        """End a transfer because all was delivered. Otherwise like `suspend_transfer`."""
+        return self._steer(session, pid, State.COMPLETED, Complete(), COMPLETED_BY_OWNER)
+
+    def resume_transfer(self, session: Session, pid: str) -> Process:
+        """Take up a suspended transfer again; one that is started stays as it is.
+
+        Raises what `suspend_transfer` raises, and `ComputationEnded` for one whose permit the suspension ended.
+        """
+        process = self.engine.transfer(session, pid)
+        if process.state != State.STARTED:
+            self.monitor.resume(session, pid)
+        return self.engine.transfer(session, pid)
+
+    def _steer(self, session: Session, pid: str, wanted: State, action: TransferAction, code: str) -> Process:
+        process = self.engine.transfer(session, pid)
+        if process.state != wanted:
+            self.monitor.stop(session, pid, action, code, action.reasons if isinstance(action, Suspend) else [])
+        return self.engine.transfer(session, pid)
 
     def end_transfer(self, session: Session, pid: str, reason: str) -> Process:
         """Terminate a transfer; as its provider, hand nothing over any more from now on.

@@ -99,7 +99,7 @@ class Dispatcher:
             self._mismatched(session, process, item)
             return
         if pending:
-            store.close_item(session, item.id, OutboxState.DELIVERED)
+            store.close_item(session, item.id, OutboxState.DELIVERED, self._steps.now())
         if pending and not is_ended(process):
             self._steps.enter(session, [as_answered(settle(named, message), answer.body)], acting=True)
         elif named != process:
@@ -109,7 +109,7 @@ class Dispatcher:
 
     def _refused(self, session: Session, process: Process, item: OutboxItem, answer: Answer, verdict: Verdict) -> None:
         reasons = _refusal(answer)
-        store.close_item(session, item.id, OutboxState.FAILED, "; ".join(reasons))
+        store.close_item(session, item.id, OutboxState.FAILED, self._steps.now(), "; ".join(reasons))
         if is_ended(process):
             return
         log.warning("message refused", process=process.pid, message=item.message_id, status=answer.status)
@@ -125,10 +125,10 @@ class Dispatcher:
     def _mismatched(self, session: Session, process: Process, item: OutboxItem) -> None:
         """The other end answered with a process id that is not the one it has used, or that is another process's."""
         if item.state is OutboxState.PENDING:
-            store.close_item(session, item.id, OutboxState.FAILED, "process ids do not match")
+            store.close_item(session, item.id, OutboxState.FAILED, self._steps.now(), "process ids do not match")
         if not is_ended(process):
             if (waiting := store.lock_pending(session, process.pid)) is not None:
-                store.close_item(session, waiting.id, OutboxState.CANCELLED)
+                store.close_item(session, waiting.id, OutboxState.CANCELLED, self._steps.now())
             self._steps.end(session, process, ["the other end named another process than before"])
 
     def _record_ledger(self, session: Session, sent: OutboxItem, answer: Answer) -> None:
@@ -137,11 +137,11 @@ class Dispatcher:
         if verdict is Verdict.AGAIN or item.state is not OutboxState.PENDING:
             self._postpone(session, item, sent, answer)
         elif verdict is Verdict.TAKEN:
-            store.close_item(session, item.id, OutboxState.DELIVERED)
+            store.close_item(session, item.id, OutboxState.DELIVERED, self._steps.now())
             if self._on_receipt is not None:
                 self._on_receipt(session, item.reference or item.message_id, answer.body)
         else:
-            store.close_item(session, item.id, OutboxState.FAILED, "; ".join(_refusal(answer)))
+            store.close_item(session, item.id, OutboxState.FAILED, self._steps.now(), "; ".join(_refusal(answer)))
             log.error("ledger entry refused", message=item.message_id, status=answer.status)
 
     def _postpone(self, session: Session, item: OutboxItem, sent: OutboxItem, answer: Answer) -> None:

@@ -30,7 +30,7 @@ from connector.negotiation import NegotiationAction
 from connector.outbox import PATIENCE
 from connector.outbox_items import OutboxItem, OutboxState
 from connector.processes import Kind, Process, Role
-from connector.progression import TERMINATIONS, InFlight, is_ended, receive, settle
+from connector.progression import TERMINATIONS, InFlight, is_ended, reasons_of, receive, settle
 from connector.protocol import Decisions
 from connector.sender import Sender
 from connector.steps import Steps
@@ -200,7 +200,7 @@ class Engine:
             ends = ours.tried and is_ended(settle(process, ours.message))
             if ends or action.event not in TERMINATIONS:
                 raise MessageInFlight("a message of ours is still on its way; try again when it has settled")
-            store.close_item(session, item.id, OutboxState.CANCELLED)
+            store.close_item(session, item.id, OutboxState.CANCELLED, self._steps.now())
         self._steps.act(session, process, action)
 
     def receive_contract_request(self, session: Session, caller: Caller, message: ContractRequestMessage) -> Process:
@@ -261,7 +261,7 @@ class Engine:
             )
         process = self._fresh(kind, role, state, caller.did, message.callback_address)
         peer_pid = message.consumer_pid if role is Role.PROVIDER else message.provider_pid
-        return replace(process, peer_pid=peer_pid, properties=message.properties)
+        return replace(process, peer_pid=peer_pid, opening_id=message.id, properties=message.properties)
 
     def _admit(self, session: Session, process: Process) -> Process:
         """Add the process, unless the caller's process id is known: then it is that one, if it is about the same."""
@@ -283,7 +283,7 @@ class Engine:
         process = _known(store.lock_process(session, pid), kind)
         check_party(process, caller)
         key = _key_of(message, pid)
-        if not store.remember_message(session, caller.did, key, pid, self._steps.now()):
+        if not store.remember_message(session, caller.did, key, pid, self._steps.now(), reasons_of(message)):
             if store.process_of_message(session, caller.did, key) != pid:
                 raise MessageMalformed("this message @id was used for another process; every message has its own")
             return process
@@ -294,9 +294,12 @@ class Engine:
         still_waiting = False
         if item is not None and ours is not None:
             still_waiting = not ours.tried and ours.message.event in TERMINATIONS and not is_ended(entered[-1])
-            if not still_waiting:  # what they say overtakes what we had not sent, and confirms what we had
-                state = OutboxState.DELIVERED if ours.tried else OutboxState.CANCELLED
-                store.close_item(session, item.id, state)
+            if (
+                not still_waiting
+            ):  # what they say overtakes what we had not sent, and confirms what we had; an end does not
+                confirms = ours.tried and message.event not in TERMINATIONS
+                state = OutboxState.DELIVERED if confirms else OutboxState.CANCELLED
+                store.close_item(session, item.id, state, self._steps.now())
         return self._steps.enter(session, entered, acting=not still_waiting)
 
     def _conclude(self, session: Session, process: Process) -> Process:
@@ -304,7 +307,7 @@ class Engine:
         item = store.lock_pending(session, process.pid)
         if item is None or not (ours := _in_flight(item)).tried or ours.message.event in TERMINATIONS:
             return process
-        store.close_item(session, item.id, OutboxState.DELIVERED)
+        store.close_item(session, item.id, OutboxState.DELIVERED, self._steps.now())
         return self._steps.enter(session, [settle(process, ours.message)], acting=False)
 
     def _checked(self, address: str) -> str:

@@ -13,10 +13,16 @@ from sqlmodel.sql.expression import SelectOfScalar
 from connector import business_store, store
 from connector.business_store import HeldAgreement, RecordedEvidence
 from connector.business_tables import AgreementRow, EvidenceRow, ProductRow, ResourceRow
+from connector.history import Received, Sent
 from connector.outbox_items import PEER, OutboxState
 from connector.paging import Cursor, Page
 from connector.processes import Kind, Process
 from connector.products import PublishedProduct
+from connector.tables import InboxRow, OutboxRow
+from hexi.canonical import parse
+
+# The most messages of one direction that a history shows.
+MAX_MESSAGES = 1_000
 
 Row = TypeVar("Row", bound=SQLModel)
 Query = TypeVar("Query", bound=Select[Any])
@@ -28,6 +34,32 @@ def processes(session: Session, kind: Kind, wanted: dict[str, str], cursor: Curs
     query = store.PROCESSES.where(columns["kind"] == kind, *(columns[name] == wanted[name] for name in wanted))
     rows = session.connection().execute(_page(query, columns["created"], columns["pid"], cursor, limit)).all()
     return Page.of(rows, limit, store.process_of_row, lambda row: Cursor(row.created, row.pid))
+
+
+def messages(session: Session, pid: str) -> tuple[list[Received], list[Sent]]:
+    """The later messages of a process that were received, and all that were sent: the oldest, and not without end."""
+    taken = select(InboxRow).where(InboxRow.pid == pid).order_by(col(InboxRow.received)).limit(MAX_MESSAGES)
+    queued = select(OutboxRow).where(OutboxRow.process_pid == pid).order_by(col(OutboxRow.id)).limit(MAX_MESSAGES)
+    return [_received(row) for row in session.exec(taken)], [_sent(row) for row in session.exec(queued)]
+
+
+def _received(row: InboxRow) -> Received:
+    name, _, said = row.message_key.partition(" ")
+    # The engine keeps a digest for a message that had no @id.
+    message_id = None if said.startswith("sha256:") else said
+    return Received(name, message_id, row.received, tuple(parse(row.reason)) if row.reason else ())
+
+
+def _sent(row: OutboxRow) -> Sent:
+    return Sent(
+        row.message_id,
+        parse(row.body),
+        OutboxState(row.state),
+        row.attempts,
+        row.not_before,
+        row.settled,
+        row.last_error,
+    )
 
 
 def agreements(session: Session, wanted: dict[str, str], cursor: Cursor | None, limit: int) -> Page[HeldAgreement]:

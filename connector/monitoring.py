@@ -23,8 +23,9 @@ from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
 from connector.evaluation import Reason
 from connector.fulfilment import Fulfilment
 from connector.grants import Grant, GrantState
+from connector.management_errors import ComputationEnded
 from connector.processes import Process, Role
-from connector.transfer import Complete, State, Suspend, TerminateTransfer, TransferAction
+from connector.transfer import Complete, Start, State, Suspend, TerminateTransfer, TransferAction
 from hexi.canonical import Clock
 from hexi.database import Database
 from hexi.errors import Unavailable
@@ -85,6 +86,20 @@ class Monitor:
         self._engine.act_transfer(session, pid, action)
         if process.role is Role.PROVIDER:
             self._fulfilment.cut_off(session, process, code, reasons, for_good=not isinstance(action, Suspend))
+
+    def resume(self, session: Session, pid: str) -> None:
+        """Take up a suspended transfer again, at its provider with everything it was served by.
+
+        Raises `ProcessUnknown`, `IllegalTransition`, `MessageInFlight`, and `ComputationEnded` for a computation, whose
+        permit no suspension outlives.
+        """
+        process = self._engine.transfer(session, pid)
+        if process.state != State.SUSPENDED:
+            raise IllegalTransition(f"only a suspended transfer is resumed; this one is {process.state}")
+        action = Start() if process.role is Role.CONSUMER else self._fulfilment.go_on(session, process)
+        if action is None:
+            raise ComputationEnded("the suspension ended this computation's permit; request a new transfer")
+        self._engine.act_transfer(session, pid, action)
 
     def _look_at(self, grant: Grant) -> bool:
         with self._database.reading() as session:

@@ -42,6 +42,8 @@ class Process:
     callback_address: str
     # None until the other end has said its own: then every later message must name it.
     peer_pid: str | None = None
+    # The @id of the message by which the other end opened it, if it had one. Ours stands in the outbox.
+    opening_id: str | None = None
     dataset_id: str | None = None
     # The last offer on the table, from either side, as it was written.
     offer: dict[str, Json] | None = None

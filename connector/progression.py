@@ -77,13 +77,21 @@ def advance(process: Process, sender: Role, message: ProcessMessage) -> Process:
             return replace(moved, agreement=agreement, agreement_id=_id_of(agreement))
         case TransferStartMessage(data_address=address):
             return replace(moved, data_address=address or process.data_address, reason=[])
+        case ContractNegotiationTerminationMessage() | TransferTerminationMessage() | TransferSuspensionMessage():
+            return replace(moved, reason=reasons_of(message))
+    return moved
+
+
+def reasons_of(message: ProcessMessage) -> list[str]:
+    """Why the sender says it suspends or terminates: its code first, then its words. Empty for every other message."""
+    match message:
         case (
             ContractNegotiationTerminationMessage(code=code, reason=reason)
             | TransferTerminationMessage(code=code, reason=reason)
             | TransferSuspensionMessage(code=code, reason=reason)
         ):
-            return replace(moved, reason=[*([code] if code else []), *reason])
-    return moved
+            return [*([code] if code else []), *reason]
+    return []
 
 
 def settle(process: Process, message: ProcessMessage) -> Process:

@@ -25,7 +25,7 @@ MAX_LISTED = 1_000
 
 _JSON_COLUMNS = ("offer", "agreement", "data_address", "properties", "reason")
 # What is settled when a process begins.
-_FIXED_COLUMNS = ("pid", "kind", "role", "counterparty", "created")
+_FIXED_COLUMNS = ("pid", "kind", "role", "counterparty", "opening_id", "created")
 
 _TABLES = SQLModel.metadata.tables
 _PROCESS, _INBOX, _OUTBOX = (_TABLES[str(row.__tablename__)] for row in (ProcessRow, InboxRow, OutboxRow))
@@ -73,7 +73,7 @@ _LOCK_ITEMS = _ITEMS.where(_OUTBOX.c.id.in_(bindparam("ids", expanding=True))).o
 _CLOSE_ITEM = (
     update(_OUTBOX)
     .where(_OUTBOX.c.id == bindparam("of_id"))
-    .values(state=bindparam("state"), last_error=bindparam("last_error"))
+    .values(state=bindparam("state"), settled=bindparam("settled"), last_error=bindparam("last_error"))
 )
 _POSTPONE_ITEM = (
     update(_OUTBOX)
@@ -145,9 +145,12 @@ def save_process(session: Session, process: Process, now: str) -> Process:
     return saved
 
 
-def remember_message(session: Session, counterparty: str, key: str, pid: str, now: str) -> bool:
-    """Note that this message was taken; False if it had been before."""
-    row = {"counterparty": counterparty, "message_key": key, "pid": pid, "received": now}
+def remember_message(
+    session: Session, counterparty: str, key: str, pid: str, now: str, reasons: Sequence[str] = ()
+) -> bool:
+    """Note that this message was taken, with the `reasons` it gave; False if it had been before."""
+    reason = encode(list(reasons)).decode() if reasons else None
+    row = {"counterparty": counterparty, "message_key": key, "pid": pid, "received": now, "reason": reason}
     return _insert_if_new(session, InboxRow, row)
 
 
@@ -209,9 +212,10 @@ def lock_items(session: Session, ids: Iterable[int]) -> dict[int, OutboxItem]:
     return {item.id: item for item in map(_item_value, rows)}
 
 
-def close_item(session: Session, item_id: int, state: OutboxState, error: str | None = None) -> None:
+def close_item(session: Session, item_id: int, state: OutboxState, now: str, error: str | None = None) -> None:
     """Take an item off the road."""
-    session.connection().execute(_CLOSE_ITEM, {"of_id": item_id, "state": state, "last_error": error})
+    closed = {"of_id": item_id, "state": state, "settled": now, "last_error": error}
+    session.connection().execute(_CLOSE_ITEM, closed)
 
 
 def postpone_item(session: Session, item_id: int, due: str, error: str) -> None:

@@ -25,6 +25,7 @@ class ProcessRow(SQLModel, table=True):
     counterparty: str
     callback_address: str
     peer_pid: str | None = None
+    opening_id: str | None = None
     dataset_id: str | None = None
     offer: str | None = Field(default=None, sa_column=Column(Text))
     agreement: str | None = Field(default=None, sa_column=Column(Text))
@@ -49,8 +50,10 @@ class InboxRow(SQLModel, table=True):
 
     counterparty: str = Field(primary_key=True)
     message_key: str = Field(primary_key=True)
-    pid: str
+    pid: str = Field(index=True)
     received: str
+    # What it gave as its reason, as a JSON list; None for most messages.
+    reason: str | None = None
 
 
 class OutboxRow(SQLModel, table=True):
@@ -59,6 +62,7 @@ class OutboxRow(SQLModel, table=True):
     __tablename__ = "connector_outbox"
     __table_args__ = (
         Index("ix_connector_outbox_due", "state", "due"),
+        Index("ix_connector_outbox_process", "process_pid"),
         # At most one message of a process is under way, so they arrive in the order of its states.
         Index(
             "ix_connector_outbox_pending",
@@ -89,3 +93,5 @@ class OutboxRow(SQLModel, table=True):
     due: str
     holder: str | None = None
     last_error: str | None = Field(default=None, sa_column=Column(Text))
+    # When it ceased to be pending.
+    settled: str | None = None

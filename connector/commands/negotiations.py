@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from connector.commands.homes import HOME, Home, client_of
-from connector.commands.output import PROCESS, AsJson, Wait, show_process, show_some
+from connector.commands.output import PROCESS, AsJson, Wait, show_history, show_process, show_some
 
 app = typer.Typer(no_args_is_help=True, help="Contract negotiations: ask, follow, give up. 合约协商。")
 
@@ -51,6 +51,17 @@ def show_(negotiation: NegotiationId, home: Home = HOME, as_json: AsJson = False
     Example: hexi connector negotiate show urn:uuid:... --home planner
     """
     show_some(client_of(home).negotiation(negotiation), ("role", *PROCESS, "created", "updated"), as_json)
+
+
+@app.command()
+def history(negotiation: NegotiationId, home: Home = HOME, as_json: AsJson = False) -> None:
+    """Show every message of a negotiation and the state it led to, oldest first. 协商历史。
+
+    Sent is ->, received <-, decided here alone --.
+
+    Example: hexi connector negotiate history urn:uuid:... --home planner
+    """
+    show_history(client_of(home).negotiation_history(negotiation), as_json)
 
 
 @app.command()

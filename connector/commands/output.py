@@ -58,6 +58,26 @@ def show_process(process: BaseModel, as_json: bool) -> None:
         raise typer.Exit(REFUSED)
 
 
+def show_history(history: BaseModel, as_json: bool) -> None:
+    """Print the steps of a process, oldest first."""
+    steps = to_json(history)["items"]
+    show(to_json(history) if as_json else [_step(step) for step in steps], as_json)
+
+
+def _step(step: dict[str, Any]) -> dict[str, Json]:
+    said = {"sent": "->", "received": "<-", "here": "--"}[step["direction"]]
+    outcome = "" if step["outcome"] == "taken" else step["outcome"]
+    return {
+        "at": step["at"],
+        "": said,
+        "message": step["message"],
+        "state": step["state"],
+        "outcome": outcome,
+        "message id": step["messageId"],
+        "reason": step["reason"],
+    }
+
+
 def of_product(document: Mapping[str, Any]) -> dict[str, Any]:
     """What people see of a product document."""
     return {

@@ -1,18 +1,25 @@
 """``hexi connector transfer``: ask for delivery or computation under an agreement, and steer it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.commands.homes import HOME, Home, client_of
-from connector.commands.output import PROCESS, AsJson, Wait, show_process, show_some
+from connector.commands.output import PROCESS, AsJson, Wait, show_history, show_process, show_some
+from connector.commands.progress import followed
+from connector.transfer import State
+from hexi.cli import REFUSED
+
+if TYPE_CHECKING:
+    from connector.business_answers import Transfer
+    from connector.client import ConnectorClient
 
 app = typer.Typer(no_args_is_help=True, help="Transfers: ask, follow, steer. 数据传输（含计算）。")
 
 TransferId = Annotated[str, typer.Argument(metavar="TRANSFER", help="Its id, from 'list'. 传输编号。")]
+Follow = Annotated[bool, typer.Option("--follow", help="Show how far it is until it has ended. 跟踪进度。")]
 Reason = Annotated[str, typer.Option(help="Why; the other end is told. 原因。")]
-BY_OWNER = "ended by its owner"
 
 
 @app.command()
@@ -26,17 +33,23 @@ def request(
     ] = None,
     request_id: Annotated[str | None, typer.Option("--id", help="An id of yours, for asking again safely.")] = None,
     wait: Wait = True,
+    follow: Follow = False,
     home: Home = HOME,
     as_json: AsJson = False,
 ) -> None:
     """Ask for use under an agreement; where use is paid for, show the order. 请求传输。
+
+    With --follow it stays until the transfer has ended, and shows on standard error how far it is.
 
     Example: hexi connector transfer request urn:uuid:... HexiSandbox-SQL --order order.jws --home planner
     """
     client = client_of(home)
     shown = order.read_text(encoding="ascii").strip() if order else None
     asked = client.transfer(agreement, format_, order=shown, request_id=request_id)
-    show_process(client.wait_transfer(asked.id) if wait else asked, as_json)
+    if follow:
+        show_process(followed(client, asked.id), as_json)
+    else:
+        show_process(client.wait_transfer(asked.id) if wait else asked, as_json)
 
 
 @app.command("list")
@@ -54,18 +67,84 @@ def list_(
 
 
 @app.command("show")
-def show_(transfer: TransferId, home: Home = HOME, as_json: AsJson = False) -> None:
+def show_(transfer: TransferId, follow: Follow = False, home: Home = HOME, as_json: AsJson = False) -> None:
     """Show a transfer; if it was refused or suspended, why. 查看传输。
 
     Example: hexi connector transfer show urn:uuid:... --home planner
     """
-    show_some(client_of(home).transfer_status(transfer), ("role", *PROCESS, "created", "updated"), as_json)
+    client = client_of(home)
+    found = followed(client, transfer) if follow else client.transfer_status(transfer)
+    show_some(found, ("role", *PROCESS, "created", "updated"), as_json)
 
 
 @app.command()
-def terminate(transfer: TransferId, reason: Reason = BY_OWNER, home: Home = HOME, as_json: AsJson = False) -> None:
+def history(transfer: TransferId, home: Home = HOME, as_json: AsJson = False) -> None:
+    """Show every message of a transfer and the state it led to, oldest first. 传输历史。
+
+    Sent is ->, received <-, decided here alone --.
+
+    Example: hexi connector transfer history urn:uuid:... --home planner
+    """
+    show_history(client_of(home).transfer_history(transfer), as_json)
+
+
+@app.command()
+def suspend(
+    transfer: TransferId,
+    reason: Reason = "suspended by its owner",
+    wait: Wait = True,
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Pause a transfer; as provider nothing is handed over meanwhile. 暂停传输。
+
+    Example: hexi connector transfer suspend urn:uuid:... --reason maintenance --home clinic
+    """
+    client = client_of(home)
+    _steered(client, client.suspend_transfer(transfer, reason), State.SUSPENDED, wait, as_json)
+
+
+@app.command()
+def resume(transfer: TransferId, wait: Wait = True, home: Home = HOME, as_json: AsJson = False) -> None:
+    """Take up a suspended transfer again. 恢复传输。
+
+    What the provider suspended, only the provider resumes. A computation is not resumed: request a new transfer.
+
+    Example: hexi connector transfer resume urn:uuid:... --home clinic
+    """
+    client = client_of(home)
+    _steered(client, client.resume_transfer(transfer), State.STARTED, wait, as_json)
+
+
+@app.command()
+def complete(transfer: TransferId, wait: Wait = True, home: Home = HOME, as_json: AsJson = False) -> None:
+    """End a transfer because all was delivered. 完成传输。
+
+    Example: hexi connector transfer complete urn:uuid:... --home planner
+    """
+    client = client_of(home)
+    _steered(client, client.complete_transfer(transfer), State.COMPLETED, wait, as_json)
+
+
+@app.command()
+def terminate(
+    transfer: TransferId,
+    reason: Reason = "ended by its owner",
+    wait: Wait = True,
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
     """End a transfer for good, and tell the other end why. 终止传输。
 
     Example: hexi connector transfer terminate urn:uuid:... --reason "no longer needed" --home planner
     """
-    show_some(client_of(home).end_transfer(transfer, reason), PROCESS, as_json)
+    client = client_of(home)
+    _steered(client, client.end_transfer(transfer, reason), State.TERMINATED, wait, as_json)
+
+
+def _steered(client: "ConnectorClient", asked: "Transfer", wanted: State, wait: bool, as_json: bool) -> None:
+    """Print the transfer, once it is in the state wanted. Exit code 1 if it ended in another."""
+    found = client.wait_transfer(asked.id, state=wanted) if wait else asked
+    show_some(found, PROCESS, as_json)
+    if wait and found.state is not wanted:
+        raise typer.Exit(REFUSED)

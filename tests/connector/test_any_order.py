@@ -18,9 +18,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from connector import negotiation, transfer
+from connector import management_store, negotiation, transfer
 from connector.binding import Action, fresh_id
 from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
+from connector.history import Direction, entries
 from connector.messages import PATH
 from connector.negotiation import Accept, Agree, Finalize, Offer, Request, TerminateNegotiation, Verify
 from connector.processes import Kind, Process
@@ -184,8 +185,21 @@ def check(pair: Pair, opener: End, pid: str) -> None:
         assert passed[-1].state == process.state
         for before, after in pairwise(passed):
             assert may_follow(process.kind, before.state, after.state), [entry.state for entry in passed]
+        check_history(end, process, passed)
         words = [word for entry in passed if (word := word_of(entry)) is not None]
         assert len(words) == len(set(words)), words
+
+
+def check_history(end: End, process: Process, passed: list[Process]) -> None:
+    """What inbox and outbox tell afterwards is what happened: the same states in the same order."""
+    with end.database.reading() as session:
+        steps = entries(process, *management_store.messages(session, process.pid))
+    told = [step.state for step in steps if step.state is not None]
+    states = [entry.state for entry in passed]
+    # What we open has its state from the beginning; the decisions see it once the other end has answered.
+    assert told in (states, [told[0], *states]), (process, steps)
+    assert [step.at for step in steps] == sorted(step.at for step in steps)
+    assert all(step.message_id for step in steps if step.direction is not Direction.HERE)
 
 
 def word_of(entry: Process) -> str | None:

@@ -411,7 +411,7 @@ def _taken(provider: Provider, pid: str, **changes: Any) -> None:
     with provider.database.transaction() as session:
         item = lock_pending(session, pid)
         assert item is not None
-        close_item(session, item.id, OutboxState.DELIVERED)
+        close_item(session, item.id, OutboxState.DELIVERED, instant(provider.clock()))
         process = lock_process(session, pid)
         assert process is not None
         save_process(session, replace(process, **changes), instant(provider.clock()))

@@ -8,7 +8,7 @@ from connector import management_store
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import NegotiationsAsked
-from connector.business_answers import Negotiation, Negotiations
+from connector.business_answers import History, Negotiation, Negotiations
 from connector.business_errors import ProductUnknown, RequestIdTaken
 from connector.business_messages import Negotiate, Terminate
 from connector.desk import Desk
@@ -46,6 +46,11 @@ def create_router(desk: Desk) -> APIRouter:
     def read_negotiation(_: Owner, pid: str, session: Read) -> Negotiation:
         """One negotiation; when it was terminated, `reason` says why. 查看协商。"""
         return views.negotiation(desk.engine.negotiation(session, pid))
+
+    @router.get("/negotiations/{pid}/history", responses=problems(ProcessUnknown))
+    def read_negotiation_history(_: Owner, pid: str, session: Read) -> History:
+        """Every message of a negotiation and the state it led to, oldest first. 协商历史。"""
+        return views.history(session, desk.engine.negotiation(session, pid))
 
     @router.post(
         "/negotiations/{pid}/termination", responses=problems(ProcessUnknown, IllegalTransition, MessageInFlight)

@@ -8,12 +8,12 @@ from connector import management_store
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import TransfersAsked
-from connector.business_answers import Transfer, Transfers
+from connector.business_answers import History, Transfer, Transfers
 from connector.business_errors import AgreementNotConcluded, AgreementUnknown, RequestIdTaken
-from connector.business_messages import RequestTransfer, Terminate
+from connector.business_messages import RequestTransfer, Suspend, Terminate
 from connector.desk import Desk
 from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
-from connector.management_errors import CursorInvalid
+from connector.management_errors import ComputationEnded, CursorInvalid
 from connector.processes import Kind
 from hexi.web import Read, Write, problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown
@@ -48,9 +48,38 @@ def create_router(desk: Desk) -> APIRouter:
         """One transfer; when the provider refused it, `reason` says why and what to do. 查看传输。"""
         return views.transfer(desk.engine.transfer(session, pid))
 
-    @router.post("/transfers/{pid}/termination", responses=problems(ProcessUnknown, IllegalTransition, MessageInFlight))
+    @router.get("/transfers/{pid}/history", responses=problems(ProcessUnknown))
+    def read_transfer_history(_: Owner, pid: str, session: Read) -> History:
+        """Every message of a transfer and the state it led to, oldest first. 传输历史。"""
+        return views.history(session, desk.engine.transfer(session, pid))
+
+    _add_steering(router, desk)
+    return router
+
+
+def _add_steering(router: APIRouter, desk: Desk) -> None:
+    """What moves a transfer. Its state follows once the other end has taken our message."""
+    refused = problems(ProcessUnknown, IllegalTransition, MessageInFlight)
+
+    @router.post("/transfers/{pid}/suspension", responses=refused)
+    def suspend_transfer(_: Owner, pid: str, body: Suspend, session: Write) -> Transfer:
+        """Pause a transfer, and tell the other end why; as provider nothing is handed over meanwhile. 暂停传输。"""
+        return views.transfer(desk.dealings.suspend_transfer(session, pid, body.reason))
+
+    @router.post(
+        "/transfers/{pid}/resumption",
+        responses=problems(ProcessUnknown, IllegalTransition, MessageInFlight, ComputationEnded),
+    )
+    def resume_transfer(_: Owner, pid: str, session: Write) -> Transfer:
+        """Take up a suspended transfer again; what the provider suspended, only the provider resumes. 恢复传输。"""
+        return views.transfer(desk.dealings.resume_transfer(session, pid))
+
+    @router.post("/transfers/{pid}/completion", responses=refused)
+    def complete_transfer(_: Owner, pid: str, session: Write) -> Transfer:
+        """End a transfer because all was delivered. 完成传输。"""
+        return views.transfer(desk.dealings.complete_transfer(session, pid))
+
+    @router.post("/transfers/{pid}/termination", responses=refused)
     def terminate_transfer(_: Owner, pid: str, body: Terminate, session: Write) -> Transfer:
         """End a transfer, and tell the other end why; its permit counts no longer. 终止传输。"""
         return views.transfer(desk.dealings.end_transfer(session, pid, body.reason))
-
-    return router

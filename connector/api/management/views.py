@@ -3,8 +3,21 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from connector.business_answers import Agreement, Evidence, Negotiation, Product, Resource, Transfer
+from sqlmodel import Session
+
+from connector import management_store
+from connector.business_answers import (
+    Agreement,
+    Evidence,
+    History,
+    Negotiation,
+    Product,
+    Resource,
+    Step,
+    Transfer,
+)
 from connector.business_store import HeldAgreement, RecordedEvidence
+from connector.history import Entry, entries
 from connector.negotiation import State as NegotiationState
 from connector.paging import Page
 from connector.processes import Process, Role
@@ -53,6 +66,25 @@ def transfer(process: Process) -> Transfer:
         reason=tuple(process.reason),
         created=process.created,
         updated=process.updated,
+    )
+
+
+def history(session: Session, process: Process) -> History:
+    """The steps of a process."""
+    steps = entries(process, *management_store.messages(session, process.pid))
+    return History(items=tuple(map(_step, steps)))
+
+
+def _step(entry: Entry) -> Step:
+    return Step(
+        at=entry.at,
+        direction=entry.direction,
+        message=entry.message,
+        message_id=entry.message_id,
+        outcome=entry.outcome,
+        state=entry.state,
+        attempts=entry.attempts,
+        reason=entry.reason,
     )
 
 
