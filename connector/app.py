@@ -17,11 +17,13 @@ from starlette.concurrency import run_in_threadpool
 import sandbox.api
 from connector import publishing
 from connector.api import data, dsp, management
+from connector.api import deliveries as deliveries_api
 from connector.api import peers as peers_api
 from connector.computations import Computations
 from connector.contracting import Contracting
 from connector.dealings import Dealings
 from connector.decisions import BusinessDecisions
+from connector.deliveries import Deliveries, deliveries
 from connector.desk import Desk
 from connector.engine import Engine
 from connector.engine import Settings as EngineSettings
@@ -37,7 +39,9 @@ from connector.peers import Peers, of_the_space
 from connector.planes import DataPlane, http_pull
 from connector.planes.access import DATA_PATH, Access, Place
 from connector.planes.http_pull import PullPlane
+from connector.planes.http_push import PushPlane
 from connector.publishing import Publisher
+from connector.receiving import DELIVERIES_PATH, Receiving
 from connector.services import Services, services_places
 from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
@@ -104,12 +108,12 @@ def create_app(
         contribute=space.contribute,
         key=noise_key(settings.home),
     )
-    sources = Sources(settings.home)
-    handovers = Handovers(database, clock)
+    sources, handovers = Sources(settings.home), Handovers(database, clock)
     access = Access(database, identity, handovers, settings.url, clock, _places(settings))
     pull = PullPlane(database, sources, handovers, access)
+    push = PushPlane(sources, clock, settings.allows_loopback)
     services = Services.over(database, sources, handovers, access, clock)
-    planes: dict[str, DataPlane] = {pull.format: pull, **services.planes}
+    planes: dict[str, DataPlane] = {pull.format: pull, push.format: push, **services.planes}
     fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes)
     engine = Engine(
         database,
@@ -123,7 +127,8 @@ def create_app(
         transport=transport,
     )
     monitor = Monitor(database, engine, fulfilment, trust, clock, seconds=settings.monitor_seconds)
-    desk = _desk(settings, identity, clock, database, engine, monitor, space, sources, transport)
+    delivered = deliveries(settings, engine, sources, handovers, space.peers.authorise, clock, transport)
+    desk = _desk(settings, identity, clock, database, engine, monitor, space, sources, delivered.receiving, transport)
     catalogues = PeerCatalogues(
         database, engine, space.peers, unsafe_allow_loopback=settings.allows_loopback, transport=transport
     )
@@ -136,14 +141,17 @@ def create_app(
         sandbox.api.create_router(computing),
         data.create_router(pull),
         *services.routers,
-        management.create_router(desk, peers_api.create_router(catalogues)),
-        lifespan=_lifespan(computing, engine, catalogues, monitor, worker, services),
+        deliveries_api.create_receiving_router(delivered.receiving),
+        management.create_router(desk, peers_api.create_router(catalogues), deliveries_api.create_router(delivered)),
+        lifespan=_lifespan(computing, engine, catalogues, delivered, monitor, worker, services),
+        streamed=DELIVERIES_PATH,
     )
     app.state.presentations = space.peers.verifier
     app.state.management_token = management_token(settings.home)
     app.state.monitor = monitor
     app.state.engine, app.state.sandbox, app.state.identity = engine, computing, identity
     app.state.membership, app.state.desk = space.membership, desk
+    app.state.deliveries = delivered
     _add_did_document(app, identity, settings)
     return app
 
@@ -152,25 +160,31 @@ def _lifespan(
     computing: Sandbox,
     engine: Engine,
     catalogues: PeerCatalogues,
+    delivered: Deliveries,
     monitor: Monitor,
     worker: Worker | None,
     services: Services,
 ) -> Lifespan:
     """What a crash interrupted is taken up before the first request; what is under way is finished at the end."""
+    delivering = delivered.worker()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(computing.recover)
         await run_in_threadpool(engine.recover)
+        await run_in_threadpool(delivered.recover)
         if worker:
             worker.start()
             monitor.start()
+            delivering.start()
         yield
         await services.close()
         if worker:
+            await run_in_threadpool(delivering.stop)
             await run_in_threadpool(monitor.stop_looking)
             await run_in_threadpool(worker.stop)
         engine.close()
+        delivered.close()
         catalogues.close()
 
     return lifespan
@@ -214,6 +228,7 @@ def _desk(
     monitor: Monitor,
     space: _Space,
     sources: Sources,
+    receiving: Receiving,
     transport: httpx.BaseTransport | None,
 ) -> Desk:
     return Desk(
@@ -224,7 +239,7 @@ def _desk(
         engine=engine,
         membership=space.membership,
         publisher=Publisher(database, space.registry, identity, clock, sources),
-        dealings=Dealings(database, engine, space.registry, space.peers.trust, monitor),
+        dealings=Dealings(database, engine, space.registry, space.peers.trust, monitor, receiving),
         computations=Computations(
             database,
             engine,

@@ -57,6 +57,10 @@ class RequestTransfer(Wire):
     agreement: Name
     format: Name
     order: Annotated[str, Field(max_length=100_000)] | None = None
+    # Where the data shall lie here: an absolute path to a file that does not exist yet.
+    to: Path | None = None
+    # A push to another place than this connector: a data address, such as {"baseUrl": "https://..."}.
+    destination: dict[str, Any] | None = None
     id: RequestId | None = None
 
 

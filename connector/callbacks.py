@@ -121,7 +121,7 @@ class _GuardedTransport(httpx.BaseTransport):
                     method=request.method,
                     url=url,
                     headers=request.headers.raw,
-                    content=request.read(),
+                    content=request.stream,  # a push may be larger than the memory
                     extensions=request.extensions,
                 )
             )

@@ -33,6 +33,7 @@ from connector.business_answers import (
     Transfer,
     Transfers,
 )
+from connector.delivery_answers import Delivery
 from connector.management_errors import StillUnderWay
 from connector.negotiation import TERMINAL as NEGOTIATION_ENDED
 from connector.peer_messages import PeerCatalogueAnswer
@@ -179,12 +180,34 @@ class ConnectorClient:
     # Transfers
 
     def transfer(
-        self, agreement: str, format_: str, *, order: str | None = None, request_id: str | None = None
+        self,
+        agreement: str,
+        format_: str,
+        *,
+        order: str | None = None,
+        request_id: str | None = None,
+        to: str | None = None,
+        destination: Mapping[str, Json] | None = None,
     ) -> Transfer:
-        """Ask for a transfer under an agreement, showing the order confirmation where use is paid for."""
-        return self._post(
-            Transfer, "/transfers", _given(agreement=agreement, format=format_, order=order, id=request_id)
-        )
+        """Ask for a transfer under an agreement, showing the order confirmation where use is paid for.
+
+        `to`: where the data shall lie at our connector. `destination`: a data address for a push to elsewhere.
+        """
+        address = None if destination is None else dict(destination)
+        asked = _given(agreement=agreement, format=format_, order=order, id=request_id, to=to, destination=address)
+        return self._post(Transfer, "/transfers", asked)
+
+    def fetch(self, pid: str, to: str | None = None) -> Delivery:
+        """Fetch the data of a transfer in the background, to an absolute path or below the connector's home."""
+        return self._post(Delivery, _at("/transfers", pid, "/download"), _given(to=to))
+
+    def delivery(self, pid: str) -> Delivery:
+        """Where a delivery to us stands."""
+        return self._get(Delivery, _at("/transfers", pid, "/delivery"))
+
+    def deliveries(self) -> list[Delivery]:
+        """The newest deliveries to us."""
+        return [self._service.read(Delivery, found) for found in self._service.get("/deliveries")]
 
     def transfers(
         self,

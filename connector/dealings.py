@@ -13,10 +13,13 @@ from connector import business_store as store
 from connector.agreements import ORDER, AgreementState, offer_of
 from connector.business_errors import AgreementNotConcluded, ProductUnknown
 from connector.business_messages import Negotiate, RequestTransfer
+from connector.delivery_store import Way
 from connector.engine import Engine
 from connector.monitoring import Monitor
 from connector.negotiation import TerminateNegotiation
+from connector.planes.http_push import FORMAT as PUSH
 from connector.processes import Kind, Process, Role
+from connector.receiving import Receiving
 from connector.transfer import Complete, State, Suspend, TerminateTransfer, TransferAction
 from hexi.canonical import digest
 from hexi.database import Database
@@ -40,6 +43,7 @@ class Dealings:
     registry: RegistryClient
     trust: Trust
     monitor: Monitor
+    receiving: Receiving
 
     def negotiate(self, asked: Negotiate) -> Process:
         """Start a negotiation over the product's published offer.
@@ -76,9 +80,16 @@ class Dealings:
         with self.database.transaction() as session:
             if known := self._known(session, Kind.TRANSFER, asked.id, wanted):
                 return self.engine.transfer(session, known)
+            address, token_digest = asked.destination, None
+            if asked.format == PUSH and address is None:
+                address, token_digest = self.receiving.invite()
             pid = self.engine.request_transfer(
-                session, held.counterparty, provider.dsp_url, asked.agreement, asked.format, properties
+                session, held.counterparty, provider.dsp_url, asked.agreement, asked.format, properties, address
             )
+            if token_digest is not None:
+                self.receiving.expect(session, pid, Way.PUSH, asked.to, token_digest)
+            elif asked.to is not None:
+                self.receiving.expect(session, pid, Way.PULL, asked.to)
             self._remember(session, Kind.TRANSFER, asked.id, wanted, pid)
             return self.engine.transfer(session, pid)
 

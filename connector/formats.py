@@ -10,7 +10,7 @@ from collections.abc import Mapping
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "sandbox-sql": ("HexiSandbox-SQL",),
     "encrypted-sum": ("HexiSandbox-EncryptedSum",),
-    "file": ("HttpData-PULL",),
+    "file": ("HttpData-PULL", "HttpData-PUSH"),
     "api": ("HttpApi-PULL",),
 }
 MODES: Mapping[str, str] = {format_: mode for mode, formats in FORMATS.items() for format_ in formats}

@@ -51,11 +51,12 @@ class HandoverRefused(Forbidden):
 
 @dataclass(frozen=True)
 class Span:
-    """`wanted` bytes from `offset` on, of something with `size` bytes. None: not known beforehand."""
+    """`wanted` bytes from `offset` on, of something with `size` bytes and this `digest`. None: not known beforehand."""
 
     offset: int
     wanted: int | None
     size: int | None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class Handovers:
             ended = True
         finally:
             reached = ended if span.size is None else span.offset + sent >= span.size
-            self._settle(transfer, left, finished=reached)
+            # What has no size cannot be gone on with: broken off, it is given up, and counts as it did.
+            self._settle(transfer, left, finished=reached, over=reached or span.size is None, digest=span.digest)
 
     def admit(self, transfer: str, use: Use, also: Callable[[Session], None] = _nothing) -> None:
         """Admit `use`, and do `also` in the same transaction. Raises `HandoverRefused`, and nothing is done then."""
@@ -135,12 +137,14 @@ class Handovers:
         if not verdict.allowed:
             raise HandoverRefused(verdict)
 
-    def _settle(self, transfer: str, left: int, *, finished: bool) -> None:
+    def _settle(self, transfer: str, left: int, *, finished: bool, over: bool, digest: str | None) -> None:
         with self.database.transaction() as session:
             found = store.handover(session, transfer, lock=True)
             store.save_handover(session, replace(found, volume=found.volume - left, finished=finished))
             if left:
                 usage.give_back(session, transfer, left, self._now())
+            if over:
+                usage.finish(session, transfer, self._now(), digest=digest if finished else None)
 
     def _now(self) -> datetime:
         return self.clock()

@@ -71,8 +71,12 @@ def create_shell(
     database: Database,
     *routers: APIRouter,
     lifespan: Lifespan | None = None,
+    streamed: str | None = None,
 ) -> FastAPI:
-    """An application with the shell around `routers`. `app.state.database` and `app.state.settings` are set."""
+    """An application with the shell around `routers`. `app.state.database` and `app.state.settings` are set.
+
+    Bodies sent to the path `streamed` are read by its endpoint, chunk by chunk and with a limit of its own.
+    """
     app = _Described(title=title, version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.database = database
     app.state.settings = settings
@@ -94,7 +98,7 @@ def create_shell(
         """Public. Prometheus text format."""
         return PlainTextResponse(generate_latest(registry).decode())
 
-    app.add_middleware(_Shell, registry=registry, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(_Shell, registry=registry, max_body_bytes=settings.max_body_bytes, streamed=streamed)
     return app
 
 
@@ -148,9 +152,11 @@ def problem_response(error: DataspaceError, request_id: str = "") -> JSONRespons
 class _Shell:
     """Outermost ASGI layer: request id, body limit, metrics, log line, and the opaque 500."""
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, registry: CollectorRegistry, max_body_bytes: int, streamed: str | None = None
+    ) -> None:
         self.app = app
-        self.max_body_bytes = max_body_bytes
+        self.max_body_bytes, self.streamed = max_body_bytes, streamed
         labels = ["method", "route", "status"]
         self.requests = Counter("hexi_requests", "Requests answered.", labels, registry=registry)
         self.seconds = Histogram("hexi_request_seconds", "Seconds to answer.", ["method", "route"], registry=registry)
@@ -170,7 +176,9 @@ class _Shell:
             await send(message)
 
         try:
-            await self.app(scope, await _read_within(scope, receive, self.max_body_bytes), sending)
+            if scope["path"] != self.streamed:
+                receive = await _read_within(scope, receive, self.max_body_bytes)
+            await self.app(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
             await self._fail(error, request_id, scope, receive, sending, begun=bool(answer["begun"]))
         finally:

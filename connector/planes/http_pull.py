@@ -142,10 +142,10 @@ def _member(source: Source, name: str) -> Source:
 def _span(content: Content, asked: Asked) -> Span:
     size = content.size
     if size is None or not content.is_resumable or asked.range is None:
-        return Span(0, size, size)
+        return Span(0, size, size, content.digest)
     if asked.if_range is not None and asked.if_range != etag(content):
-        return Span(0, size, size)  # it has changed since: the whole of what it is now
-    return Span(*read_range(asked.range, size), size)
+        return Span(0, size, size, content.digest)  # it has changed since: the whole of what it is now
+    return Span(*read_range(asked.range, size), size, content.digest)
 
 
 def _headers(content: Content) -> dict[str, str]:

@@ -12,11 +12,9 @@ import pytest
 from connector import usage_store
 from connector.planes.data_address import properties_of
 from connector.transfer import Suspend
-from tests.connector.business import USE, description
+from tests.connector.business import USE
+from tests.connector.planes.delivery import CONTENT, publish_source
 from tests.simulator import HOSPITAL, Dataspace, Member
-
-FIGURES = ("normativity", "completeness", "accuracy", "consistency", "timeliness", "accessibility")
-CONTENT = bytes(range(256)) * 40
 
 
 class Pull:
@@ -61,19 +59,6 @@ class Pull:
         with engine.database.transaction() as session:
             engine.act_transfer(session, self.at_provider(), Suspend("pause", ["a pause"]))
         self.space.settle()
-
-
-def publish_source(space: Dataspace, source: dict[str, Any], **changes: Any) -> str:
-    space.provider.client.add_resource("delivered", source=source)
-    product = description(
-        tables=[],
-        modes=["file"],
-        hasPersonalInformation=False,
-        quality=dict.fromkeys(FIGURES, 1.0) | {"assessedAt": "2026-11-23"},
-        rights=["holding"],
-        **changes,
-    )
-    return space.provider.client.publish("delivered", product).identifier
 
 
 @pytest.fixture
