@@ -94,6 +94,7 @@ def create_app(
     database = Database(settings.database)
     database.migrate("sandbox")
     database.migrate("connector")
+    publishing.complete_catalogue(database)
     space = _space(settings, identity, clock, transport, peers)
     trust = space.peers.trust
     evidence = Evidence(identity, settings.operator, f"{settings.space_url.rstrip('/')}/ledger/entries", clock)

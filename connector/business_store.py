@@ -29,6 +29,7 @@ from connector.business_tables import (
     RequestRow,
     ResourceRow,
 )
+from connector.catalogue import store as catalogue
 from connector.entitlements import Used
 from connector.products import PublishedProduct
 from connector.resources import Resource
@@ -138,6 +139,7 @@ def mark_published(session: Session, identifier: str, version: int, receipt: Jso
     if (row := session.get(ProductRow, (identifier, version))) is not None:
         row.published, row.receipt = at, _text(receipt)
         session.add(row)
+        catalogue.show(session, published_of(row))
 
 
 def drop_unpublished(session: Session, identifier: str, version: int) -> None:

@@ -25,6 +25,8 @@ from connector.agreements import (
 )
 from connector.business_errors import AgreementInvalid, PolicyInvalid, ProductUnknown
 from connector.business_store import HeldAgreement
+from connector.catalogue import store as index
+from connector.catalogue.question import Page, Wanted, page_of
 from connector.errors import DatasetUnknown
 from connector.evaluation import Situation, Stage, evaluate_terms
 from connector.evidence import Evidence
@@ -32,7 +34,7 @@ from connector.negotiation import Agree, Finalize, NegotiationAction, State, Ter
 from connector.processes import Process, Role
 from connector.products import PublishedProduct, dataset_of
 from connector.settings import ConnectorSettings
-from hexi.canonical import Clock, Json, instant
+from hexi.canonical import Clock, Json, digest, instant
 from ledger.documents import SignedDocument, sign_document, verify_document
 from ledger.entries import Kind
 from registry.identity import Identity
@@ -52,9 +54,12 @@ class Contracting:
         self._settings = settings
         self._clock = clock
 
-    def datasets(self, session: Session, caller: Caller) -> list[dict[str, Json]]:
-        """The datasets whose terms may let this caller in at all; others it does not get to see."""
-        return [dataset_of(published) for published in store.products(session) if self._visible(published, caller)]
+    def catalogue(self, session: Session, caller: Caller, wanted: Wanted) -> Page:
+        """A page of the datasets whose terms may let this caller in at all; others it does not get to see."""
+        judged = index.judged_terms(session)
+        admitting = sorted(name for name, terms in judged.items() if self._admits(terms, caller))
+        seen = {"changes": index.revision(session), "caller": caller.did, "admitting": admitting}
+        return page_of(wanted, index.page(session, wanted, caller.did, admitting), digest(seen))
 
     def dataset(self, session: Session, dataset_id: str, caller: Caller) -> dict[str, Json]:
         """One of them. Raises `DatasetUnknown`, also for those that are hidden from the caller."""
@@ -62,7 +67,7 @@ class Contracting:
             published = store.product(session, dataset_id)
         except ProductUnknown as error:
             raise DatasetUnknown(f"there is no dataset {dataset_id} here") from error
-        if not self._visible(published, caller):
+        if not self._admits(dict(published.product.policy), caller):
             raise DatasetUnknown(f"there is no dataset {dataset_id} here")
         return dataset_of(published)
 
@@ -140,10 +145,8 @@ class Contracting:
         held = self._drafted(session, process)
         store.conclude_agreement(session, held.agreement.id, held.signed)
 
-    def _visible(self, published: PublishedProduct, caller: Caller) -> bool:
-        return evaluate_terms(
-            dict(published.product.policy), Situation(Stage.CATALOGUE, self._clock(), caller.did)
-        ).allowed
+    def _admits(self, terms: Json, caller: Caller) -> bool:
+        return evaluate_terms(terms, Situation(Stage.CATALOGUE, self._clock(), caller.did)).allowed
 
     def _sign(self, agreement: Agreement) -> str:
         return sign_document(agreement.document(), self._identity.key, self._identity.kid)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
+from connector.catalogue.question import Page, Wanted
 from connector.contracting import Contracting
 from connector.fulfilment import Fulfilment
 from connector.negotiation import NegotiationAction
@@ -20,9 +21,9 @@ class BusinessDecisions:
     contracting: Contracting
     fulfilment: Fulfilment
 
-    def datasets(self, session: Session, caller: Caller) -> list[dict[str, Json]]:
-        """The datasets whose terms may let this caller in at all."""
-        return self.contracting.datasets(session, caller)
+    def catalogue(self, session: Session, caller: Caller, wanted: Wanted) -> Page:
+        """A page of the datasets whose terms may let this caller in at all."""
+        return self.contracting.catalogue(session, caller, wanted)
 
     def dataset(self, session: Session, dataset_id: str, caller: Caller) -> dict[str, Json]:
         """One of them. Raises `DatasetUnknown`."""

@@ -19,6 +19,10 @@ from hexi.canonical import Json
 from ledger.documents import SignedDocument
 from registry.catalogue import Product, read_product
 
+# What a dataset says of itself, in DCAT's words. The protocol's context has no short names for them.
+TITLE = "http://purl.org/dc/terms/title"
+KEYWORD, THEME = "http://www.w3.org/ns/dcat#keyword", "http://www.w3.org/ns/dcat#theme"
+
 _DIMENSIONS = ("normativity", "completeness", "accuracy", "consistency", "timeliness", "accessibility")
 _UNMEASURED = dict.fromkeys(_DIMENSIONS, 0.0)
 
@@ -94,11 +98,14 @@ def dataset_of(published: PublishedProduct) -> dict[str, Any]:
     The product's digest stands beside the offer, not in it: peers of other makes count a member they do not know as a
     part of the policy when they compare, and leave it out when they ask.
     """
-    apart = {"target", PRODUCT_DIGEST}
+    apart, product = {"target", PRODUCT_DIGEST}, published.product
     return {
-        "@id": published.product.identifier,
+        "@id": product.identifier,
         "@type": "Dataset",
         PRODUCT_DIGEST: published.signed.digest,
+        TITLE: [{"@value": product.title.zh, "@language": "zh"}, {"@value": product.title.en, "@language": "en"}],
+        **({KEYWORD: list(product.keywords)} if product.keywords else {}),
+        THEME: product.theme,
         "hasPolicy": [{name: value for name, value in published.offer.items() if name not in apart}],
         "distribution": [{"@type": "Distribution", "format": format_} for format_ in published.formats],
     }

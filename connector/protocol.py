@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sqlmodel import Session
 
+from connector.catalogue.question import Page, Wanted
 from connector.negotiation import NegotiationAction
 from connector.processes import Process
 from connector.transfer import TransferAction
@@ -18,8 +19,11 @@ from registry.presentation import Caller
 class Decisions(Protocol):
     """The decisions of a connector. They run inside the engine's transaction and must not call other services in it."""
 
-    def datasets(self, session: Session, caller: Caller) -> list[dict[str, Json]]:
-        """The DSP datasets this caller may see. A distribution without `accessService` gets the connector's own."""
+    def catalogue(self, session: Session, caller: Caller, wanted: Wanted) -> Page:
+        """A page of the DSP datasets this caller may see. A distribution without `accessService` gets the connector's.
+
+        Raises `connector.errors.FilterUnsupported` for what the catalogue cannot be asked.
+        """
 
     def dataset(self, session: Session, dataset_id: str, caller: Caller) -> dict[str, Json]:
         """One of them. Raises `connector.errors.DatasetUnknown`."""

@@ -11,6 +11,7 @@ from typing import Any
 from sqlmodel import Session
 
 from connector import business_store as store
+from connector.catalogue import store as catalogue
 from connector.policy import read_policy
 from connector.products import PublishedProduct, complete, files_of
 from connector.resources import Resource, check_resource, fingerprint
@@ -100,6 +101,15 @@ class Publisher:
         with self.database.transaction() as session:
             store.mark_published(session, identifier, version, publication.receipt, instant(self.clock()))
             return store.product(session, identifier, version)
+
+
+def complete_catalogue(database: Database) -> None:
+    """Show what was published before the catalogue had an index. Usually there is nothing of the kind."""
+    with database.reading() as session:
+        missing = catalogue.not_shown(session)
+    for identifier, version in missing:
+        with database.transaction() as session:
+            catalogue.show(session, store.product(session, identifier, version))
 
 
 def dataset(session: Session, identifier: str, version: int) -> Dataset:

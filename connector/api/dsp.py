@@ -9,12 +9,14 @@ Source: Dataspace Protocol 2025-1, sections 4.3, 6, 8 and 10.
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from sqlmodel import Session
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from connector.catalogue.question import Page, Wanted, read_filter, read_token, write_token
 from connector.engine import Engine, check_party
 from connector.messages import (
     CONTEXT,
@@ -38,15 +40,19 @@ from connector.messages import (
 )
 from connector.processes import Kind, Process
 from connector.progression import SUSPENDED_BY
-from hexi.canonical import Json, parse
+from hexi.canonical import Json, digest, parse
 from hexi.errors import DataspaceError, Malformed
 from hexi.web import Read, Write
 from registry.access import Member
+from registry.presentation import Caller
 
 # The catalogue's data service: this connector. An IRI of its own, for datasets to point to.
 SERVICE = "urn:hexi:service:dsp"
 # Stands in an error for the process id that is not known; the specification's schema wants both.
 NO_PID = "urn:hexi:none"
+
+# The query parameter of the catalogue's links. Ours to choose; the specification's examples call it so.
+CONTINUATION = "continuationToken"
 
 _ERRORS = {"catalog": "CatalogError", "negotiations": "ContractNegotiationError", "transfers": "TransferError"}
 _ANSWERS = {Kind.NEGOTIATION: "ContractNegotiation", Kind.TRANSFER: "TransferProcess"}
@@ -76,6 +82,9 @@ async def _read_body(request: Request) -> Json:
 
 
 Body = Annotated[Json, Depends(_read_body)]
+
+
+Continuation = Annotated[str | None, Query(alias=CONTINUATION, max_length=20_000)]
 
 
 class _Refusal(Exception):
@@ -132,17 +141,33 @@ def _add_metadata(router: APIRouter) -> None:
 
 
 def _add_catalogue(router: APIRouter, engine: Engine) -> None:
-    def catalogue(caller: Member, body: Body, session: Read) -> dict[str, Json]:
-        """The datasets the caller may see."""
-        CatalogRequestMessage.read(body)
+    def page(caller: Caller, wanted: Wanted, session: Session) -> JSONResponse:
+        found = engine.decisions.catalogue(session, caller, wanted)
         service = {"@id": SERVICE, "@type": "DataService", "endpointURL": engine.address}
-        return wire(
+        frame = wire(
             "Catalog",
             **{"@id": f"{engine.address}/catalog"},
             participantId=engine.identity.did,
             service=[service],
-            dataset=[_with_service(dataset) for dataset in engine.decisions.datasets(session, caller)],
         )
+        datasets = [_with_service(dataset) for dataset in found.datasets]
+        return JSONResponse(
+            frame | ({"dataset": datasets} if datasets else {}),
+            headers=_links(engine.address, found) | _tag(found, wanted),
+        )
+
+    def catalogue(caller: Member, body: Body, session: Read, continuation: Continuation = None) -> JSONResponse:
+        """The datasets the caller may see and asks for, page by page; the header Link has the next and the previous."""
+        CatalogRequestMessage.read(body)
+        return page(caller, read_token(continuation) if continuation else read_filter(body.get("filter")), session)
+
+    def catalogue_page(caller: Member, session: Read, request: Request, continuation: Continuation = None) -> Response:
+        """The same for who follows a link with GET. With If-None-Match it is 304 while nothing has changed."""
+        answer = page(caller, read_token(continuation) if continuation else Wanted(), session)
+        tag = answer.headers.get("etag")
+        if tag is not None and tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers={"ETag": tag})
+        return answer
 
     def dataset(dataset_id: str, caller: Member, session: Read) -> dict[str, Json]:
         """One dataset."""
@@ -151,6 +176,7 @@ def _add_catalogue(router: APIRouter, engine: Engine) -> None:
         return wire("Dataset", **members)
 
     _add(router, "POST", f"{PATH}/catalog/request", catalogue, takes=CatalogRequestMessage)
+    _add(router, "GET", f"{PATH}/catalog/request", catalogue_page)
     _add(router, "GET", f"{PATH}/catalog/datasets/{{dataset_id}}", dataset)
 
 
@@ -246,6 +272,22 @@ def _answer(process: Process) -> dict[str, Json]:
         state=process.state,
         **({SUSPENDED_BY: process.suspended_by} if process.suspended_by else {}),
     )
+
+
+def _links(address: str, page: Page) -> dict[str, str]:
+    """The pages beside this one, as web links (Dataspace Protocol 2025-1, section 6.3; RFC 8288)."""
+    beside = (("next", page.next), ("previous", page.previous))
+    links = [
+        f'<{address}/catalog/request?{CONTINUATION}={write_token(wanted)}>; rel="{relation}"'
+        for relation, wanted in beside
+        if wanted is not None
+    ]
+    return {"Link": ", ".join(links)} if links else {}
+
+
+def _tag(page: Page, wanted: Wanted) -> dict[str, str]:
+    """Names the page's content: it stays the same until the catalogue, as the caller sees it, changes."""
+    return {} if page.revision is None else {"ETag": f'"{digest([page.revision, write_token(wanted)])}"'}
 
 
 def _with_service(dataset: dict[str, Json]) -> dict[str, Json]:

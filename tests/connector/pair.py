@@ -19,6 +19,7 @@ from sqlmodel import Session
 from connector import negotiation, store, transfer
 from connector.api.dsp import create_router
 from connector.binding import Action
+from connector.catalogue.question import Page, Wanted, page_of
 from connector.engine import Engine, Settings
 from connector.errors import DatasetUnknown
 from connector.messages import PATH
@@ -105,14 +106,17 @@ class Scripted:
 
     negotiations: Script = field(default_factory=dict)
     transfers: Script = field(default_factory=dict)
-    catalogue: list[dict[str, Json]] = field(default_factory=list)
+    datasets: list[dict[str, Json]] = field(default_factory=list)
+    revision: str | None = None
     entered: list[Process] = field(default_factory=list)
 
-    def datasets(self, session: Session, caller: Caller) -> list[dict[str, Json]]:
-        return self.catalogue
+    def catalogue(self, session: Session, caller: Caller, wanted: Wanted) -> Page:
+        edge = wanted.after if isinstance(wanted.after, int) else wanted.offset - 1
+        rows = [(place, dataset) for place, dataset in enumerate(self.datasets) if place > edge]
+        return page_of(wanted, rows[: wanted.limit + 1], self.revision)
 
     def dataset(self, session: Session, dataset_id: str, caller: Caller) -> dict[str, Json]:
-        for dataset in self.catalogue:
+        for dataset in self.datasets:
             if dataset["@id"] == dataset_id:
                 return dataset
         raise DatasetUnknown("no such dataset")
@@ -217,11 +221,19 @@ class End:
         with self.database.reading() as session:
             return [process for kind in Kind for process in self.engine.processes(session, kind)]
 
-    def call(self, method: str, path: str, body: Json = None, *, by: str | None = None) -> httpx.Response:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Json = None,
+        *,
+        by: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
         """Somebody calls this connector."""
         with httpx.Client(transport=ASGITransport(self.app), base_url=self.url) as client:
-            headers = {"Authorization": by} if by else {}
-            return client.request(method, path, json=body, headers=headers)
+            sent = ({"Authorization": by} if by else {}) | (headers or {})
+            return client.request(method, path, json=body, headers=sent)
 
 
 class Pair:

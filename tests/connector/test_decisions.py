@@ -9,6 +9,7 @@ import pytest
 
 from connector import business_store as store
 from connector.agreements import ORDER, PROVIDER_SIGNATURE, PURPOSE, SIGNATURE, AgreementState
+from connector.catalogue.question import Wanted
 from connector.errors import DatasetUnknown
 from connector.fulfilment import permit_in
 from connector.negotiation import Agree, Finalize, TerminateNegotiation, Verify
@@ -192,8 +193,8 @@ def test_datasets_are_shown_to_whom_they_may_concern(provider: Party, trust: Kno
     product = provider.publish(published(limited("participant", "eq", CONSUMER.did)))
     identifier = product.product.identifier
     with provider.database.reading() as session:
-        (dataset,) = provider.decisions.datasets(session, caller(trust))
-        assert provider.decisions.datasets(session, caller(trust, OPERATOR.did)) == []
+        (dataset,) = provider.decisions.catalogue(session, caller(trust), Wanted()).datasets
+        assert provider.decisions.catalogue(session, caller(trust, OPERATOR.did), Wanted()).datasets == ()
         assert provider.decisions.dataset(session, identifier, caller(trust)) == dataset
         with pytest.raises(DatasetUnknown):
             provider.decisions.dataset(session, identifier, caller(trust, OPERATOR.did))

@@ -202,7 +202,7 @@ def test_the_catalogue(pair: Pair) -> None:
     empty = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER).json()
     assert "dataset" not in empty
     assert empty["participantId"] == "did:web:provider"
-    pair.provider.script.catalogue = [dataset]
+    pair.provider.script.datasets = [dataset]
     full = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER).json()
     assert full["dataset"][0]["distribution"][0]["accessService"] == full["service"][0]["@id"]
     assert full["service"][0]["endpointURL"] == f"http://provider.test{BASE}"
@@ -213,10 +213,44 @@ def test_the_catalogue(pair: Pair) -> None:
     assert set(none.json()) == {"@context", "@type", "code", "reason"}
 
 
+def test_a_page_names_its_neighbours_and_is_not_sent_twice(pair: Pair) -> None:
+    script = pair.provider.script
+    script.datasets = [{"@id": f"d{number}", "@type": "Dataset"} for number in range(3)]
+    script.revision = "r1"
+    asking = {"@context": CONTEXT, "@type": "CatalogRequestMessage", "filter": [{"limit": 1, "offset": 1}]}
+
+    second = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER)
+
+    assert [one["@id"] for one in second.json()["dataset"]] == ["d1"]
+    assert set(second.links) == {"next", "previous"}
+    onward = second.links["next"]["url"].removeprefix("http://provider.test")
+    plain = {"@context": CONTEXT, "@type": "CatalogRequestMessage"}
+    for third in (
+        pair.provider.call("POST", onward, plain, by=CONSUMER),
+        pair.provider.call("GET", onward, by=CONSUMER),
+    ):
+        assert [one["@id"] for one in third.json()["dataset"]] == ["d2"]
+        assert set(third.links) == {"previous"}
+    known = {"If-None-Match": third.headers["etag"]}
+    assert pair.provider.call("GET", onward, by=CONSUMER, headers=known).status_code == 304
+    script.revision = "r2"
+    assert pair.provider.call("GET", onward, by=CONSUMER, headers=known).status_code == 200
+
+
+@pytest.mark.parametrize("filter_", [{"colour": "red"}, [{"limit": 0}], "SELECT"])
+def test_what_the_catalogue_cannot_be_asked_is_a_catalog_error(pair: Pair, filter_: object) -> None:
+    asking = {"@context": CONTEXT, "@type": "CatalogRequestMessage", "filter": filter_}
+
+    refused = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER)
+
+    assert (refused.status_code, refused.json()["@type"]) == (400, "CatalogError")
+    assert refused.json()["code"] == "connector.filter-unsupported"
+
+
 def test_every_route_but_the_version_document_asks_who_calls(pair: Pair) -> None:
     paths = pair.provider.app.openapi()["paths"]
     routes = [(method, path) for path, methods in paths.items() if path.startswith(BASE) for method in methods]
-    assert len(routes) == 17
+    assert len(routes) == 18
     for method, path in routes:
         answer = pair.provider.call(method.upper(), re.sub(r"\{\w+\}", "x", path), {})
         assert answer.status_code == 401, (method, path)

@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from connector.binding import Action, fresh_id
 from connector.business_errors import AgreementUnknown
+from connector.catalogue.question import Page, Wanted
 from connector.errors import DatasetUnknown
 from connector.negotiation import (
     Accept,
@@ -192,11 +193,11 @@ class Script:
     _entries: Counter[tuple[str, str]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def datasets(self, session: Session, caller: Caller) -> list[dict[str, Json]]:
-        return [dataset(dataset_id) for dataset_id in (*CATALOGUE, *PROVIDER_NEGOTIATIONS)]
+    def catalogue(self, session: Session, caller: Caller, wanted: Wanted) -> Page:
+        return Page(tuple(dataset(dataset_id) for dataset_id in (*CATALOGUE, *PROVIDER_NEGOTIATIONS)))
 
     def dataset(self, session: Session, dataset_id: str, caller: Caller) -> dict[str, Json]:
-        for found in self.datasets(session, caller):
+        for found in self.catalogue(session, caller, Wanted()).datasets:
             if found["@id"] == dataset_id:
                 return found
         raise DatasetUnknown("the kit's catalogue has no such dataset")
