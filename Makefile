@@ -12,6 +12,7 @@ ARGS ?=
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 RUN := .venv/bin
+QUESTIONS := exchange isolation reconstruction sandbox start utility
 PACKAGES := hexi connector ledger marketplace privacy registry sandbox
 
 .PHONY: demo test check bench conformance setup clean
@@ -44,7 +45,7 @@ check: setup
 	$(UV) lock --check
 
 bench: setup
-	@for question in benchmarks/*.py; do echo "== $$question"; $(RUN)/python $$question || exit 1; done
+	@for question in $(QUESTIONS); do echo "== $$question"; $(RUN)/python -m benchmarks.$$question || exit 1; done
 
 conformance: setup
 	@$(RUN)/python -m tests.conformance $(ARGS)

@@ -1,8 +1,8 @@
 """What does one negotiation cost, and one transfer start? Two connectors that deal with each other, against EDC's.
 
-    uv run python benchmarks/exchange.py                 ours, at 1, 8 and 64 in flight
-    uv run python benchmarks/exchange.py --quick         a short run of the same
-    uv run python benchmarks/exchange.py --count 10000 --in-flight 64
+    uv run python -m benchmarks.exchange                 ours, at 1, 8 and 64 in flight
+    uv run python -m benchmarks.exchange --quick         a short run of the same
+    uv run python -m benchmarks.exchange --count 10000 --in-flight 64
 
 Both ends, the database, the space and this client share the machine's cores. A negotiation counts as ended when the
 consumer's management API says so; every one that was started is followed to its end. CPU is what the processes used

@@ -1,6 +1,6 @@
 """What does full isolation cost over bare DuckDB? One query on one small table, a fresh process each, side by side.
 
-    uv run python benchmarks/isolation.py
+    uv run python -m benchmarks.isolation
 
 The first peer is what anybody would write without isolation: ``python -c "import duckdb; ..."`` from the same virtual
 environment. The second, harder one takes the same short cuts as our worker (no site-packages, the engine without the

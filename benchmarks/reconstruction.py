@@ -1,6 +1,6 @@
 """How much of a secret bit can be reconstructed? Our lattice, and the rules of others, under the same attackers.
 
-    .venv/bin/python benchmarks/reconstruction.py [--quick]
+    uv run python -m benchmarks.reconstruction [--quick]
 
 Gains are points of accuracy over the best guess from the attributes (given to the attacker for nothing).
 
@@ -24,8 +24,8 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from people import SIZES, People, people
 
+from benchmarks.people import SIZES, People, people
 from privacy.lattice.answers import INTERVAL
 from privacy.lattice.blocks import Floats
 from privacy.lattice.gate import PROFILES, STANDARD, exposure

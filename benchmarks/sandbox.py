@@ -1,24 +1,20 @@
 """What do the sandbox's lanes cost? Publishing a cube, asking it, and isolation over bare DuckDB.
 
-    .venv/bin/python benchmarks/sandbox.py [--quick]
+    uv run python -m benchmarks.sandbox [--quick]
 
 Goals: a query to a cube under 2 ms at the 95th percentile in process and independent of the table's size; publishing a
 million entities under 2 s a measure. What isolation adds in the controlled lane: `benchmarks/isolation.py`.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-# This file has the name of a package: the folder it stands in is searched last, so that the package is found first.
-sys.path.append(sys.path.pop(0))
-
 import numpy as np
-from people import SIZES, policy
-from utility import analyses
 
+from benchmarks.people import SIZES, policy
+from benchmarks.utility import analyses
 from hexi.canonical import digest, system_clock
 from hexi.database import Database
 from privacy.lattice.gate import STANDARD

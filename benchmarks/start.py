@@ -1,6 +1,6 @@
 """How long until a service answers, and how much memory it holds when nobody asks anything?
 
-    uv run python benchmarks/start.py
+    uv run python -m benchmarks.start
 
 From the start of the process (``hexi connector serve``, ``hexi space serve``) to the first 200 of ``/health``; memory
 is the resident set three seconds later. A cold start makes its tables, a warm one finds them. Medians of `STARTS`

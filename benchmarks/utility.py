@@ -1,6 +1,6 @@
 """What do honest analysts get from the lattice? 200 analyses at the SQL door: how many are released, and how exact.
 
-    .venv/bin/python benchmarks/utility.py [--quick]
+    uv run python -m benchmarks.utility [--quick]
 
 The analyses are those of a health planner (requirements, section 4.2): visits and costs by age, district, plan and
 month, rates of an illness by group and over time. One in three is by one attribute, one in three by two, one in six by
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from people import SIZES, People, people
 
+from benchmarks.people import SIZES, People, people
 from privacy.lattice.gate import PROFILES, STANDARD, STRICT, Profile, exposure, under
 from privacy.lattice.plan import Plan, plan
 from privacy.lattice.policy import Attribute, Family, LatticePolicy, Level, Measure
