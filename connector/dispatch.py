@@ -1,10 +1,11 @@
-"""Dispatching: the passes over the outbox. Lease (transaction), send (none), record (transaction).
+"""Dispatching: what is in the outbox is leased (a transaction), sent (none), and what came of it recorded (another).
 
 A crash between any two of these is made good by a later pass: what was leased comes due again by itself, and what was
-taken but not recorded is sent again with the same `@id`, by which the other end knows it.
+taken but not recorded is sent again with the same `@id`, by which the other end knows it. Several outcomes are recorded
+in one transaction; one that fails is left out of it and reported.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from connector.outbox import Answer, Verdict
 from connector.outbox_items import LEDGER, PEER, OutboxItem, OutboxState
 from connector.processes import Process, Role
 from connector.progression import TERMINATIONS, as_answered, is_ended, settle
+from connector.ready import LEASE_SECONDS
 from connector.sender import Sender
 from connector.steps import Steps
 from hexi.canonical import Json, instant
@@ -25,14 +27,16 @@ from sandbox import owners
 
 log = structlog.get_logger("connector.dispatch")
 
-# Items one pass takes at once, and how long they are its own, in seconds. The lease outlasts the slowest batch
-# (4 items, 15 s each to connect and answer), so that nobody sends them again while the first still tries.
+# Messages one pass of `deliver_due` takes at once. The lease outlasts the slowest of it (15 s each to connect and
+# answer), so that nobody sends them again while the first still tries.
 LEASE_ITEMS = 4
-LEASE_SECONDS = 90.0
+# Entries one pass takes to the ledger at once; they go in one request and are recorded in one transaction.
+LEASE_ENTRIES = 256
 # What we keep of another end's reasons, in characters each.
 MAX_REASON_CHARACTERS = 1_000
 
 OnReceipt = Callable[[Session, str, dict[str, Json]], None]
+Outcome = tuple[OutboxItem, Answer]
 
 
 class Dispatcher:
@@ -49,17 +53,22 @@ class Dispatcher:
 
     def deliver_due(self, limit: int) -> int:
         """One pass; returns how many items were tried. Any number of threads and processes may run passes at once."""
-        items = self._lease(limit)
+        items = self.lease(limit, (PEER, LEDGER))
         failure: Exception | None = None
         for item in items:
             try:
-                answer = self._sender.attempt(item)
-                with self._database.transaction() as session:
-                    self._record(session, item, answer)
+                self.record([(item, self._sender.attempt(item))])
             except Exception as error:  # noqa: BLE001 - one item must not hold up the rest; it is raised below
                 failure = failure or error
         if failure is not None:
             raise failure
+        return len(items)
+
+    def deliver_entries(self) -> int:
+        """One pass over the entries for the ledger, all that are due in one request; returns how many were tried."""
+        items = self.lease(LEASE_ENTRIES, (LEDGER,))
+        if items:
+            self.record(list(zip(items, self._sender.attempt_entries(items), strict=True)))
         return len(items)
 
     def recover(self) -> int:
@@ -67,22 +76,58 @@ class Dispatcher:
         with self._database.transaction() as session:
             return store.release_leases(session, self._steps.now(), owners.is_alive)
 
-    def _lease(self, limit: int) -> list[OutboxItem]:
+    def lease(self, limit: int, destinations: Sequence[str]) -> list[OutboxItem]:
+        """Up to `limit` items that are due, for this process alone until their lease runs out."""
         with self._database.reading() as session:  # an idle pass must not take SQLite's only write lock
-            if not store.is_anything_due(session, self._steps.now()):
+            if not store.is_anything_due(session, self._steps.now(), destinations):
                 return []
         with self._database.transaction() as session:
             until = instant(self._steps.clock() + timedelta(seconds=LEASE_SECONDS))
-            return store.lease_items(session, self._steps.now(), until, limit, owners.this_process(), (PEER, LEDGER))
+            return store.lease_items(session, self._steps.now(), until, limit, owners.this_process(), destinations)
 
-    def _record(self, session: Session, sent: OutboxItem, answer: Answer) -> None:
-        if sent.destination != PEER or sent.process_pid is None:
-            self._record_ledger(session, sent, answer)
-            return
-        process = store.lock_process(session, sent.process_pid)
-        item = store.lock_item(session, sent.id)
-        if process is None:  # processes are never deleted
-            raise LookupError(f"the process {sent.process_pid} of item {sent.id} is gone")
+    def attempt(self, item: OutboxItem) -> Answer:
+        """Send `item` once; see `Sender.attempt`."""
+        return self._sender.attempt(item)
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Record what came of attempts, no two of one process: in one transaction, or where that fails, one by one.
+
+        Raises the first failure, after all others were recorded.
+        """
+        try:
+            with self._database.transaction() as session:
+                self._record(session, outcomes)
+        except Exception:
+            if len(outcomes) == 1:
+                raise
+            self._record_singly(outcomes)
+
+    def _record_singly(self, outcomes: Sequence[Outcome]) -> None:
+        failure: Exception | None = None
+        for outcome in outcomes:
+            try:
+                self.record([outcome])
+            except Exception as error:  # noqa: BLE001 - one item must not hold up the rest; it is raised below
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _record(self, session: Session, outcomes: Sequence[Outcome]) -> None:
+        pids = [sent.process_pid for sent, _ in outcomes if sent.process_pid is not None]
+        processes = store.lock_processes(session, pids) if pids else {}
+        items = store.lock_items(session, [sent.id for sent, _ in outcomes])
+        for sent, answer in outcomes:
+            item = items.get(sent.id)
+            if item is None:  # it had been settled for so long that its row was removed
+                continue
+            if sent.process_pid is None:
+                self._record_entry(session, item, sent, answer)
+            else:
+                self._record_message(session, processes[sent.process_pid], item, sent, answer)
+
+    def _record_message(
+        self, session: Session, process: Process, item: OutboxItem, sent: OutboxItem, answer: Answer
+    ) -> None:
         verdict = outbox.judge_peer(item, answer, self._steps.clock(), self._patience)
         if verdict is Verdict.AGAIN:
             self._postpone(session, item, sent, answer)
@@ -131,8 +176,7 @@ class Dispatcher:
                 store.close_item(session, waiting.id, OutboxState.CANCELLED, self._steps.now())
             self._steps.end(session, process, ["the other end named another process than before"])
 
-    def _record_ledger(self, session: Session, sent: OutboxItem, answer: Answer) -> None:
-        item = store.lock_item(session, sent.id)
+    def _record_entry(self, session: Session, item: OutboxItem, sent: OutboxItem, answer: Answer) -> None:
         verdict = outbox.judge_ledger(answer)
         if verdict is Verdict.AGAIN or item.state is not OutboxState.PENDING:
             self._postpone(session, item, sent, answer)

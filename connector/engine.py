@@ -57,8 +57,7 @@ class Engine:
 
     `authorise` gives an ``Authorization`` value for calling the service whose DID it gets. `own_url` is the
     connector's public address. `on_ledger_receipt(session, reference, receipt)` is called in the transaction that
-    records a delivered ledger entry. `transport` replaces the network. `work` is set when something was queued; the
-    worker waits on it.
+    records a delivered ledger entry. `transport` replaces the network.
     """
 
     def __init__(
@@ -85,17 +84,17 @@ class Engine:
             unsafe_allow_loopback_callbacks=settings.unsafe_allow_loopback_callbacks,
             transport=transport,
         )
-        self._dispatcher = Dispatcher(database, self._sender, self._steps, settings.patience, on_ledger_receipt)
-        # Set when something was queued and committed; the worker waits on it.
-        self.work = self._steps.work
+        self.dispatcher = Dispatcher(database, self._sender, self._steps, settings.patience, on_ledger_receipt)
+        # What is to be sent at once, and what is set when there is something else to send: for the worker.
+        self.ready, self.work = self._steps.ready, self._steps.work
 
     def deliver_due(self, limit: int = LEASE_ITEMS) -> int:
         """One pass of the outbox; see `Dispatcher.deliver_due`."""
-        return self._dispatcher.deliver_due(limit)
+        return self.dispatcher.deliver_due(limit)
 
     def recover(self) -> int:
         """Take up at once what a process that was killed had begun to send; returns how many messages."""
-        return self._dispatcher.recover()
+        return self.dispatcher.recover()
 
     def close(self) -> None:
         """Close the connections to other ends."""
@@ -266,7 +265,7 @@ class Engine:
     def _admit(self, session: Session, process: Process) -> Process:
         """Add the process, unless the caller's process id is known: then it is that one, if it is about the same."""
         if store.insert_process(session, process):
-            return self._steps.enter(session, [process], acting=True)
+            return self._steps.begin(session, process)
         known = store.process_of_peer(session, process.kind, process.role, process.counterparty, str(process.peer_pid))
         same = known is not None and (
             known.dataset_id,
@@ -294,12 +293,11 @@ class Engine:
         still_waiting = False
         if item is not None and ours is not None:
             still_waiting = not ours.tried and ours.message.event in TERMINATIONS and not is_ended(entered[-1])
-            if (
-                not still_waiting
-            ):  # what they say overtakes what we had not sent, and confirms what we had; an end does not
+            if not still_waiting:
+                # What they say overtakes what we had not sent, and confirms what we had; an end does not.
                 confirms = ours.tried and message.event not in TERMINATIONS
                 state = OutboxState.DELIVERED if confirms else OutboxState.CANCELLED
-                store.close_item(session, item.id, state, self._steps.now())
+                self._steps.close(session, item, state, process.peer_pid)
         return self._steps.enter(session, entered, acting=not still_waiting)
 
     def _conclude(self, session: Session, process: Process) -> Process:
@@ -307,7 +305,7 @@ class Engine:
         item = store.lock_pending(session, process.pid)
         if item is None or not (ours := _in_flight(item)).tried or ours.message.event in TERMINATIONS:
             return process
-        store.close_item(session, item.id, OutboxState.DELIVERED, self._steps.now())
+        self._steps.close(session, item, OutboxState.DELIVERED, process.peer_pid)
         return self._steps.enter(session, [settle(process, ours.message)], acting=False)
 
     def _checked(self, address: str) -> str:

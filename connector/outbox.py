@@ -63,13 +63,15 @@ def enqueue(
     audience: str | None = None,
     reference: str | None = None,
     not_before: str = "",
-) -> None:
-    """Queue `body` for `url` in the caller's transaction; once it commits, the worker is woken.
+    leased: tuple[str, str] | None = None,
+) -> OutboxItem:
+    """Queue `body` for `url` in the caller's transaction.
 
     `destination` is "peer" or "ledger". `audience` is the DID whose service it is, for the presentation that goes
-    with it. `reference` comes back with the ledger's receipt. An empty `not_before` means at once.
+    with it. `reference` comes back with the ledger's receipt. An empty `not_before` means at once. `leased`: (holder,
+    until), for a holder that sends it as soon as the transaction has committed; this attempt counts as begun.
     """
-    store.add_item(
+    return store.add_item(
         session,
         destination=destination,
         process_pid=process_pid,
@@ -79,6 +81,7 @@ def enqueue(
         audience=audience,
         reference=reference,
         not_before=not_before,
+        leased=leased,
     )
 
 

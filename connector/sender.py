@@ -3,7 +3,8 @@
 It changes nothing here; `connector.engine` records what came of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import httpx
 
@@ -20,6 +21,10 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 # The most we read of an answer, in bytes. Longer ones are nothing we asked for; the status is enough.
 MAX_ANSWER_BYTES = 256 * 1024
+# The same of the ledger's answer to a batch: a receipt for each entry, the entry and its proof within.
+MAX_RECEIPTS_BYTES = 16 * 1024 * 1024
+# The most entries we send at once, in bytes; the ledger takes four times as much.
+MAX_BATCH_BYTES = 1024 * 1024
 
 
 class Sender:
@@ -49,16 +54,72 @@ class Sender:
             if item.audience is not None:
                 headers["Authorization"] = self._authorise(item.audience)
             with client.stream("POST", item.url, content=encode(item.body), headers=headers) as answer:
-                return Answer(answer.status_code, _body(answer))
+                limit = MAX_ANSWER_BYTES if item.destination == PEER else MAX_RECEIPTS_BYTES
+                return Answer(answer.status_code, _body(answer, limit))
         except CallbackRefused as error:
             return Answer(error=error.detail, refused_here=True)
         except (httpx.HTTPError, httpx.InvalidURL, DataspaceError) as error:
             return Answer(error=f"nobody answered ({type(error).__name__})")
 
+    def attempt_entries(self, items: Sequence[OutboxItem]) -> list[Answer]:
+        """Send entries for the ledger, all at the same address, in as few requests as their size allows."""
+        answers: list[Answer] = []
+        for batch in _batches(items):
+            if len(batch) == 1:
+                answers.append(self.attempt(batch[0]))
+            else:
+                together = replace(batch[0], url=f"{batch[0].url}/batch", body={"entries": _entries(batch)})
+                answer = self.attempt(together)
+                if answer.status is not None and 400 <= answer.status < 500:
+                    # One bad entry, or a ledger that knows no batches, must not hold up the others for ever.
+                    answers += [self.attempt(item) for item in batch]
+                else:
+                    answers += _apart(answer, len(batch))
+        return answers
+
     def close(self) -> None:
         """Close the connections."""
         self._peers.close()
         self._space.close()
+
+
+def _entries(batch: Sequence[OutboxItem]) -> list[Json]:
+    return [item.body["entry"] for item in batch]
+
+
+def _batches(items: Sequence[OutboxItem]) -> Iterator[list[OutboxItem]]:
+    """`items` in their order, cut where the address changes or a body would grow too long."""
+    batch: list[OutboxItem] = []
+    size = 0
+    for item in items:
+        length = len(encode(item.body))
+        if batch and (size + length > MAX_BATCH_BYTES or item.url != batch[0].url):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += length
+    if batch:
+        yield batch
+
+
+def _apart(answer: Answer, count: int) -> list[Answer]:
+    """What the answer to a batch says about each of its `count` entries."""
+    outcomes = answer.body.get("outcomes") if isinstance(answer.body, dict) else None
+    if answer.status is None or answer.status >= 300:
+        error = answer.error or f"the batch was answered {answer.status}"
+        return [Answer(error=error)] * count
+    if not isinstance(outcomes, list) or len(outcomes) != count:
+        return [Answer(error="the answer to the batch cannot be read")] * count
+    return [_one(outcome) for outcome in outcomes]
+
+
+def _one(outcome: Json) -> Answer:
+    said = outcome if isinstance(outcome, dict) else {}
+    if isinstance(said.get("receipt"), dict):
+        return Answer(200, said["receipt"])
+    problem = said.get("problem")
+    status = problem.get("status") if isinstance(problem, dict) else None
+    return Answer(status if isinstance(status, int) else None, problem, error="refused without a reason")
 
 
 def _client(transport: httpx.BaseTransport) -> httpx.Client:
@@ -67,12 +128,12 @@ def _client(transport: httpx.BaseTransport) -> httpx.Client:
     return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
 
 
-def _body(answer: httpx.Response) -> Json:
+def _body(answer: httpx.Response, limit: int) -> Json:
     """The JSON of the answer, if it has any. Its content type is not asked: some peers send none."""
     content = b""
     for chunk in answer.iter_bytes():
         content += chunk
-        if len(content) > MAX_ANSWER_BYTES:
+        if len(content) > limit:
             return None
     try:
         return parse(content)

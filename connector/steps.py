@@ -7,26 +7,35 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 from sqlmodel import Session
 
 from connector import negotiation, outbox, store, transfer
 from connector.binding import Action, Outgoing, outgoing
-from connector.outbox_items import PEER
+from connector.outbox_items import PEER, OutboxItem, OutboxState
 from connector.processes import Kind, Process
 from connector.progression import TERMINATIONS, is_ended, target
 from connector.protocol import Decisions
+from connector.ready import Ready
 from hexi.canonical import Clock, instant
 from hexi.database import after_commit
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Takes processes into states. `work` is set once a message it queued is committed."""
+    """Takes processes into states. A committed message that is due goes to `ready`; `work` is set for any other."""
 
     decisions: Decisions
     clock: Clock
+    ready: Ready = field(default_factory=Ready)
     work: threading.Event = field(default_factory=threading.Event)
+
+    def begin(self, session: Session, process: Process) -> Process:
+        """Let the decisions see a process that was just added in its first state, and act on their answer."""
+        if (action := self._decide(session, process)) is not None:
+            self.act(session, process, action)
+        return process
 
     def enter(self, session: Session, entered: list[Process], *, acting: bool) -> Process:
         """Record the states `entered`, let the decisions see each, and if `acting` act on the last one's answer."""
@@ -64,7 +73,9 @@ class Steps:
 
     def post(self, session: Session, process: Process, to_send: Outgoing, delay: float = 0.0) -> None:
         """Queue a message about `process`, to go out in `delay` seconds."""
-        outbox.enqueue(
+        now = self.clock()
+        leased = None if delay else self.ready.lease(now)
+        item = outbox.enqueue(
             session,
             PEER,
             process.pid,
@@ -72,9 +83,15 @@ class Steps:
             to_send.url,
             to_send.message.to_wire(),
             audience=process.counterparty,
-            not_before=instant(self.clock() + timedelta(seconds=delay)),
+            not_before=instant(now + timedelta(seconds=delay)),
+            leased=leased,
         )
-        after_commit(session, self.work.set)
+        after_commit(session, partial(self.ready.put, item) if leased else self.work.set)
+
+    def close(self, session: Session, item: OutboxItem, state: OutboxState, peer_pid: str | None) -> None:
+        """Take an item off the road because of what the other end's process `peer_pid` says."""
+        store.close_item(session, item.id, state, self.now())
+        after_commit(session, partial(self.ready.settle, item.id, peer_pid))
 
     def now(self) -> str:
         """The clock's instant."""

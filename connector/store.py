@@ -68,7 +68,6 @@ _ADD_ITEM = insert(_OUTBOX).returning(_OUTBOX.c.id)
 _LOCK_PENDING = _ITEMS.where(
     _OUTBOX.c.process_pid == bindparam("pid"), _OUTBOX.c.state == OutboxState.PENDING
 ).with_for_update()
-_LOCK_ITEM = _ITEMS.where(_OUTBOX.c.id == bindparam("id")).with_for_update()
 _LOCK_ITEMS = _ITEMS.where(_OUTBOX.c.id.in_(bindparam("ids", expanding=True))).order_by(_OUTBOX.c.id).with_for_update()
 _CLOSE_ITEM = (
     update(_OUTBOX)
@@ -80,10 +79,14 @@ _POSTPONE_ITEM = (
     .where(_OUTBOX.c.id == bindparam("of_id"))
     .values(due=bindparam("due"), holder=None, last_error=bindparam("last_error"))
 )
-_DUE = (_OUTBOX.c.state == OutboxState.PENDING, _OUTBOX.c.due <= bindparam("now"))
+_DUE = (
+    _OUTBOX.c.state == OutboxState.PENDING,
+    _OUTBOX.c.due <= bindparam("now"),
+    _OUTBOX.c.destination.in_(bindparam("destinations", expanding=True)),
+)
 _IS_ANYTHING_DUE = select(_OUTBOX.c.id).where(*_DUE).limit(1)
 _DUE_ITEMS = (
-    _ITEMS.where(*_DUE, _OUTBOX.c.destination.in_(bindparam("destinations", expanding=True)))
+    _ITEMS.where(*_DUE)
     .order_by(_OUTBOX.c.due, _OUTBOX.c.id)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
@@ -106,7 +109,7 @@ def lock_process(session: Session, pid: str) -> Process | None:
 
 
 def lock_processes(session: Session, pids: Iterable[str]) -> dict[str, Process]:
-    """Several at once, by pid."""
+    """Processes by pid, held by this transaction."""
     rows = session.connection().execute(_LOCK_PROCESSES, {"pids": sorted(set(pids))})
     return {process.pid: process for process in map(process_of_row, rows)}
 
@@ -199,15 +202,8 @@ def lock_pending(session: Session, pid: str) -> OutboxItem | None:
     return _item(session, _LOCK_PENDING, pid=pid)
 
 
-def lock_item(session: Session, item_id: int) -> OutboxItem:
-    """One item, held by this transaction."""
-    item = _item(session, _LOCK_ITEM, id=item_id)
-    assert item is not None, "items are deleted only when nobody sends them any more"  # noqa: S101
-    return item
-
-
 def lock_items(session: Session, ids: Iterable[int]) -> dict[int, OutboxItem]:
-    """Several at once, by id."""
+    """Items by id, held by this transaction."""
     rows = session.connection().execute(_LOCK_ITEMS, {"ids": sorted(set(ids))})
     return {item.id: item for item in map(_item_value, rows)}
 
@@ -223,9 +219,10 @@ def postpone_item(session: Session, item_id: int, due: str, error: str) -> None:
     session.connection().execute(_POSTPONE_ITEM, {"of_id": item_id, "due": due, "last_error": error})
 
 
-def is_anything_due(session: Session, now: str) -> bool:
+def is_anything_due(session: Session, now: str, destinations: Sequence[str]) -> bool:
     """Whether `lease_items` would find something; looking takes no lock."""
-    return session.connection().execute(_IS_ANYTHING_DUE, {"now": now}).first() is not None
+    sought = {"now": now, "destinations": list(destinations)}
+    return session.connection().execute(_IS_ANYTHING_DUE, sought).first() is not None
 
 
 def release_leases(session: Session, now: str, is_alive: Callable[[str], bool]) -> int:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -20,16 +21,21 @@ from ledger.log import MAX_ENTRIES, Log, Logged
 from ledger.messages import (
     AnchorList,
     AnchorMessage,
+    BatchOutcomes,
     ConsistencyProof,
+    EntryBatch,
     EntryList,
     EntrySubmission,
     LoggedEntry,
     RpcRequest,
 )
+from ledger.receipts import Receipt
 
 # Tiles never change once served, not even partial ones; checkpoints do.
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NOW = {"Cache-Control": "no-cache"}
+# A batch's entries, each opened or with the reason why it does not hold.
+_Opened = list[tuple[str, Entry | DataspaceError]]
 # JSON-RPC 2.0: the method is not available; and the first of the codes left to servers.
 _NO_METHOD, _SERVER_ERROR = -32601, -32000
 
@@ -41,6 +47,7 @@ def create_router(
     dependency that raises for anybody else. Without a `chain`, anchoring answers 503."""
     router = APIRouter(prefix="/ledger", tags=["ledger"])
     _add_entries(router, log, resolve_signer)
+    _add_batches(router, log, resolve_signer)
     _add_static(router, log)
     _add_anchors(router, log, require_operator, chain)
     return router
@@ -80,6 +87,42 @@ def _add_entries(router: APIRouter, log: Log, resolve_signer: KeyResolver) -> No
         if found is None:
             raise EntryUnknown(f"the log has no {kind} entry about {subject}")
         return log.receipt(session, found.index).to_json()
+
+
+def _add_batches(router: APIRouter, log: Log, resolve_signer: KeyResolver) -> None:
+    def all_opened(batch: EntryBatch) -> _Opened:
+        resolve = cache(resolve_signer)  # a batch is mostly by one signer, who is looked up once
+        return [(jws, _opened_or_why(jws, resolve)) for jws in batch.entries]
+
+    @router.post("/entries/batch")
+    def submit_batch(opened: Annotated[_Opened, Depends(all_opened)], session: Write) -> BatchOutcomes:
+        """Log many sealed entries in one transaction; each is taken, or refused with its reason, by itself."""
+        operator = log.operator(session)
+        sealed: list[tuple[str, Entry]] = []
+        refused: dict[int, DataspaceError] = {}
+        for place, (jws, entry) in enumerate(opened):
+            try:
+                if isinstance(entry, DataspaceError):
+                    raise entry
+                check_issuer(entry, operator)
+                sealed.append((jws, entry))
+            except DataspaceError as error:
+                refused[place] = error
+        logged = iter(log.append_each(session, sealed) if sealed else [])
+        return BatchOutcomes(
+            outcomes=[_outcome(refused[place] if place in refused else next(logged)) for place in range(len(opened))]
+        )
+
+
+def _opened_or_why(jws: str, resolve: KeyResolver) -> Entry | DataspaceError:
+    try:
+        return open_entry(jws, resolve)
+    except DataspaceError as error:
+        return error
+
+
+def _outcome(outcome: Receipt | DataspaceError) -> dict[str, Json]:
+    return {"receipt": outcome.to_json()} if isinstance(outcome, Receipt) else {"problem": outcome.problem()}
 
 
 def _add_static(router: APIRouter, log: Log) -> None:

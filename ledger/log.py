@@ -26,6 +26,9 @@ from ledger.tables import EntryRow, HeadRow
 # Entries answered at once, at most.
 MAX_ENTRIES = 1_000
 
+# Who said it, of which kind, about what: a log holds one entry of each.
+_Key = tuple[str, str, str]
+
 
 @dataclass(frozen=True)
 class Logged:
@@ -54,11 +57,31 @@ class Log:
 
     def append_all(self, session: Session, sealed: Sequence[tuple[str, Entry]]) -> list[Receipt]:
         """Log several entries at the price of one: one lock, one checkpoint. All of them, or it raises."""
+        receipts = []
+        for outcome in self.append_each(session, sealed):
+            if not isinstance(outcome, Receipt):
+                raise outcome
+            receipts.append(outcome)
+        return receipts
+
+    def append_each(
+        self, session: Session, sealed: Sequence[tuple[str, Entry]]
+    ) -> list[Receipt | EntryConflict | EntryInvalid]:
+        """The same, but each by itself: in the place of a receipt stands why that entry was not taken."""
         head = store.lock_head(session)
-        fresh: dict[tuple[str, str, str], EntryRow] = {}
-        indexes = [self._place(session, jws, entry, fresh, head.size) for jws, entry in sealed]
+        keys = {(entry.issuer, entry.kind.value, entry.subject) for _, entry in sealed}
+        known = {(row.issuer, row.kind, row.subject): row for row in store.entries_by(session, keys)}
+        fresh: dict[_Key, EntryRow] = {}
+        places: list[int | EntryConflict | EntryInvalid] = []
+        for jws, entry in sealed:
+            try:
+                places.append(self._place(jws, entry, known, fresh, head.size))
+            except (EntryConflict, EntryInvalid) as error:
+                places.append(error)
         nodes = self._grow(session, head, list(fresh.values())) if fresh else self._nodes(session)
-        return [self._receipt(session, index, index + 1, nodes) for index in indexes]
+        return [
+            self._receipt(session, place, place + 1, nodes) if isinstance(place, int) else place for place in places
+        ]
 
     def receipt(self, session: Session, index: int, size: int | None = None) -> Receipt:
         """The receipt of the entry at `index`: by default the one its append gave, or against a later tree of `size`.
@@ -128,23 +151,23 @@ class Log:
         yield "checkpoint", self.checkpoint(session, size).encode()
 
     def _place(
-        self, session: Session, jws: str, entry: Entry, fresh: dict[tuple[str, str, str], EntryRow], size: int
+        self, jws: str, entry: Entry, known: dict[_Key, EntryRow], fresh: dict[_Key, EntryRow], size: int
     ) -> int:
-        """The index for `entry`: the one it has, or the next, in which case its row is put into `fresh`."""
+        """The index for `entry`: the one it has, or the next, in which case its row is put into `fresh` and `known`."""
         if read_entry(jws) != entry:
             raise EntryInvalid("the entry is not the one in the JWS")
         key = (entry.issuer, entry.kind.value, entry.subject)
-        known = fresh.get(key) or store.entry_by(session, *key)
-        if known is None:
+        there = known.get(key)
+        if there is None:
             index = size + len(fresh)
             logged = instant(self.clock())
-            fresh[key] = EntryRow(
+            known[key] = fresh[key] = EntryRow(
                 index=index, issuer=key[0], kind=key[1], subject=key[2], digest=entry.digest, jws=jws, logged=logged
             )
             return index
-        if known.digest != entry.digest:
-            raise EntryConflict(f"entry {known.index} says {entry.kind} about {entry.subject} with another digest")
-        return known.index
+        if there.digest != entry.digest:
+            raise EntryConflict(f"entry {there.index} says {entry.kind} about {entry.subject} with another digest")
+        return there.index
 
     def _grow(self, session: Session, head: HeadRow, rows: list[EntryRow]) -> Nodes:
         store.add_entries(session, rows)

@@ -1,11 +1,14 @@
 """What travels to and from the ledger. Receipts and chain records have formats of their own and pass as they are."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hexi.canonical import Json, Wire
 from ledger.entries import MAX_ENTRY_BYTES, Kind
+
+# Entries in one batch, at most: the tree grows by a tile at once, and the body stays within every service's limit.
+MAX_BATCH = 256
 
 
 class Message(Wire):
@@ -16,6 +19,18 @@ class EntrySubmission(Message):
     """A sealed entry to be logged."""
 
     entry: str = Field(max_length=MAX_ENTRY_BYTES)
+
+
+class EntryBatch(Message):
+    """Sealed entries to be logged at the price of one."""
+
+    entries: list[Annotated[str, Field(max_length=MAX_ENTRY_BYTES)]] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class BatchOutcomes(Message):
+    """What became of each entry of a batch, in its order: its receipt, or the problem that kept it out."""
+
+    outcomes: list[dict[str, Json]]
 
 
 class LoggedEntry(Message):

@@ -1,6 +1,6 @@
 """Reading and writing the ledger's tables. Sessions come in as arguments; nothing is decided here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlmodel import Session, col, select, tuple_
 
@@ -32,10 +32,10 @@ def entry(session: Session, index: int) -> EntryRow | None:
     return session.get(EntryRow, index)
 
 
-def entry_by(session: Session, issuer: str, kind: str, subject: str) -> EntryRow | None:
-    """What `issuer` said of `kind` about `subject`."""
-    query = select(EntryRow).where(EntryRow.issuer == issuer, EntryRow.kind == kind, EntryRow.subject == subject)
-    return session.exec(query).first()
+def entries_by(session: Session, keys: Iterable[tuple[str, str, str]]) -> Sequence[EntryRow]:
+    """What was said before by an issuer of a kind about a subject, for each of `keys`."""
+    query = select(EntryRow).where(tuple_(col(EntryRow.issuer), col(EntryRow.kind), col(EntryRow.subject)).in_(keys))
+    return session.exec(query).all()
 
 
 def first_about(session: Session, kind: str, subject: str, issuer: str | None) -> EntryRow | None:

@@ -367,7 +367,7 @@ def test_the_worker_outlives_a_pass_that_fails(pair: Pair) -> None:
 
     pair.consumer.engine.deliver_due = deliver_due  # type: ignore[method-assign]
     pid = pair.consumer.negotiate(pair.provider)
-    with Worker(pair.consumer.engine, threads=1, idle_seconds=0.02):
+    with Worker(pair.consumer.engine, senders=1, idle_seconds=0.02):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and pair.consumer.process(pid).peer_pid is None:
             time.sleep(0.02)
