@@ -84,7 +84,8 @@ def create_shell(
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(StarletteHTTPException, _on_http_error)
     for router in routers:
-        app.include_router(router)
+        # As they are: an included router matches its routes anew, by way of several objects each, for every request.
+        app.router.routes.extend(router.routes)
     registry = CollectorRegistry()
 
     @app.get("/health", tags=["operations"])
