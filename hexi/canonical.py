@@ -28,6 +28,9 @@ Clock = Callable[[], datetime]
 # Deeper documents than this are not data but an attack on recursive parsers.
 MAX_DEPTH = 64
 
+# Whole numbers up to here are exact for every reader of JSON (RFC 8785, section 3.2.2.3).
+_MAX_INTEGER = 2**53 - 1
+
 _HASHES: Mapping[str, Callable[[bytes], Any]] = {
     "sha256": hashlib.sha256,
     # SM3 (GB/T 32905) comes from the machine's OpenSSL, which may lack it; then asking for it is an error.
@@ -44,8 +47,10 @@ class Wire(BaseModel):
 def encode(value: Json) -> bytes:
     """The RFC 8785 bytes of `value`. Raises `Malformed` for what canonical JSON cannot carry (NaN, bytes)."""
     try:
-        return rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, RecursionError) as error:
+        # Where no number needs RFC 8785's care and no key its order, the standard library writes the same bytes, ten
+        # times as fast; and that is nearly always. A property test holds the two together.
+        return _write(value).encode() if _is_plain(value) else rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, RecursionError, UnicodeEncodeError) as error:
         raise Malformed(f"this value has no canonical JSON form: {error}") from error
 
 
@@ -99,6 +104,23 @@ def parse_instant(text: str) -> datetime:
     if moment.tzinfo is None:
         raise Malformed(f"{text!r} has no time zone; write it as 2026-11-23T12:00:00Z")
     return moment.astimezone(UTC)
+
+
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
+def _is_plain(value: Json) -> bool:
+    """Whether `value` has no fractions, no numbers beyond 2**53 and no keys that UTF-16 would sort otherwise."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is dict:
+        return all(type(key) is str and (key.isascii() or max(key) < "\ud800") for key in value) and all(
+            map(_is_plain, value.values())
+        )
+    if kind is list or kind is tuple:
+        return all(map(_is_plain, value))
+    return kind is int and -_MAX_INTEGER <= value <= _MAX_INTEGER
 
 
 def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -11,7 +11,7 @@ import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from hexi.canonical import Clock, Json, digest
+from hexi.canonical import Clock, Json, digest, digest_bytes
 from hexi.errors import DataspaceError
 from hexi.keys import read_header, verify
 from registry.credentials import CLOCK_LEEWAY_SECONDS, verify_membership
@@ -25,7 +25,7 @@ from registry.errors import (
 )
 from registry.identity import Identity, did_of, key_from_document
 from registry.participants import Participant
-from registry.trust import Trust
+from registry.trust import TRUST_SECONDS, Trust
 
 TYP = "hexi-presentation+jws"
 SCHEME = "Bearer "
@@ -36,6 +36,12 @@ PRESENTATION_SECONDS = 60
 MEMORY_SECONDS = PRESENTATION_SECONDS + 2 * CLOCK_LEEWAY_SECONDS
 # Presentations remembered at once (about 200 bytes each): 2,800 calls a second to one process.
 MAX_REMEMBERED = 200_000
+
+
+# How long a membership credential that held is believed, in seconds: as long as an answer of the registry.
+MEMBERSHIP_SECONDS = TRUST_SECONDS
+# Credentials believed at once (about 200 bytes each).
+MAX_MEMBERSHIPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class PresentationVerifier:
         self._trust = trust
         self._clock = clock
         self._used = _Used()
+        # (holder, digest of the credential) -> until when it need not be verified again.
+        self._memberships: dict[tuple[str, str], float] = {}
 
     def verify(self, authorization_header: str | None) -> Caller:
         """Who calls. Raises `PresentationInvalid`, `CallerUnknown`, `ParticipantRevoked`, `CredentialInvalid`,
@@ -98,9 +106,22 @@ class PresentationVerifier:
         now = self._clock().timestamp()
         self._check_fresh(claims, now)  # (5)
         if participant.did != self._trust.operator:  # (6)
-            verify_membership(str(claims.get("vc", "")), participant.did, self._trust, self._clock)
+            self._check_membership(str(claims.get("vc", "")), participant.did, now)
         self._used.check_and_remember(participant.did, claims["jti"], now)  # (7)
         return Caller(participant.did, participant, self._trust.operator)
+
+    def _check_membership(self, credential: str, did: str, now: float) -> None:
+        """Step (6). A credential that held is believed for `MEMBERSHIP_SECONDS`, as the registry's answers are.
+
+        Revocation does not wait for it: it is asked of the trust each time, in (2).
+        """
+        mark = (did, digest_bytes(credential.encode()))
+        if now < self._memberships.get(mark, 0.0):
+            return
+        membership = verify_membership(credential, did, self._trust, self._clock)
+        if len(self._memberships) >= MAX_MEMBERSHIPS:
+            self._memberships.clear()
+        self._memberships[mark] = min(now + MEMBERSHIP_SECONDS, float(membership.expires))
 
     def _token(self, header: str | None) -> str:
         if not header or not header.startswith(SCHEME):

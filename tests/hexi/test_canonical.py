@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,30 @@ def test_what_is_encoded_is_read_back(value: object) -> None:
 @given(st.dictionaries(st.text(), st.integers(0, 9)))
 def test_the_order_of_keys_does_not_matter(value: dict[str, int]) -> None:
     assert digest(value) == digest(dict(reversed(value.items())))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary(max_size=2),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()) | st.integers(0, 3), inner),
+    max_leaves=10,
+)
+
+
+@given(ANYTHING)
+def test_the_fast_way_writes_what_the_library_writes_or_refuses_with_it(value: object) -> None:
+    try:
+        expected = rfc8785.dumps(value)  # type: ignore[arg-type]
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        with pytest.raises(Malformed):
+            encode(value)
+    else:
+        assert encode(value) == expected
+
+
+@pytest.mark.parametrize("key", ["\U0001f600", "\ue000", "é", "\ud7ff"])
+def test_keys_are_sorted_as_utf_16(key: str) -> None:
+    value = {key: 1, "\ufb33": 2, "a": 3}
+    assert encode(value) == rfc8785.dumps(value)
 
 
 def test_the_example_of_rfc_8785() -> None:
