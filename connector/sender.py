@@ -3,6 +3,7 @@
 It changes nothing here; `connector.engine` records what came of it.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -27,6 +28,8 @@ MAX_RECEIPTS_BYTES = 16 * 1024 * 1024
 # The most entries we send at once, in bytes; the ledger takes four times as much.
 MAX_BATCH_BYTES = 1024 * 1024
 
+# How a ledger answers a batch that it will never take as one: it does not know batches, or something is wrong with it.
+_NOT_AS_ONE = frozenset({400, 404, 405, 413, 422})
 _TIMEOUTS = {"timeout": httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS).as_dict()}
 
 
@@ -71,14 +74,19 @@ class Sender:
         for batch in _batches(items):
             if len(batch) == 1:
                 answers.append(self.attempt(batch[0]))
-            else:
-                together = replace(batch[0], url=f"{batch[0].url}/batch", body={"entries": _entries(batch)})
-                answer = self.attempt(together)
-                if answer.status is not None and 400 <= answer.status < 500:
-                    # One bad entry, or a ledger that knows no batches, must not hold up the others for ever.
-                    answers += [self.attempt(item) for item in batch]
-                else:
-                    answers += _apart(answer, len(batch))
+                continue
+            together = replace(batch[0], url=f"{batch[0].url}/batch", body={"entries": _entries(batch)})
+            answer = self.attempt(together)
+            answers += self._one_by_one(batch) if answer.status in _NOT_AS_ONE else _apart(answer, len(batch))
+        return answers
+
+    def _one_by_one(self, batch: Sequence[OutboxItem]) -> list[Answer]:
+        """One bad entry, or a ledger that knows no batches, must not hold up the others for ever."""
+        answers: list[Answer] = []
+        for item in batch:
+            # Once nobody answers, the rest need not wait for nobody too: their lease would run out over it.
+            silent = bool(answers) and answers[-1].status is None
+            answers.append(answers[-1] if silent else self.attempt(item))
         return answers
 
     def close(self) -> None:
@@ -129,8 +137,11 @@ def _one(outcome: Json) -> Answer:
 def _body(answer: httpx.Response, limit: int) -> Json:
     """The JSON of the answer, if it has any. Its content type is not asked: some peers send none."""
     content = b""
+    deadline = time.monotonic() + ANSWER_SECONDS
     for chunk in answer.iter_bytes():
         content += chunk
+        if time.monotonic() > deadline:  # a byte now and then would hold a thread of ours for ever
+            raise httpx.ReadTimeout("the answer does not end")
         if len(content) > limit:
             return None
     try:

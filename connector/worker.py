@@ -137,8 +137,10 @@ class Worker:
             return False
         if "callbackAddress" not in item.body or answer.status is None or answer.status >= 300:
             return True
-        said = answer.body if isinstance(answer.body, dict) else {}
-        return self._engine.ready.settled_by(item) in {said.get("providerPid"), said.get("consumerPid")}
+        # The answer to an opening message names the other end's process, which must be the one that replied.
+        theirs = "providerPid" if "consumerPid" in item.body else "consumerPid"
+        named = answer.body.get(theirs) if isinstance(answer.body, dict) else None
+        return not isinstance(named, str) or named == self._engine.ready.settled_by(item)
 
     def _record_group(self, outcomes: list[Outcome]) -> None:
         try:

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +21,14 @@ from tests.connector.pair import Crash, Pair, agreement, offer
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 MESSAGES = ["ContractRequest", "ContractAgreement", "ContractAgreementVerification", "ContractNegotiationEvent"]
+
+
+def eventually(done: Callable[[], bool]) -> None:
+    """Wait for what threads do; fail when they never do it."""
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def once(what: str, message: str) -> Callable[[httpx.Request], str]:
@@ -346,7 +354,7 @@ def test_the_worker_runs_the_outbox_and_stops(pair_on_both: Pair) -> None:
     pair = pair_on_both
     with Worker(pair.provider.engine, idle_seconds=0.02), Worker(pair.consumer.engine, idle_seconds=0.02):
         pids = [pair.consumer.negotiate(pair.provider) for _ in range(3)]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 10
         while time.monotonic() < deadline and {pair.consumer.process(pid).state for pid in pids} != {"FINALIZED"}:
             time.sleep(0.02)
     assert [pair.consumer.process(pid).state for pid in pids] == ["FINALIZED"] * 3
@@ -357,21 +365,19 @@ def test_the_worker_runs_the_outbox_and_stops(pair_on_both: Pair) -> None:
 
 def test_the_worker_outlives_a_pass_that_fails(pair: Pair) -> None:
     failing = [True]
-    passing = pair.consumer.engine.deliver_due
+    passing = pair.consumer.engine.dispatcher.lease
 
-    def deliver_due(limit: int = 4) -> int:
-        if failing:
+    def lease(limit: int, destinations: Sequence[str]) -> list[OutboxItem]:
+        if failing and "peer" in destinations:
             failing.pop()
             raise OSError("the database is away")
-        return passing(limit)
+        return passing(limit, destinations)
 
-    pair.consumer.engine.deliver_due = deliver_due  # type: ignore[method-assign]
+    pair.consumer.engine.dispatcher.lease = lease  # type: ignore[method-assign]
     pid = pair.consumer.negotiate(pair.provider)
     with Worker(pair.consumer.engine, senders=1, idle_seconds=0.02):
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and pair.consumer.process(pid).peer_pid is None:
-            time.sleep(0.02)
-    assert pair.consumer.process(pid).peer_pid is not None
+        eventually(lambda: pair.consumer.process(pid).peer_pid is not None)
+    assert not failing
 
 
 def test_one_message_that_cannot_be_recorded_does_not_hold_up_the_rest(pair: Pair) -> None:

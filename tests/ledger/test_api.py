@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from typer.testing import CliRunner
 
 from hexi.canonical import Json, encode, parse
+from hexi.client import ServiceClient
 from hexi.database import Database
 from hexi.errors import Forbidden, RemoteProblem
 from hexi.settings import ServiceSettings
@@ -23,7 +24,8 @@ from ledger.client import LedgerClient, rpc_at
 from ledger.entries import Kind
 from ledger.errors import ChainUnavailable
 from ledger.merkle import verify_consistency
-from ledger.receipts import verify_receipt
+from ledger.messages import MAX_BATCH
+from ledger.receipts import Receipt, verify_receipt
 from tests.ledger.builders import DIGEST, Person, Space, resolver
 
 STRANGER = Person("did:web:stranger.example")
@@ -113,6 +115,56 @@ def test_who_may_submit_what(
         with pytest.raises(RemoteProblem) as problem:
             client.submit(who.seal(kind, "run-1", of))
         assert code_of(problem) == expected
+
+
+def submit_batch(service: Service, entries: Json) -> Json:
+    http = ServiceClient(service.url, "the ledger")
+    try:
+        return http.post("/ledger/entries/batch", {"entries": entries})
+    finally:
+        http.close()
+
+
+def test_a_batch_takes_what_holds_and_says_why_it_leaves_the_rest(service: Service) -> None:
+    provider, client = service.space.provider, service.client
+    known = client.submit(provider.seal(Kind.RUN_COMPLETED, "known"))
+    first, second = provider.seal(Kind.RUN_COMPLETED, "one"), provider.seal(Kind.RUN_COMPLETED, "two")
+    entries = [
+        first,
+        STRANGER.seal(Kind.RUN_COMPLETED, "one"),
+        provider.seal(Kind.SETTLEMENT_MADE, "one"),
+        provider.seal(Kind.RUN_COMPLETED, "one", "sha256:" + "1" * 64),
+        "no.jws.atall",
+        provider.seal(Kind.RUN_COMPLETED, "known"),
+        second,
+        first,
+    ]
+    size = open_checkpoint(client.checkpoint(None), client.vkey()).size
+    outcomes = submit_batch(service, entries)["outcomes"]
+    said = [outcome["problem"]["code"] if "problem" in outcome else "taken" for outcome in outcomes]
+    assert said == [
+        "taken",
+        "hexi.not-found",
+        "ledger.issuer-not-entitled",
+        "ledger.entry-conflict",
+        "hexi.malformed",
+        "taken",
+        "taken",
+        "taken",
+    ]
+    assert outcomes[0] == outcomes[7]
+    assert outcomes[5] == {"receipt": known.to_json()}
+    assert outcomes[0]["receipt"] == client.receipt(Kind.RUN_COMPLETED, "one").to_json()  # type: ignore[union-attr]
+    assert open_checkpoint(client.checkpoint(None), client.vkey()).size == size + 2
+    for receipt in (outcomes[0]["receipt"], outcomes[6]["receipt"]):
+        verify_receipt(Receipt.from_json(receipt), client.vkey(), resolver(provider))
+
+
+@pytest.mark.parametrize("entries", [[], ["x"] * (MAX_BATCH + 1), [7], "x"])
+def test_a_batch_is_a_list_of_entries_and_no_endless_one(service: Service, entries: Json) -> None:
+    with pytest.raises(RemoteProblem) as problem:
+        submit_batch(service, entries)
+    assert code_of(problem) == (422, "hexi.malformed")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from hexi.errors import DataspaceError
 from hexi.keys import SigningKey
 from registry import presentation as presentations
+from registry.credentials import CLOCK_LEEWAY_SECONDS, issue_membership, verify_membership
 from registry.credentials import TYP as CREDENTIAL_TYP
-from registry.credentials import issue_membership, verify_membership
 from registry.errors import (
     CallerUnknown,
     CredentialInvalid,
@@ -145,6 +145,33 @@ def test_only_active_participants_are_let_in(
     with pytest.raises(error) as refused:
         verifier.verify(present(identity(), US, credential, clock))
     assert refused.value.code == code
+
+
+def test_a_credential_that_held_saves_nobody_who_was_revoked(clock: SettableClock, credential: str) -> None:
+    trust = FixedTrust([participant()])
+    verifier = PresentationVerifier(US, trust, clock)
+    verifier.verify(present(identity(), US, credential, clock))
+    verifier._trust = FixedTrust([participant(status=ParticipantStatus.REVOKED)])
+    with pytest.raises(ParticipantRevoked):
+        verifier.verify(present(identity(), US, credential, clock))
+
+
+def test_a_credential_is_believed_no_longer_than_it_lasts(verifier: PresentationVerifier, clock: SettableClock) -> None:
+    ends = int(clock().timestamp()) + 2
+    vc = _issue(clock, OURS, exp=ends)
+    verifier.verify(present(identity(), US, vc, clock))
+    clock.advance(seconds=2 + CLOCK_LEEWAY_SECONDS)
+    with pytest.raises(CredentialInvalid):
+        verifier.verify(present(identity(), US, vc, clock))
+
+
+def test_what_held_for_one_holder_holds_for_no_other(
+    verifier: PresentationVerifier, credential: str, clock: SettableClock
+) -> None:
+    verifier.verify(present(identity(), US, credential, clock))
+    for vc in (credential, credential[:-4] + "AAAA"):
+        with pytest.raises(CredentialInvalid):
+            verifier.verify(present(identity(PLANNER), US, vc, clock))
 
 
 def test_a_stranger_is_not_let_in(clock: SettableClock, credential: str) -> None:
