@@ -1,17 +1,20 @@
 """The web shell every service runs in.
 
 Request ids, a body limit, problem+json for every error, ``/health``, ``/metrics``, one structured log line a request.
-Endpoints take a `Write` or `Read` session; the transaction commits before the answer leaves (``scope="function"``:
-FastAPI's default commits after the response, when it is too late to say that it failed).
+Endpoints take a `Write` or `Read` session; the transaction commits before the answer leaves (FastAPI's default commits
+after the response, when it is too late to say that it failed), in the thread that runs the endpoint (`SessionRoute`).
 """
 
+import inspect
 import logging
 import socket
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import wraps
+from inspect import Parameter
 from typing import Annotated, Any
 
 import structlog
@@ -19,6 +22,7 @@ import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from sqlmodel import Session
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -59,8 +63,51 @@ def reading_session(request: Request) -> Iterator[Session]:
         yield session
 
 
+# What an endpoint of a `SessionRoute` takes. (Elsewhere they are dependencies like others.)
 Write = Annotated[Session, Depends(writing_session, scope="function")]
 Read = Annotated[Session, Depends(reading_session, scope="function")]
+_SESSIONS = ((Write, contextmanager(writing_session)), (Read, contextmanager(reading_session)))
+
+
+class SessionRoute(APIRoute):
+    """A route whose session begins and ends in the one thread that runs the endpoint; errors come back outside of it.
+
+    As dependencies of the framework the opening, the endpoint and the closing would each wait for one of its forty
+    threads, holding one of the database's few connections all the while. With enough requests at once those that have a
+    connection wait for a thread, and those that have a thread for a connection.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, _in_its_session(endpoint), **options)
+
+
+def _in_its_session(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """`endpoint` with its session opened around it; it asks for the request instead."""
+    signature = inspect.signature(endpoint)
+    found = [
+        (name, opened)
+        for name, taken in signature.parameters.items()
+        for kind, opened in _SESSIONS
+        if taken.annotation == kind
+    ]
+    if not found:
+        return endpoint
+    ((name, opened),) = found
+    asking = next((taken.name for taken in signature.parameters.values() if taken.annotation is Request), None)
+
+    @wraps(endpoint)
+    def in_its_session(**given: Any) -> Any:
+        request: Request = given[asking] if asking else given.pop("_request")
+        with opened(request) as session:
+            return endpoint(**given, **{name: session})
+
+    others = [
+        taken.replace(kind=Parameter.KEYWORD_ONLY) for taken in signature.parameters.values() if taken.name != name
+    ]
+    extra = [] if asking else [Parameter("_request", Parameter.KEYWORD_ONLY, annotation=Request)]
+    in_its_session.__signature__ = signature.replace(parameters=[*others, *extra])  # type: ignore[attr-defined]
+    return in_its_session
+
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

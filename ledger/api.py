@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse, Response
 from hexi.canonical import Json
 from hexi.errors import DataspaceError
 from hexi.keys import KeyResolver
-from hexi.web import Read, Write
+from hexi.web import Read, SessionRoute, Write
 from ledger import anchors
 from ledger.anchors import Anchor
 from ledger.chain import Chain
@@ -45,7 +45,7 @@ def create_router(
 ) -> APIRouter:
     """The routes of `log` under /ledger. `resolve_signer` knows who may submit entries; `require_operator` is a FastAPI
     dependency that raises for anybody else. Without a `chain`, anchoring answers 503."""
-    router = APIRouter(prefix="/ledger", tags=["ledger"])
+    router = APIRouter(route_class=SessionRoute, prefix="/ledger", tags=["ledger"])
     _add_entries(router, log, resolve_signer)
     _add_batches(router, log, resolve_signer)
     _add_static(router, log)

@@ -5,6 +5,7 @@ exit; see `ledger.chain`.
 """
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from hexi.canonical import Json
@@ -44,9 +45,13 @@ class InProcess:
     """eth-tester over py-evm. JSON-RPC answers are made here, so that headers come out as they were hashed."""
 
     def __init__(self) -> None:
+        # py-evm and py_ecc raise the whole process's recursion limit a hundredfold when they are imported. With that, a
+        # document of nothing but opening brackets would run over the end of the C stack in the JSON parser.
+        limit = sys.getrecursionlimit()
         from eth_tester import EthereumTester, PyEVMBackend
 
         self._tester = EthereumTester(PyEVMBackend())
+        sys.setrecursionlimit(limit)
         self._account = self._tester.get_accounts()[0]
 
     def send(self, to: str | None, data: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, status
 
 from hexi.canonical import instant, parse_instant
-from hexi.web import Read, Write
+from hexi.web import Read, SessionRoute, Write
 from marketplace import books_store, store
 from marketplace.clearing import Clearing
 from marketplace.exchange import Exchange
@@ -48,7 +48,7 @@ class Market:
 
 def create_router(market: Market) -> APIRouter:
     """The marketplace's routes."""
-    router = APIRouter(prefix="/market", tags=["market"])
+    router = APIRouter(route_class=SessionRoute, prefix="/market", tags=["market"])
     _certificates(router, market.registrar, market.on_chain)
     _listings(router, market.exchange)
     _orders(router, market.exchange, market.clearing)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Query, Request
 
 from hexi.canonical import Json
-from hexi.web import Read, Write
+from hexi.web import Read, SessionRoute, Write
 from ledger.documents import SignedDocument
 from registry import identifiers, interface, store
 from registry.access import Member, Operator
@@ -38,7 +38,7 @@ MAX_QUERY_CHARACTERS = 200
 
 def create_router(registrar: Registrar) -> APIRouter:
     """Everything under ``/registry``. The application keeps a `PresentationVerifier` in ``app.state.presentations``."""
-    router = APIRouter(prefix=PREFIX)
+    router = APIRouter(route_class=SessionRoute, prefix=PREFIX)
     _add_applications(router, registrar)
     _add_participants(router, registrar)
     _add_identifiers(router, registrar)

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from hexi.web import Read, Write
+from hexi.web import Read, SessionRoute, Write
 from registry.access import Member
 from sandbox.aggregation import Aggregation, AggregationPoint
 from sandbox.messages import (
@@ -22,7 +22,7 @@ from sandbox.runs import Sandbox
 
 def create_router(sandbox: Sandbox) -> APIRouter:
     """Routes under /sandbox. A run takes transactions of its own: it may last longer than a request's should."""
-    router = APIRouter(prefix="/sandbox", tags=["sandbox"])
+    router = APIRouter(route_class=SessionRoute, prefix="/sandbox", tags=["sandbox"])
 
     @router.post("/runs")
     def run(body: RunBody) -> RunAnswer:
@@ -39,7 +39,7 @@ def create_router(sandbox: Sandbox) -> APIRouter:
 
 def create_aggregation_router(point: AggregationPoint) -> APIRouter:
     """Routes under /aggregations, for the process that runs the point."""
-    router = APIRouter(prefix="/aggregations", tags=["aggregations"])
+    router = APIRouter(route_class=SessionRoute, prefix="/aggregations", tags=["aggregations"])
 
     @router.post("", status_code=201)
     def open_job(body: AggregationBody, caller: Member, session: Write) -> AggregationAnswer:

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from sqlmodel import Session
 from starlette.routing import Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
 from connector.catalogue.question import Page, Wanted, read_filter, read_token, write_token
 from connector.engine import Engine, check_party
@@ -42,7 +41,7 @@ from connector.processes import Kind, Process
 from connector.progression import SUSPENDED_BY
 from hexi.canonical import Json, digest, parse
 from hexi.errors import DataspaceError, Malformed
-from hexi.web import Read, Write
+from hexi.web import Read, SessionRoute, Write
 from registry.access import Member
 from registry.presentation import Caller
 
@@ -87,16 +86,10 @@ Body = Annotated[Json, Depends(_read_body)]
 Continuation = Annotated[str | None, Query(alias=CONTINUATION, max_length=20_000)]
 
 
-class _Refusal(Exception):
-    def __init__(self, response: JSONResponse) -> None:
-        self.response = response
-
-
-class _DspRoute(APIRoute):
+class _DspRoute(SessionRoute):
     """A route whose errors are the protocol's, not problem+json. Unexpected ones go on to the shell's opaque 500.
 
-    The error has to leave the endpoint as an exception and is answered outside: were it turned into a response inside,
-    the transaction would take that for success and commit half of what was refused.
+    What the endpoint refuses has rolled its transaction back by the time it arrives here.
     """
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -111,15 +104,9 @@ class _DspRoute(APIRoute):
             try:
                 return await handle(request)
             except DataspaceError as error:
-                raise _Refusal(_error(request, error)) from error
+                return _error(request, error)
 
         return handler
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().handle(scope, receive, send)
-        except _Refusal as refusal:
-            await refusal.response(scope, receive, send)
 
 
 def create_router(engine: Engine) -> APIRouter:

@@ -1,5 +1,6 @@
 """The shell: every error is problem+json with a stable code, nothing leaks, nothing acknowledged is lost."""
 
+import asyncio
 from collections.abc import Iterator
 
 import httpx
@@ -12,11 +13,11 @@ from hexi.client import ServiceClient, Unreachable
 from hexi.database import Database
 from hexi.errors import Conflict, RemoteProblem
 from hexi.settings import ServiceSettings
-from hexi.web import Read, Write, create_shell
+from hexi.web import Read, SessionRoute, Write, create_shell
 from tests.asgi import ASGITransport
 
 LIMIT = 1_000
-router = APIRouter()
+router = APIRouter(route_class=SessionRoute)
 
 
 class Coin(BaseModel):
@@ -62,6 +63,15 @@ def test_what_is_acknowledged_is_there(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()) == (201, {"value": 5})
     assert answer.headers["x-request-id"]
     assert coins(http) == 1
+
+
+def test_more_requests_at_once_than_threads_and_connections_do_not_wait_for_each_other(app: FastAPI) -> None:
+    async def all_at_once() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://coins") as client:
+            answers = await asyncio.gather(*(client.get("/coins") for _ in range(120)))
+        return [answer.status_code for answer in answers]
+
+    assert set(asyncio.run(all_at_once())) == {200}
 
 
 def test_what_is_refused_changes_nothing(http: httpx.Client) -> None:

@@ -1,5 +1,7 @@
 """The chain: records that prove themselves, a window that only looks, and nodes behind JSON-RPC."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +38,25 @@ def chain() -> Chain:
 @pytest.fixture(scope="module")
 def record(chain: Chain) -> Any:
     return chain.publish_checkpoint(1000, ROOT)
+
+
+def test_the_chain_leaves_the_recursion_limit_of_its_process_as_it_was() -> None:
+    """Else a body of nothing but opening brackets would crash the service: json recurses on the C stack."""
+    program = """
+import sys
+from hexi.canonical import parse
+from hexi.errors import Malformed
+from ledger.chain import Chain
+limit = sys.getrecursionlimit()
+assert Chain.in_process().chain_id
+assert sys.getrecursionlimit() == limit
+try:
+    parse("[" * 100_000)
+except Malformed:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "refused\n"
 
 
 def test_a_record_proves_itself(record: Any, chain: Chain) -> None:

@@ -12,12 +12,12 @@ from connector.business_answers import Agreement, Agreements
 from connector.business_errors import AgreementUnknown
 from connector.desk import Desk
 from connector.management_errors import CursorInvalid
-from hexi.web import Read, problems
+from hexi.web import Read, SessionRoute, problems
 
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(prefix=PREFIX, tags=["agreements"])
+    router = APIRouter(route_class=SessionRoute, prefix=PREFIX, tags=["agreements"])
 
     @router.get("/agreements", responses=problems(CursorInvalid))
     def list_agreements(_: Owner, session: Read, asked: Annotated[AgreementsAsked, Query()]) -> Agreements:

@@ -13,12 +13,12 @@ from connector.business_messages import Apply
 from connector.desk import Desk
 from connector.management_errors import CursorInvalid
 from hexi.client import Unreachable
-from hexi.web import Read, problems
+from hexi.web import Read, SessionRoute, problems
 
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(prefix=PREFIX, tags=["membership"])
+    router = APIRouter(route_class=SessionRoute, prefix=PREFIX, tags=["membership"])
 
     @router.post("/application", status_code=202, responses=problems(Unreachable))
     def apply(_: Owner, body: Apply) -> Membership:

@@ -16,13 +16,13 @@ from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
 from connector.management_errors import CursorInvalid
 from connector.processes import Kind
 from hexi.client import Unreachable
-from hexi.web import Read, Write, problems
+from hexi.web import Read, SessionRoute, Write, problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown
 
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(prefix=PREFIX, tags=["negotiations"])
+    router = APIRouter(route_class=SessionRoute, prefix=PREFIX, tags=["negotiations"])
 
     @router.post(
         "/negotiations",

@@ -25,14 +25,14 @@ from connector.resources import Resource as LocalResource
 from connector.resources import check_resource
 from hexi.canonical import instant
 from hexi.client import Unreachable
-from hexi.web import Read, Write, problems
+from hexi.web import Read, SessionRoute, Write, problems
 from registry.errors import ProductInvalid
 from registry.messages import SearchAnswer
 
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(prefix=PREFIX, tags=["products"])
+    router = APIRouter(route_class=SessionRoute, prefix=PREFIX, tags=["products"])
     _add_resources(router, desk)
     _add_products(router, desk)
     return router

@@ -15,13 +15,13 @@ from connector.desk import Desk
 from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
 from connector.management_errors import ComputationEnded, CursorInvalid
 from connector.processes import Kind
-from hexi.web import Read, Write, problems
+from hexi.web import Read, SessionRoute, Write, problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown
 
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(prefix=PREFIX, tags=["transfers"])
+    router = APIRouter(route_class=SessionRoute, prefix=PREFIX, tags=["transfers"])
 
     @router.post(
         "/transfers",
