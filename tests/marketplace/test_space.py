@@ -234,6 +234,7 @@ PUBLIC = {
     "GET /ledger/tile/{path:path}",
     "POST /ledger/chain",
     "POST /ledger/entries",
+    "POST /ledger/entries/batch",
 }
 
 
