@@ -9,6 +9,7 @@ executed again, and the worker begins to deliver.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 from fastapi import FastAPI
@@ -19,6 +20,7 @@ from connector import publishing
 from connector.api import data, dsp, management
 from connector.api import deliveries as deliveries_api
 from connector.api import peers as peers_api
+from connector.api.management import views
 from connector.computations import Computations
 from connector.contracting import Contracting
 from connector.dealings import Dealings
@@ -45,6 +47,9 @@ from connector.receiving import DELIVERIES_PATH, Receiving
 from connector.services import Services, services_places
 from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
+from connector.webhooks.delivering import Courier
+from connector.webhooks.signing import webhook_key
+from connector.webhooks.subscriptions import Subscriptions
 from connector.worker import Worker
 from hexi.canonical import Clock, Json, system_clock
 from hexi.database import Database
@@ -87,7 +92,8 @@ def create_app(
     other kinds of peers beside those of the space (`connector.peers`).
 
     Without the worker nothing goes by itself: whoever has the application steps the outbox
-    (``app.state.engine.deliver_due()``) and looks at the deliveries (``app.state.monitor.look()``).
+    (``app.state.engine.deliver_due()``) and the webhooks (``app.state.courier.deliver_due()``), and looks at the
+    deliveries (``app.state.monitor.look()``).
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity = Identity.load_or_create(settings.home, did_web(settings.url))
@@ -116,6 +122,10 @@ def create_app(
     services = Services.over(database, sources, handovers, access, clock)
     planes: dict[str, DataPlane] = {pull.format: pull, push.format: push, **services.planes}
     fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes)
+    subscriptions = Subscriptions(
+        identity.did, webhook_key(settings.home), clock, unsafe_allow_private=settings.allows_private_webhooks
+    )
+    courier = Courier(database, subscriptions, transport)
     engine = Engine(
         database,
         BusinessDecisions(Contracting(identity, trust, evidence, settings, clock), fulfilment),
@@ -125,11 +135,13 @@ def create_app(
         clock,
         EngineSettings(unsafe_allow_loopback_callbacks=settings.allows_loopback),
         on_ledger_receipt=evidence.received,
+        on_state=partial(views.announce_state, subscriptions),
         transport=transport,
     )
     monitor = Monitor(database, engine, fulfilment, trust, clock, seconds=settings.monitor_seconds)
     delivered = deliveries(settings, engine, sources, handovers, space.peers.authorise, clock, transport)
-    desk = _desk(settings, identity, clock, database, engine, monitor, space, sources, delivered.receiving, transport)
+    publisher = Publisher(database, space.registry, identity, clock, sources, subscriptions)
+    desk = _desk(settings, identity, clock, database, engine, monitor, space, publisher, delivered.receiving, transport)
     catalogues = PeerCatalogues(
         database, engine, space.peers, unsafe_allow_loopback=settings.allows_loopback, transport=transport
     )
@@ -143,13 +155,18 @@ def create_app(
         data.create_router(pull),
         *services.routers,
         deliveries_api.create_receiving_router(delivered.receiving),
-        management.create_router(desk, peers_api.create_router(catalogues), deliveries_api.create_router(delivered)),
-        lifespan=_lifespan(computing, engine, catalogues, delivered, monitor, worker, services),
+        management.create_router(
+            desk,
+            peers_api.create_router(catalogues),
+            deliveries_api.create_router(delivered),
+            management.webhooks.create_router(subscriptions),
+        ),
+        lifespan=_lifespan(computing, engine, catalogues, delivered, monitor, worker, services, courier),
         streamed=DELIVERIES_PATH,
     )
     app.state.presentations = space.peers.verifier
     app.state.management_token = management_token(settings.home)
-    app.state.monitor = monitor
+    app.state.monitor, app.state.courier = monitor, courier
     app.state.engine, app.state.sandbox, app.state.identity = engine, computing, identity
     app.state.membership, app.state.desk = space.membership, desk
     app.state.deliveries = delivered
@@ -165,6 +182,7 @@ def _lifespan(
     monitor: Monitor,
     worker: Worker | None,
     services: Services,
+    courier: Courier,
 ) -> Lifespan:
     """What a crash interrupted is taken up before the first request; what is under way is finished at the end."""
     delivering = delivered.worker()
@@ -178,14 +196,17 @@ def _lifespan(
             worker.start()
             monitor.start()
             delivering.start()
+            courier.start()
         yield
         await services.close()
         if worker:
             await run_in_threadpool(delivering.stop)
             await run_in_threadpool(monitor.stop_looking)
+            await run_in_threadpool(courier.stop)
             await run_in_threadpool(worker.stop)
         engine.close()
         delivered.close()
+        courier.close()
         catalogues.close()
 
     return lifespan
@@ -228,7 +249,7 @@ def _desk(
     engine: Engine,
     monitor: Monitor,
     space: _Space,
-    sources: Sources,
+    publisher: Publisher,
     receiving: Receiving,
     transport: httpx.BaseTransport | None,
 ) -> Desk:
@@ -239,7 +260,7 @@ def _desk(
         database=database,
         engine=engine,
         membership=space.membership,
-        publisher=Publisher(database, space.registry, identity, clock, sources),
+        publisher=publisher,
         dealings=Dealings(database, engine, space.registry, space.peers.trust, monitor, receiving),
         computations=Computations(
             database,

@@ -39,6 +39,7 @@ from connector.negotiation import TERMINAL as NEGOTIATION_ENDED
 from connector.peer_messages import PeerCatalogueAnswer
 from connector.transfer import TERMINAL as TRANSFER_ENDED
 from connector.transfer import State as TransferState
+from connector.webhooks.answers import EventDeliveries, EventDelivery, NewWebhook, Webhook
 from hexi.canonical import Json
 from hexi.client import ServiceClient
 from registry.messages import SearchAnswer
@@ -286,6 +287,36 @@ class ConnectorClient:
         """Start a negotiation over an offer of a peer's catalogue, as it stands there."""
         asked = _given(counterparty=counterparty, address=address, offer=dict(offer), id=request_id)
         return self._post(Negotiation, "/peers/negotiations", asked)
+
+    # Webhooks
+
+    def subscribe(self, url: str, types: Sequence[str] = ()) -> NewWebhook:
+        """Have events posted to `url`; the answer has the secret they are signed with. No `types`: all of them."""
+        return self._post(NewWebhook, "/webhooks", {"url": url, "types": list(types)})
+
+    def webhooks(self) -> list[Webhook]:
+        """All webhooks, with what waits and what was given up."""
+        return [self._service.read(Webhook, found) for found in self._service.get("/webhooks")]
+
+    def webhook(self, webhook: str) -> Webhook:
+        """One webhook."""
+        return self._get(Webhook, _at("/webhooks", webhook))
+
+    def unsubscribe(self, webhook: str) -> Webhook:
+        """Send no more; what waits is cancelled."""
+        return self._service.read(Webhook, self._service.call("DELETE", _at("/webhooks", webhook)))
+
+    def ping_webhook(self, webhook: str) -> Webhook:
+        """Send an event that says nothing, to see whether it arrives."""
+        return self._post(Webhook, _at("/webhooks", webhook, "/ping"), None)
+
+    def event_deliveries(self, webhook: str, *, outcome: str | None = None) -> Iterator[EventDelivery]:
+        """What was queued for a webhook, newest first."""
+        return self._pages(EventDeliveries, _at("/webhooks", webhook, "/deliveries"), outcome=outcome)
+
+    def retry_event(self, webhook: str, event: str) -> EventDelivery:
+        """Try an event anew that was given up, or at once one that waits."""
+        return self._post(EventDelivery, _at(_at("/webhooks", webhook, "/deliveries"), event, "/retry"), None)
 
     # Computations
 

@@ -33,7 +33,7 @@ from connector.processes import Kind, Process, Role
 from connector.progression import TERMINATIONS, InFlight, is_ended, reasons_of, receive, settle
 from connector.protocol import Decisions
 from connector.sender import Sender
-from connector.steps import Steps
+from connector.steps import OnState, Steps
 from connector.transfer import TransferAction
 from hexi.canonical import Clock, Json, digest
 from hexi.database import Database
@@ -57,7 +57,8 @@ class Engine:
 
     `authorise` gives an ``Authorization`` value for calling the service whose DID it gets. `own_url` is the
     connector's public address. `on_ledger_receipt(session, reference, receipt)` is called in the transaction that
-    records a delivered ledger entry. `transport` replaces the network.
+    records a delivered ledger entry, `on_state(session, process)` in that of a state entered while anybody subscribes
+    to events. `transport` replaces the network.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Engine:
         settings: Settings = Settings(),
         *,
         on_ledger_receipt: OnReceipt | None = None,
+        on_state: OnState | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.database = database
@@ -78,7 +80,7 @@ class Engine:
         self.identity = identity
         self.address = own_url.rstrip("/") + PATH
         self._settings = settings
-        self._steps = Steps(decisions, clock)
+        self._steps = Steps(decisions, clock, announce=on_state)
         self._sender = Sender(
             authorise,
             unsafe_allow_loopback_callbacks=settings.unsafe_allow_loopback_callbacks,
@@ -264,8 +266,9 @@ class Engine:
 
     def _admit(self, session: Session, process: Process) -> Process:
         """Add the process, unless the caller's process id is known: then it is that one, if it is about the same."""
-        if store.insert_process(session, process):
-            return self._steps.begin(session, process)
+        is_new, heard = store.admit_process(session, process)
+        if is_new:
+            return self._steps.begin(session, process, heard=heard)
         known = store.process_of_peer(session, process.kind, process.role, process.counterparty, str(process.peer_pid))
         same = known is not None and (
             known.dataset_id,

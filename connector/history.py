@@ -94,7 +94,7 @@ _OPENED: dict[Event | None, str] = {
     negotiation.Event.OFFER: negotiation.State.OFFERED,
     transfer.Event.REQUEST: transfer.State.REQUESTED,
 }
-_OUTCOMES = {
+OUTCOMES = {
     OutboxState.PENDING: Outcome.WAITING,
     OutboxState.DELIVERED: Outcome.TAKEN,
     OutboxState.CANCELLED: Outcome.CANCELLED,
@@ -122,7 +122,7 @@ def _sent(process: Process, sent: Sent) -> Entry:
         # Our opening message counts from the beginning, whenever it arrived.
         process.created if message.is_initial else sent.settled or sent.queued,
         Direction.SENT,
-        _OUTCOMES[sent.state],
+        OUTCOMES[sent.state],
         type(message).__name__,
         sent.message_id,
         attempts=sent.attempts,

@@ -106,7 +106,7 @@ def judge_ledger(answer: Answer) -> Verdict:
     return Verdict.REFUSED if answer.status in _NEVER_ON_THE_LEDGER else Verdict.AGAIN
 
 
-def backoff(attempts: int) -> timedelta:
+def backoff(attempts: int, first: float = BACKOFF_SECONDS, cap: float = BACKOFF_CAP_SECONDS) -> timedelta:
     """How long to wait after that many attempts. Jittered, so that a peer coming back is not met by all at once."""
-    longest = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2.0 ** min(attempts - 1, 16))
+    longest = min(cap, first * 2.0 ** min(attempts - 1, 16))
     return timedelta(seconds=longest * (0.5 + secrets.randbelow(1001) / 2000))

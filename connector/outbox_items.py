@@ -7,6 +7,7 @@ from hexi.canonical import Json
 
 PEER = "peer"
 LEDGER = "ledger"
+WEBHOOK = "webhook"
 
 
 class OutboxState(StrEnum):

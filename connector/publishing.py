@@ -17,6 +17,8 @@ from connector.products import PublishedProduct, complete, files_of
 from connector.resources import Resource, check_resource, fingerprint
 from connector.sources import Content
 from connector.sources.descriptions import Sources, check_modes
+from connector.webhooks.events import PRODUCT_PUBLISHED
+from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Clock, Json, digest, instant
 from hexi.database import Database
 from hexi.errors import RemoteProblem
@@ -35,6 +37,7 @@ class Publisher:
     identity: Identity
     clock: Clock
     sources: Sources
+    subscriptions: Subscriptions
 
     def publish(self, resource_name: str, description: Mapping[str, Any]) -> PublishedProduct:
         """Publish `description` over the resource. A changed one under the same title becomes the next version.
@@ -100,7 +103,10 @@ class Publisher:
             raise
         with self.database.transaction() as session:
             store.mark_published(session, identifier, version, publication.receipt, instant(self.clock()))
-            return store.product(session, identifier, version)
+            sent = store.product(session, identifier, version)
+            about = {"identifier": identifier, "version": version, "digest": sent.signed.digest}
+            self.subscriptions.announce(session, PRODUCT_PUBLISHED, identifier, about, sequence=version)
+            return sent
 
 
 def complete_catalogue(database: Database) -> None:

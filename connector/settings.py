@@ -29,6 +29,9 @@ class ConnectorSettings(ServiceSettings):
     # Call peers on http, loopback and private addresses. None means: only if this connector is itself on loopback. On a
     # public host it would let any participant make this process call services that trust its address.
     unsafe_allow_loopback_callbacks: bool | None = None
+    # Deliver webhooks to http, loopback and private addresses. None means: only if this connector is on loopback.
+    # Elsewhere whoever has the management token could make this process call services that trust its address.
+    unsafe_allow_private_webhooks: bool | None = None
     # Seconds the outbox worker rests when nothing is due.
     worker_seconds: float = 0.2
     # Seconds between two looks at the deliveries that run. What the terms forbid is refused at once; so long a
@@ -48,9 +51,15 @@ class ConnectorSettings(ServiceSettings):
     @property
     def allows_loopback(self) -> bool:
         """Whether peers on loopback and private addresses are called."""
-        if self.unsafe_allow_loopback_callbacks is not None:
-            return self.unsafe_allow_loopback_callbacks
-        return is_loopback(urlsplit(self.url).hostname or "")
+        return self._unless_told(self.unsafe_allow_loopback_callbacks)
+
+    @property
+    def allows_private_webhooks(self) -> bool:
+        """Whether webhooks on loopback and private addresses are called."""
+        return self._unless_told(self.unsafe_allow_private_webhooks)
+
+    def _unless_told(self, told: bool | None) -> bool:
+        return is_loopback(urlsplit(self.url).hostname or "") if told is None else told
 
     @model_validator(mode="after")
     def _warn(self) -> "ConnectorSettings":

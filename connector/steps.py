@@ -21,6 +21,8 @@ from connector.ready import Ready
 from hexi.canonical import Clock, instant
 from hexi.database import after_commit
 
+OnState = Callable[[Session, Process], None]
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -30,9 +32,16 @@ class Steps:
     clock: Clock
     ready: Ready = field(default_factory=Ready)
     work: threading.Event = field(default_factory=threading.Event)
+    # Called for every state entered, in its transaction, where somebody wants to be told.
+    announce: OnState | None = None
 
-    def begin(self, session: Session, process: Process) -> Process:
-        """Let the decisions see a process that was just added in its first state, and act on their answer."""
+    def begin(self, session: Session, process: Process, *, heard: bool) -> Process:
+        """Let the decisions see a process that was just added in its first state, and act on their answer.
+
+        `heard`: somebody wants to be told.
+        """
+        if heard and self.announce is not None:
+            self.announce(session, process)
         if (action := self._decide(session, process)) is not None:
             self.act(session, process, action)
         return process
@@ -41,7 +50,10 @@ class Steps:
         """Record the states `entered`, let the decisions see each, and if `acting` act on the last one's answer."""
         for passed in entered[:-1]:
             self._decide(session, passed)
-        process = store.save_process(session, entered[-1], self.now())
+        process, heard = store.enter_state(session, entered[-1], self.now())
+        if heard and self.announce is not None:
+            for passed in (*entered[:-1], process):
+                self.announce(session, passed)
         action = self._decide(session, process)
         if action is not None and acting and not is_ended(process):
             self.act(session, process, action)

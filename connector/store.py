@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, insert, literal, select, update
+from sqlalchemy import Row, Select, bindparam, exists, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, func
 
 from connector.outbox_items import OutboxItem, OutboxState
 from connector.processes import Kind, Process, Role
 from connector.tables import InboxRow, OutboxRow, ProcessRow
+from connector.webhooks.tables import SubscriptionRow
 from hexi.canonical import Json, encode, parse
 
 # The most processes a listing gives out at once.
@@ -28,7 +29,9 @@ _JSON_COLUMNS = ("offer", "agreement", "data_address", "properties", "reason")
 _FIXED_COLUMNS = ("pid", "kind", "role", "counterparty", "opening_id", "created")
 
 _TABLES = SQLModel.metadata.tables
-_PROCESS, _INBOX, _OUTBOX = (_TABLES[str(row.__tablename__)] for row in (ProcessRow, InboxRow, OutboxRow))
+_PROCESS, _INBOX, _OUTBOX, _SUBSCRIPTION = (
+    _TABLES[str(row.__tablename__)] for row in (ProcessRow, InboxRow, OutboxRow, SubscriptionRow)
+)
 _PROCESS_FIELDS = tuple(field.name for field in fields(Process))
 _ITEM_FIELDS = tuple(field.name for field in fields(OutboxItem))
 PROCESSES = select(*(_PROCESS.c[name] for name in _PROCESS_FIELDS))
@@ -56,10 +59,13 @@ _LOCK_NEGOTIATION_OF = (
     .limit(1)
     .with_for_update()
 )
+# Whether anybody wants to be told of events, asked on the way: a question of its own would cost every message one.
+_HEARD = exists(select(_SUBSCRIPTION.c.id).where(_SUBSCRIPTION.c.ended.is_(None)))
 _SAVE_PROCESS = (
     update(_PROCESS)
     .where(_PROCESS.c.pid == bindparam("of_pid"))
     .values({name: bindparam(name) for name in _PROCESS_FIELDS if name not in _FIXED_COLUMNS})
+    .returning(_HEARD)
 )
 _PID_OF_MESSAGE = select(_INBOX.c.pid).where(
     _INBOX.c.counterparty == bindparam("counterparty"), _INBOX.c.message_key == bindparam("message_key")
@@ -100,7 +106,13 @@ _LEASE_ITEMS = (
 
 def insert_process(session: Session, process: Process) -> bool:
     """Add `process`; False, and nothing done, if the counterparty's process id is known already."""
-    return _insert_if_new(session, ProcessRow, _columns(process))
+    return admit_process(session, process)[0]
+
+
+def admit_process(session: Session, process: Process) -> tuple[bool, bool]:
+    """Like `insert_process`; and whether there is anybody who wants to be told of events."""
+    heard = _insert_if_new(session, ProcessRow, _columns(process))
+    return heard is not None, bool(heard)
 
 
 def lock_process(session: Session, pid: str) -> Process | None:
@@ -140,12 +152,17 @@ def list_processes(session: Session, kind: Kind, *, role: Role | None = None, li
 
 def save_process(session: Session, process: Process, now: str) -> Process:
     """Write `process` over its row; the caller holds it. Returns it with its new version."""
+    return enter_state(session, process, now)[0]
+
+
+def enter_state(session: Session, process: Process, now: str) -> tuple[Process, bool]:
+    """Like `save_process`; and whether there is anybody who wants to be told of events."""
     saved = replace(process, version=process.version + 1, updated=now)
     columns = _columns(saved)
     for name in _FIXED_COLUMNS:
         del columns[name]
-    session.connection().execute(_SAVE_PROCESS, {**columns, "of_pid": process.pid})
-    return saved
+    heard = session.connection().execute(_SAVE_PROCESS, {**columns, "of_pid": process.pid}).scalar()
+    return saved, bool(heard)
 
 
 def remember_message(
@@ -154,7 +171,7 @@ def remember_message(
     """Note that this message was taken, with the `reasons` it gave; False if it had been before."""
     reason = encode(list(reasons)).decode() if reasons else None
     row = {"counterparty": counterparty, "message_key": key, "pid": pid, "received": now, "reason": reason}
-    return _insert_if_new(session, InboxRow, row)
+    return _insert_if_new(session, InboxRow, row) is not None
 
 
 def process_of_message(session: Session, counterparty: str, key: str) -> str | None:
@@ -257,15 +274,17 @@ def count_items(session: Session, destination: str, state: OutboxState) -> int:
     return int(found.scalar_one())
 
 
-def _insert_if_new(session: Session, table: type[ProcessRow] | type[InboxRow], row: dict[str, Any]) -> bool:
+def _insert_if_new(session: Session, table: type[ProcessRow] | type[InboxRow], row: dict[str, Any]) -> bool | None:
+    """Whether events are heard, once the row is inserted; None if it was there."""
     connection = session.connection()
     # What came back, not a row count: drivers do not agree on those.
-    return connection.execute(_INSERTS[connection.dialect.name, table], row).first() is not None
+    found = connection.execute(_INSERTS[connection.dialect.name, table], row).first()
+    return None if found is None else bool(found[0])
 
 
 # Either dialect has its own statement for it, with the same words.
 _INSERTS: dict[tuple[str, type[SQLModel]], Any] = {
-    (name, row): dialect.insert(row).on_conflict_do_nothing().returning(literal(1))
+    (name, row): dialect.insert(row).on_conflict_do_nothing().returning(_HEARD if row is ProcessRow else literal(1))
     for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
     for row in (ProcessRow, InboxRow)
 }

@@ -9,13 +9,13 @@ they speak the Dataspace Protocol. One module a subject, each with a `create_rou
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from connector.api.management import agreements, computations, membership, negotiations, products, transfers
+from connector.api.management import agreements, computations, membership, negotiations, products, transfers, webhooks
 from connector.api.management.access import PREFIX, Owner
 from connector.business_errors import ManagementTokenInvalid
 from connector.desk import Desk
 from hexi.web import problems
 
-__all__ = ["PREFIX", "Owner", "create_router"]
+__all__ = ["PREFIX", "Owner", "create_router", "webhooks"]
 
 _SUBJECTS = (membership, products, negotiations, agreements, transfers, computations)
 

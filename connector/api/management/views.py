@@ -8,6 +8,7 @@ from sqlmodel import Session
 from connector import management_store
 from connector.business_answers import (
     Agreement,
+    Answer,
     Evidence,
     History,
     Negotiation,
@@ -20,10 +21,12 @@ from connector.business_store import HeldAgreement, RecordedEvidence
 from connector.history import Entry, entries
 from connector.negotiation import State as NegotiationState
 from connector.paging import Page
-from connector.processes import Process, Role
+from connector.processes import Kind, Process, Role
 from connector.products import PublishedProduct
 from connector.resources import Resource as LocalResource
 from connector.transfer import State as TransferState
+from connector.webhooks.events import type_of
+from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Json
 
 A = TypeVar("A")
@@ -66,6 +69,14 @@ def transfer(process: Process) -> Transfer:
         reason=tuple(process.reason),
         created=process.created,
         updated=process.updated,
+    )
+
+
+def announce_state(subscriptions: Subscriptions, session: Session, process: Process) -> None:
+    """Tell subscribers that `process` has entered its state, with what the owner may see of it."""
+    seen: Answer = negotiation(process) if process.kind is Kind.NEGOTIATION else transfer(process)
+    subscriptions.announce(
+        session, type_of(process.kind, process.state), process.pid, seen.to_json(), sequence=process.version
     )
 
 
