@@ -1,231 +1,198 @@
 """What does one negotiation cost, and one transfer start? Two connectors that deal with each other, against EDC's.
 
-    uv run python -m benchmarks.exchange                 ours, at 1, 8 and 64 in flight
-    uv run python -m benchmarks.exchange --quick         a short run of the same
-    uv run python -m benchmarks.exchange --count 10000 --in-flight 64
+    python -m benchmarks.exchange             everything, under a quarter of an hour; ends with the table of ratios
+    python -m benchmarks.exchange --quick     the same in three minutes, with figures to match
+    python -m benchmarks.exchange --only hexi --seconds 20
 
-Both ends, the database, the space and this client share the machine's cores. A negotiation counts as ended when the
-consumer's management API says so; every one that was started is followed to its end. CPU is what the processes used
-between the first start and the last end, by the kernel's count. `failed` are those that ended otherwise or not at all.
+Ours stand on one PostgreSQL with durable commits (that is checked), with a space beside them. Eclipse EDC is measured
+at its own ticks and at 50 ms in memory, and at 50 ms on PostgreSQL. Both ends, what they need and this client share the
+machine's cores, one pair at a time. A negotiation has ended when the consumer's management API says FINALIZED, a
+transfer start when it says STARTED; every one that was begun is followed to its end, and failed if it ended otherwise
+or not within a minute. CPU is the kernel's count for both ends, the database and the space. `others` are the cores that
+everybody else on the machine kept busy meanwhile: figures are good where it is next to nothing.
 """
 
 import argparse
 import os
-import statistics
+import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from benchmarks.peers import Client, Pair, Refused, Seen
+from benchmarks.load import HEADING, Load, Outcome
+from benchmarks.machine import description, resident_megabytes
+from benchmarks.peers import Pair
+from benchmarks.peers.edc import edc_pair
 from benchmarks.peers.ours import our_pair
 
-# One process may take this long before it counts as failed, in seconds.
-PATIENCE_SECONDS = 60.0
-# The wait between two looks, in seconds: at least, and as a share of how long a process has lately taken. Looking
-# more often would measure the looking.
-LOOK_SECONDS = 0.003
-LOOK_SHARE = 0.12
+IN_FLIGHT = (1, 8, 64)
+# How long a load begins new processes, in seconds; transfers need agreements, so they get half of it.
+SECONDS, QUICK_SECONDS = 24.0, 5.0
+# Ours must not lose one of so many negotiations at the highest load; EDC is not asked for as many.
+LONG_RUN, QUICK_LONG_RUN = 10_000, 300
+ENDLESS = 1_000_000
+
+OPENERS: dict[str, Callable[[Path], AbstractContextManager[Pair]]] = {
+    "hexi": our_pair,
+    "edc-default": edc_pair,
+    "edc-50ms": partial(edc_pair, tick_milliseconds=50),
+    "edc-50ms-postgresql": partial(edc_pair, tick_milliseconds=50, on_postgresql=True),
+}
+OURS, DEFAULT, FAST, DURABLE = OPENERS
 
 
 @dataclass
-class Outcome:
-    """What a load of one kind came to."""
+class Measured:
+    """What one pair came to: loads by in flight, seconds to the first answer, megabytes of the larger end."""
 
-    what: str
-    in_flight: int
-    seconds: list[float] = field(default_factory=list)
-    failures: Counter[str] = field(default_factory=Counter)
-    agreements: list[str] = field(default_factory=list)
-    wall: float = 0.0
-    cpu: dict[str, float] = field(default_factory=dict)
-    memory: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """How many were started."""
-        return len(self.seconds) + self.failures.total()
-
-    def row(self) -> str:
-        """A line of the table."""
-        ordered = sorted(self.seconds) or [float("nan")]
-        each = {name: 1000 * used / max(1, self.count) for name, used in self.cpu.items()}
-        return (
-            f"{self.what:<12} {self.in_flight:>9} {self.count:>7} {self.count / self.wall:>8.1f} "
-            f"{100 * self.failures.total() / max(1, self.count):>8.2f} "
-            f"{1000 * statistics.median(ordered):>8.1f} {1000 * ordered[int(0.95 * (len(ordered) - 1))]:>8.1f} "
-            + "  ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in each.items())
-        )
+    name: str
+    start: float
+    idle: float
+    after: float = 0.0
+    negotiations: dict[int, Outcome] = field(default_factory=dict)
+    transfers: dict[int, Outcome] = field(default_factory=dict)
 
 
-HEADING = (
-    f"{'what':<12} {'in flight':>9} {'count':>7} {'per s':>8} {'failed %':>8} {'p50 ms':>8} {'p95 ms':>8} CPU ms each"
-)
+def measure(pair: Pair, seconds: float, long_run: int | None) -> Measured:
+    """Every load of `IN_FLIGHT`: negotiations, and then a transfer start under each.
+
+    With `long_run`, the highest load begins that many negotiations, however long it takes.
+    """
+    print(f"\n{pair.name}; started in {', '.join(f'{s:.1f} s' for s in pair.start_seconds)}")
+    found = Measured(pair.name, max(pair.start_seconds), _megabytes(pair))
+    negotiate(pair, 4, 20, seconds)  # warm: connections, caches, code paths
+    print(HEADING)
+    for in_flight in IN_FLIGHT:
+        lasting = long_run is not None and in_flight == max(IN_FLIGHT)
+        count, limit = (long_run or 0, float("inf")) if lasting else (ENDLESS, seconds)
+        found.negotiations[in_flight] = _shown(negotiate(pair, in_flight, count, limit))
+        agreements = found.negotiations[in_flight].agreements
+        found.transfers[in_flight] = _shown(transfer(pair, in_flight, agreements, seconds / 2))
+    found.after = _megabytes(pair)
+    print(f"memory of the larger end: {found.idle:.0f} MB idle, {found.after:.0f} MB after the load", flush=True)
+    return found
 
 
-class Load:
-    """`in_flight` threads that each follow one process after the other to its end."""
-
-    def __init__(self, pair: Pair, what: str, in_flight: int) -> None:
-        self._pair = pair
-        self._lock = threading.Lock()
-        self._lately = 0.02
-        self.outcome = Outcome(what, in_flight)
-
-    def run(self, count: int, start: Callable[[Client, int], str], look: Callable[[Client, str], Seen]) -> Outcome:
-        """Start `count` processes, `in_flight` at a time, and follow each to its end."""
-        numbers = iter(range(count))
-        before, begun = _cpu(self._pair), time.monotonic()
-        threads = [
-            threading.Thread(target=self._follow, args=(numbers, start, look)) for _ in range(self.outcome.in_flight)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.outcome.wall = time.monotonic() - begun
-        self.outcome.cpu = {name: used - before[name] for name, used in _cpu(self._pair).items()}
-        self.outcome.memory = {name: _memory(pid) for name, pid in self._pair.ends.items()}
-        return self.outcome
-
-    def _follow(
-        self,
-        numbers: Iterator[int],
-        start: Callable[[Client, int], str],
-        look: Callable[[Client, str], Seen],
-    ) -> None:
-        client = self._pair.client()
-        while True:
-            with self._lock:
-                number = next(numbers, None)
-            if number is None:
-                return
-            begun = time.monotonic()
-            try:
-                seen = self._await(client, start(client, number), look, begun)
-                why = None if seen.done else f"{seen.state}: {seen.why}"
-            except (OSError, Refused) as error:
-                seen, why = None, f"{type(error).__name__}: {error}"
-            took = time.monotonic() - begun
-            with self._lock:
-                if why is not None or seen is None:
-                    self.outcome.failures[str(why)[:200]] += 1
-                else:
-                    self.outcome.seconds.append(took)
-                    self._lately += (took - self._lately) / 20
-                    if seen.agreement:
-                        self.outcome.agreements.append(seen.agreement)
-
-    def _await(self, client: Client, process: str, look: Callable[[Client, str], Seen], begun: float) -> Seen:
-        # The first look comes when most of them are through half of it; before that there is nothing to see.
-        time.sleep(max(LOOK_SECONDS, self._lately / 2 - (time.monotonic() - begun)))
-        while True:
-            seen = look(client, process)
-            if seen.done or seen.failed or time.monotonic() - begun > PATIENCE_SECONDS:
-                return seen
-            time.sleep(max(LOOK_SECONDS, self._lately * LOOK_SHARE))
-
-
-def negotiate(pair: Pair, count: int, in_flight: int) -> Outcome:
-    """`count` negotiations."""
+def negotiate(pair: Pair, in_flight: int, count: int, seconds: float) -> Outcome:
+    """At most `count` negotiations, begun within `seconds`."""
     return Load(pair, "negotiation", in_flight).run(
-        count, lambda client, _: client.negotiate(), lambda client, process: client.negotiation(process)
+        count, seconds, lambda client, _: client.negotiate(), lambda client, process: client.negotiation(process)
     )
 
 
-def transfer(pair: Pair, agreements: list[str], in_flight: int) -> Outcome:
-    """A transfer start under each agreement."""
+def transfer(pair: Pair, in_flight: int, agreements: list[str], seconds: float) -> Outcome:
+    """A transfer start under each agreement, as far as `seconds` last."""
     return Load(pair, "transfer", in_flight).run(
         len(agreements),
+        seconds,
         lambda client, number: client.transfer(agreements[number]),
         lambda client, process: client.transfer_status(process),
     )
 
 
-def measure(pair: Pair, counts: Mapping[int, int]) -> list[Outcome]:
-    """Every load of `counts` (in flight -> how many), negotiations and then a transfer start under each."""
-    print(f"\n{pair.name}; started in {', '.join(f'{s:.1f} s' for s in pair.start_seconds)}")
-    idle = {name: _memory(pid) for name, pid in pair.ends.items()}
-    print("memory idle, MB:", "  ".join(f"{name} {used:.0f}" for name, used in idle.items()))
-    negotiate(pair, 20, 4)  # warm: connections, caches, code paths
-    print(HEADING)
-    outcomes = []
-    for in_flight, count in counts.items():
-        negotiated = negotiate(pair, count, in_flight)
-        print(negotiated.row(), flush=True)
-        started = transfer(pair, negotiated.agreements, in_flight)
-        print(started.row(), flush=True)
-        outcomes += [negotiated, started]
-        for outcome in (negotiated, started):
-            for why, often in outcome.failures.most_common(5):
-                print(f"    {often} x {why}")
-    after = {name: _memory(pid) for name, pid in pair.ends.items()}
-    print("memory after, MB:", "  ".join(f"{name} {used:.0f}" for name, used in after.items()))
-    return outcomes
+def _shown(outcome: Outcome) -> Outcome:
+    print(outcome.row(), flush=True)
+    for why, often in outcome.failures.most_common(3):
+        print(f"    {often} x {why}", flush=True)
+    return outcome
 
 
-def _cpu(pair: Pair) -> dict[str, float]:
-    """CPU seconds used so far, by whom."""
-    return {name: _cpu_of(pid) for name, pid in {**pair.ends, **pair.others, "client": os.getpid()}.items()}
+def _megabytes(pair: Pair) -> float:
+    return max(resident_megabytes(pid) for pid in pair.ends.values())
 
 
-def _cpu_of(pid: int) -> float:
-    """Of a process and its children: those that live by themselves, those that ended through who waited for them."""
-    ticks = 0
-    for member in {pid} if pid == os.getpid() else _tree(pid):
-        try:
-            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        own = fields[11:13] if pid == os.getpid() else fields[11:15]
-        ticks += sum(map(int, own))
-    return ticks / os.sysconf("SC_CLK_TCK")
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: a figure of each make, and what ours must reach. `fewer`: less is better."""
+
+    what: str
+    figures: dict[str, float]
+    form: str = "{:.0f}"
+    fewer: bool = True
+    goal: float | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether ours reaches the goal, if there are both."""
+        if self.goal is None or OURS not in self.figures:
+            return True
+        return self.figures[OURS] <= self.goal if self.fewer else self.figures[OURS] >= self.goal
+
+    def cell(self, make: str) -> str:
+        """The figure, and in brackets how many times better ours is."""
+        shown = self.form.format(self.figures[make])
+        if make == OURS or OURS not in self.figures or "failed" in self.what:
+            return shown
+        better, worse = (OURS, make) if self.fewer else (make, OURS)
+        return f"{shown} ({self.figures[worse] / self.figures[better]:.1f}x)" if self.figures[better] > 0 else shown
+
+    def markdown(self) -> str:
+        """The line."""
+        goal = "" if self.goal is None else f"{'≤' if self.fewer else '≥'} {self.form.format(self.goal)}"
+        verdict = "" if self.goal is None else "reached" if self.reached else "**missed**"
+        return f"| {self.what} | {' | '.join(map(self.cell, self.figures))} | {goal} | {verdict} |"
 
 
-def _tree(pid: int) -> set[int]:
-    found, todo = {pid}, [pid]
-    while todo:
-        for task in Path(f"/proc/{todo.pop()}/task").glob("*/children"):
-            try:
-                children = set(map(int, task.read_text().split())) - found
-            except OSError:
-                continue
-            found |= children
-            todo += children
-    return found
+def compare(found: dict[str, Measured]) -> Iterator[Line]:
+    """The table's lines. The goals that are relative to EDC are so to the EDC of this very run."""
+
+    def each(figure: Callable[[Measured], float]) -> dict[str, float]:
+        return {make: figure(measured) for make, measured in found.items()}
+
+    latency = each(lambda pair: pair.negotiations[1].percentile(0.5))
+    goals = [latency[make] / share for make, share in ((DEFAULT, 10), (FAST, 3), (DURABLE, 3)) if make in latency]
+    yield Line("one negotiation, p50 ms", latency, goal=min(goals, default=None))
+    yield Line("one negotiation, p95 ms", each(lambda pair: pair.negotiations[1].percentile(0.95)))
+    yield Line("one transfer start, p50 ms", each(lambda pair: pair.transfers[1].percentile(0.5)))
+    yield Line("one transfer start, p95 ms", each(lambda pair: pair.transfers[1].percentile(0.95)))
+    durable = (
+        max((outcome.rate for outcome in found[DURABLE].negotiations.values()), default=0) if DURABLE in found else 0
+    )
+    for number in IN_FLIGHT:
+        goal = 5 * durable if durable and number == max(IN_FLIGHT) else None
+        for what, loads in (("negotiations", "negotiations"), ("transfer starts", "transfers")):
+            of = each(lambda pair, loads=loads, number=number: getattr(pair, loads)[number].rate)
+            yield Line(f"{what} a second, {number} in flight", of, "{:.1f}", False, goal if what == loads else None)
+            of = each(lambda pair, loads=loads, number=number: 100 * getattr(pair, loads)[number].failed)
+            yield Line(f"{what} that failed, %, {number} in flight", of, "{:.2f}", goal=0.0)
+    yield Line("CPU a negotiation, ms, 64 in flight", each(lambda pair: pair.negotiations[64].cpu_each), "{:.1f}")
+    yield Line("CPU a transfer start, ms, 64 in flight", each(lambda pair: pair.transfers[64].cpu_each), "{:.1f}")
+    yield Line("start to the first answer, s", each(lambda pair: pair.start), "{:.1f}", goal=1.0)
+    yield Line("memory idle, MB", each(lambda pair: pair.idle), goal=100.0)
+    yield Line("memory after the load, MB", each(lambda pair: pair.after), goal=200.0)
 
 
-def _memory(pid: int) -> float:
-    """Resident megabytes of a process and its children."""
-    total = 0.0
-    for member in _tree(pid):
-        try:
-            lines = Path(f"/proc/{member}/status").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
-    return total
-
-
-def main() -> None:
-    """Parse, start, measure."""
+def main() -> int:
+    """Measure each pair in turn, and print the table. 1 where a goal was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--quick", action="store_true", help="a short run")
-    parser.add_argument("--count", type=int, help="negotiations per load, in place of our own choice")
-    parser.add_argument("--in-flight", type=int, action="append", help="only this many at a time; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="a short run of the same")
+    parser.add_argument("--only", action="append", choices=list(OPENERS), help="only this pair; may be repeated")
+    parser.add_argument("--seconds", type=float, help="how long each load begins new negotiations")
     given = parser.parse_args()
-    usual = {1: 40, 8: 200, 64: 400} if given.quick else {1: 200, 8: 1_000, 64: 3_000}
-    chosen = given.in_flight or list(usual)
-    counts = {number: given.count or usual.get(number, 1_000) for number in chosen}
-    with (
-        tempfile.TemporaryDirectory(prefix="hexi-exchange-", ignore_cleanup_errors=True) as folder,
-        our_pair(Path(folder)) as pair,
-    ):
-        measure(pair, counts)
+    seconds = given.seconds or (QUICK_SECONDS if given.quick else SECONDS)
+    long_run = QUICK_LONG_RUN if given.quick else LONG_RUN
+    begun, before = time.monotonic(), os.getloadavg()[0]
+    found: dict[str, Measured] = {}
+    with tempfile.TemporaryDirectory(prefix="hexi-exchange-", ignore_cleanup_errors=True) as folder:
+        for make in given.only or OPENERS:
+            with OPENERS[make](Path(folder) / make) as pair:
+                found[make] = measure(pair, seconds, long_run if make == OURS else None)
+    loads = [load for each in found.values() for load in (*each.negotiations.values(), *each.transfers.values())]
+    command = " ".join(["python -m benchmarks.exchange", *sys.argv[1:]])
+    print(f"\n`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - begun) / 60:.0f} minutes.")
+    print(f"{description()}. Load average before {before:.1f}; others used up to", end=" ")
+    print(f"{max(load.others for load in loads):.1f} cores meanwhile. In brackets: how many times better ours is.\n")
+    print("| | " + " | ".join(measured.name for measured in found.values()) + " | goal | |")
+    print("|---" + "|---:" * (len(found) + 1) + "|---|")
+    lines = list(compare(found))
+    print("\n".join(line.markdown() for line in lines))
+    return 0 if all(line.reached for line in lines) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlmodel import Session, col, func, select
+import sqlalchemy as sql
+from sqlalchemy import bindparam, insert, update
+from sqlmodel import Session, SQLModel, col, func, select
 
 from connector.agreements import Agreement, AgreementState
 from connector.business_errors import (
@@ -41,6 +43,25 @@ from sandbox.permits import Permit
 
 # The most rows a listing of the management API gives out at once.
 MAX_LISTED = 1_000
+
+
+# Every negotiation costs a handful of these, so they are built once; see `connector.store`.
+_AGREEMENT, _EVIDENCE = (SQLModel.metadata.tables[str(row.__tablename__)] for row in (AgreementRow, EvidenceRow))
+_ADD_AGREEMENT = insert(_AGREEMENT)
+_READ_AGREEMENT = sql.select(_AGREEMENT).where(_AGREEMENT.c.id == bindparam("of_id"))
+_LOCK_AGREEMENT = _READ_AGREEMENT.with_for_update()
+_AGREEMENT_OF = sql.select(_AGREEMENT).where(_AGREEMENT.c.negotiation == bindparam("negotiation"))
+_SET_AGREEMENT_STATE = (
+    update(_AGREEMENT)
+    .where(_AGREEMENT.c.id == bindparam("of_id"))
+    .values(state=bindparam("state"))
+    .returning(_AGREEMENT.c.id)
+)
+_CONCLUDE_AGREEMENT = _SET_AGREEMENT_STATE.values(signed=bindparam("signed"))
+_OF_EVIDENCE = (_EVIDENCE.c.kind == bindparam("of_kind"), _EVIDENCE.c.subject == bindparam("of_subject"))
+_ADD_EVIDENCE = insert(_EVIDENCE)
+_READ_EVIDENCE = sql.select(_EVIDENCE).where(*_OF_EVIDENCE)
+_SET_RECEIPT = update(_EVIDENCE).where(*_OF_EVIDENCE).values(receipt=bindparam("receipt"))
 
 
 @dataclass(frozen=True)
@@ -186,43 +207,40 @@ def product_drafted(session: Session, resource_name: str, title: str) -> tuple[P
 
 def add_agreement(session: Session, held: HeldAgreement, at: str) -> None:
     """Keep a new agreement."""
-    session.add(
-        AgreementRow(
-            id=held.agreement.id,
-            negotiation=held.negotiation,
-            role=held.role,
-            counterparty=held.counterparty,
-            state=held.state,
-            odrl=_text(held.agreement.to_odrl()),
-            signed=_text(held.signed.to_json()),
-            created=at,
-        )
-    )
+    row = {
+        "id": held.agreement.id,
+        "negotiation": held.negotiation,
+        "role": held.role,
+        "counterparty": held.counterparty,
+        "state": held.state,
+        "odrl": _text(held.agreement.to_odrl()),
+        "signed": _text(held.signed.to_json()),
+        "created": at,
+    }
+    session.connection().execute(_ADD_AGREEMENT, row)
 
 
 def conclude_agreement(session: Session, agreement_id: str, signed: SignedDocument) -> None:
     """The agreement is final. Raises `AgreementUnknown`."""
-    row = _agreement_row(session, agreement_id, lock=True)
-    row.state = AgreementState.CONCLUDED
-    row.signed = _text(signed.to_json())
-    session.add(row)
+    concluded = {"of_id": agreement_id, "state": AgreementState.CONCLUDED, "signed": _text(signed.to_json())}
+    _check_known(session.connection().execute(_CONCLUDE_AGREEMENT, concluded).first(), agreement_id)
 
 
 def set_agreement_state(session: Session, agreement_id: str, state: AgreementState) -> None:
     """Record an agreement's state. Raises `AgreementUnknown`."""
-    row = _agreement_row(session, agreement_id, lock=True)
-    row.state = state
-    session.add(row)
+    entered = {"of_id": agreement_id, "state": state}
+    _check_known(session.connection().execute(_SET_AGREEMENT_STATE, entered).first(), agreement_id)
 
 
 def agreement(session: Session, agreement_id: str, *, lock: bool = False) -> HeldAgreement:
     """The agreement `agreement_id`. Raises `AgreementUnknown`."""
-    return held_of(_agreement_row(session, agreement_id, lock=lock))
+    wanted = _LOCK_AGREEMENT if lock else _READ_AGREEMENT
+    return held_of(_check_known(session.connection().execute(wanted, {"of_id": agreement_id}).first(), agreement_id))
 
 
 def agreement_of(session: Session, negotiation: str) -> HeldAgreement | None:
     """The agreement that came out of a negotiation, if one did."""
-    row = session.exec(select(AgreementRow).where(AgreementRow.negotiation == negotiation)).first()
+    row = session.connection().execute(_AGREEMENT_OF, {"negotiation": negotiation}).first()
     return held_of(row) if row else None
 
 
@@ -279,20 +297,20 @@ def used(session: Session, agreement_id: str, order_id: str | None) -> Used:
 
 def add_evidence(session: Session, kind: str, subject: str, digest: str, entry: str, at: str) -> None:
     """Keep a sealed entry that is on its way to the ledger."""
-    session.add(EvidenceRow(kind=kind, subject=subject, digest=digest, entry=entry, receipt=None, created=at))
+    row = {"kind": kind, "subject": subject, "digest": digest, "entry": entry, "receipt": None, "created": at}
+    session.connection().execute(_ADD_EVIDENCE, row)
 
 
 def evidence(session: Session, kind: str, subject: str) -> RecordedEvidence | None:
     """The entry of this kind about this subject, if one was sealed here."""
-    row = session.get(EvidenceRow, (str(kind), subject))
+    row = session.connection().execute(_READ_EVIDENCE, {"of_kind": str(kind), "of_subject": subject}).first()
     return recorded_of(row) if row else None
 
 
 def set_receipt(session: Session, kind: str, subject: str, receipt: Json) -> None:
     """Keep the ledger's receipt for an entry of ours."""
-    if (row := session.get(EvidenceRow, (kind, subject))) is not None:
-        row.receipt = _text(receipt)
-        session.add(row)
+    received = {"of_kind": kind, "of_subject": subject, "receipt": _text(receipt)}
+    session.connection().execute(_SET_RECEIPT, received)
 
 
 # What the management client asked for
@@ -360,15 +378,13 @@ def published_of(row: ProductRow) -> PublishedProduct:
     return PublishedProduct(row.resource, Product.model_validate(signed.document), signed, receipt)
 
 
-def _agreement_row(session: Session, agreement_id: str, *, lock: bool) -> AgreementRow:
-    wanted = select(AgreementRow).where(AgreementRow.id == agreement_id)
-    row = session.exec(wanted.with_for_update() if lock else wanted).first()
+def _check_known(row: Any, agreement_id: str) -> Any:
     if row is None:
         raise AgreementUnknown(f"this connector holds no agreement {agreement_id}")
     return row
 
 
-def held_of(row: AgreementRow) -> HeldAgreement:
+def held_of(row: Any) -> HeldAgreement:
     """The value of a row."""
     odrl: dict[str, Any] = parse(row.odrl)
     return HeldAgreement(
@@ -382,7 +398,7 @@ def held_of(row: AgreementRow) -> HeldAgreement:
     )
 
 
-def recorded_of(row: EvidenceRow) -> RecordedEvidence:
+def recorded_of(row: Any) -> RecordedEvidence:
     """The value of a row."""
     receipt = parse(row.receipt) if row.receipt else None
     return RecordedEvidence(row.kind, row.subject, row.digest, row.entry, receipt, row.created)

@@ -5,12 +5,15 @@ Both makes are measured by the same load, from the same client process, on the s
 
 import http.client
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 # How long one answer of a management API may take, in seconds.
 ANSWER_SECONDS = 60.0
+# A connection that was idle for longer than this, in seconds, is not used again; uvicorn closes them after five.
+IDLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,13 @@ class Connection:
     def __init__(self, host: str, port: int, headers: Mapping[str, str]) -> None:
         self._http = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
         self._headers = {"Content-Type": "application/json", **headers}
+        self._used = time.monotonic()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON answer. Raises `Refused`, `OSError`."""
         content = None if body is None else json.dumps(body).encode()
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self._http.close()  # the other end may have closed it just now; the call opens a fresh one
         try:
             self._http.request(method, path, content, self._headers)
             answer = self._http.getresponse()
@@ -87,6 +93,7 @@ class Connection:
         except (OSError, http.client.HTTPException):
             self._http.close()  # the next call opens a fresh one
             raise
+        self._used = time.monotonic()
         if answer.status >= 300:
             raise Refused(f"{method} {path}: {answer.status} {said[:300].decode(errors='replace')}")
         return json.loads(said) if said else None

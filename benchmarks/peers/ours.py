@@ -90,6 +90,7 @@ class OurClient:
 @contextmanager
 def our_pair(folder: Path) -> Iterator[OurPair]:
     """Start everything below `folder`, and stop it at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
     with database_server(folder) as (server, pid), Services(folder) as services:
         ports = free_ports(3)
         databases = {name: _fresh_database(server) for name in ("space", "consumer", "provider")}
