@@ -20,6 +20,7 @@ INSTANT = "2026-11-23T08:00:00.000Z"
 PROVIDER = "did:web:hospital.example"
 PRODUCT = "691620000000000000X6210A1B2C3D41"
 NEGOTIATION, AGREEMENT, TRANSFER = (f"urn:uuid:0c2f5b1e-6a3d-4d0c-9f7e-{n:012d}" for n in (1, 2, 3))
+RUN = "urn:uuid:0c2f5b1e-6a3d-4d0c-9f7e-000000000006"
 
 
 def _shown(**example: Any) -> ConfigDict:
@@ -77,6 +78,20 @@ class MessageCount(Answer):
 
 class Status(Answer):
     """Who this connector is, where it stands, and what waits. 连接器状态。"""
+
+    model_config = _shown(
+        did=PROVIDER,
+        url="https://hospital.example",
+        version="0.1.0",
+        space="https://space.example",
+        operator="did:web:space.example",
+        membership={"state": "active", "did": PROVIDER},
+        resources=1,
+        products=1,
+        agreements=3,
+        evidence={"total": 12, "waiting": 0},
+        messages={"waiting": 0, "failed": 0},
+    )
 
     did: str
     url: str
@@ -141,6 +156,16 @@ class Publication(Answer):
 
 class Product(Answer):
     """The newest version of a product published from here. 数据产品。"""
+
+    model_config = _shown(
+        identifier=PRODUCT,
+        version=1,
+        resource="claims",
+        digest=f"sha256:{'5' * 64}",
+        document={"type": "data-product", "identifier": PRODUCT, "version": 1, "title": {"zh": "门诊", "en": "Visits"}},
+        signatures={PROVIDER: "header..signature"},
+        receipt={"index": 17},
+    )
 
     identifier: str
     version: int
@@ -289,6 +314,8 @@ class History(Answer):
 
 class Run(Answer):
     """A run asked for from here. 计算。"""
+
+    model_config = _shown(run=RUN, answer=None)
 
     run: str
     answer: RunAnswer | None = Field(description="What came back; null while nothing has.")

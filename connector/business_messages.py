@@ -20,8 +20,20 @@ RunId = Annotated[str, Field(pattern=r"^urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0
 Query = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
 
 
+# What examples show.
+PRODUCT = "691620000000000000X6210A1B2C3D41"
+AGREEMENT, TRANSFER = (f"urn:uuid:0c2f5b1e-6a3d-4d0c-9f7e-{n:012d}" for n in (2, 3))
+
+
+def _asked(**example: Any) -> ConfigDict:
+    """The configuration of a question with an example for OpenAPI."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 class AddResource(Wire):
     """Name tables that lie on the connector's own machine, a source to deliver from, or both."""
+
+    model_config = _asked(name="claims", tables={"visits": "/data/visits.csv"})
 
     name: Name
     tables: Annotated[dict[str, Path], Field(default_factory=dict, max_length=MAX_TABLES)]
@@ -32,7 +44,20 @@ class AddResource(Wire):
 class PublishProduct(BaseModel):
     """A product description without identifier, version, provider and parties; `registry.catalogue` reads the rest."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "resource": "claims",
+                    "title": {"zh": "门诊", "en": "Visits"},
+                    "modes": ["sandbox-sql"],
+                    "policy": {"permission": [{"action": "use"}]},
+                }
+            ]
+        },
+    )
 
     resource: Name
 
@@ -45,6 +70,8 @@ class PublishProduct(BaseModel):
 class Negotiate(Wire):
     """Ask for a product, of whoever publishes it or of one `provider` only."""
 
+    model_config = _asked(product=PRODUCT, purpose="urn:hexi:purpose:research", id="planning-2026-11")
+
     product: Name
     provider: Name | None = None
     purpose: Name | None = None
@@ -53,6 +80,8 @@ class Negotiate(Wire):
 
 class RequestTransfer(Wire):
     """Ask for delivery under an agreement."""
+
+    model_config = _asked(agreement=AGREEMENT, format="HttpData-PULL", id="planning-2026-11-data")
 
     agreement: Name
     format: Name
@@ -67,17 +96,23 @@ class RequestTransfer(Wire):
 class Terminate(Wire):
     """Give up a process, and say why."""
 
+    model_config = _asked(reason="no longer needed")
+
     reason: Name = "ended by its owner"
 
 
 class Suspend(Wire):
     """Pause a transfer, and say why."""
 
+    model_config = _asked(reason="maintenance until noon")
+
     reason: Name = "suspended by its owner"
 
 
 class AskRun(Wire):
     """Ask a query of a provider's sandbox."""
+
+    model_config = _asked(transfer=TRANSFER, query="SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex")
 
     transfer: Name
     query: Query
@@ -88,6 +123,8 @@ class AskRun(Wire):
 class AskEncryptedSum(Wire):
     """Ask the same query of several providers, and get only the sum."""
 
+    model_config = _asked(transfers=[TRANSFER], query="SELECT SUM(cost) AS total FROM visits", job="sum-2026-11")
+
     transfers: Annotated[list[Name], Field(min_length=1, max_length=MAX_CONTRIBUTORS)]
     query: Query
     job: RequestId | None = None
@@ -95,6 +132,15 @@ class AskEncryptedSum(Wire):
 
 class Apply(Wire):
     """Apply for membership of the space."""
+
+    model_config = _asked(
+        name="First Hospital",
+        nameZh="第一医院",
+        ownerCode="91620000000000000X",
+        region="6210",
+        roles=["provider"],
+        contact="it@hospital.example",
+    )
 
     name: Name
     name_zh: Name

@@ -172,8 +172,19 @@ class _Described(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         described = super().openapi()
-        described.setdefault("components", {}).setdefault("schemas", {}).setdefault("Problem", _PROBLEM)
+        schemas = described.setdefault("components", {}).setdefault("schemas", {})
+        schemas.setdefault("Problem", _PROBLEM)
+        for schema in schemas.values():
+            _put_nulls_back(schema)
         return described
+
+
+def _put_nulls_back(schema: dict[str, Any]) -> None:
+    """Make the examples of `schema` complete: FastAPI leaves out what is null, also where the member is required."""
+    for example in schema.get("examples", ()):
+        for name in schema.get("required", ()):
+            if {"type": "null"} in schema["properties"][name].get("anyOf", ()):
+                example.setdefault(name, None)
 
 
 def problems(*errors: type[DataspaceError]) -> dict[int | str, dict[str, Any]]:

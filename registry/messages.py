@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from hexi.canonical import Json, Wire
 from registry.identifiers import Kind
@@ -154,6 +154,21 @@ class FacetValueMessage(Message):
 
 class SearchAnswer(Message):
     """GET /products: one page of results, and how all results divide."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "total": 1,
+                    "offset": 0,
+                    "items": [
+                        {"identifier": "691620000000000000X6210A1B2C3D41", "title": {"zh": "门诊", "en": "Visits"}}
+                    ],
+                    "facets": {"region": [{"value": "6210", "count": 1, "label": {"zh": "庆阳市", "en": "Qingyang"}}]},
+                }
+            ]
+        }
+    )
 
     total: int
     offset: int

@@ -3,7 +3,7 @@
 import base64
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from hexi.canonical import Wire
 from hexi.errors import Malformed
@@ -36,6 +36,20 @@ class RunAnswer(Wire):
     `ciphertext` is the digest of what an
     encrypted sum contributed; such an answer carries no number. `receipt` is a signed document of type run-receipt.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "run": "urn:uuid:0c2f5b1e-6a3d-4d0c-9f7e-000000000006",
+                    "verdict": "released",
+                    "columns": ["sex", "n"],
+                    "rows": [["f", 100], ["m", 100]],
+                    "receipt": {"document": {"type": "run-receipt"}, "signatures": {"did:web:a.example": "h..s"}},
+                }
+            ]
+        }
+    )
 
     run: str
     verdict: Literal["released", "refused"]

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from fastapi import APIRouter, Request
+from pydantic import ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -38,6 +39,8 @@ class UploadStalled(Unavailable):
 
 class Fetch(Wire):
     """Fetch the data of a transfer, to this absolute path or below the connector's home."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"to": "/srv/planner/visits.csv"}]})
 
     to: Path | None = None
 

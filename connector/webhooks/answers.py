@@ -30,25 +30,24 @@ class Subscribe(Wire):
     )
 
 
+def _shown(**more: Any) -> ConfigDict:
+    example = {
+        "id": WEBHOOK,
+        "url": URL,
+        "types": ["hexi.transfer.*"],
+        "created": INSTANT,
+        "ended": None,
+        "waiting": 0,
+        "failed": 0,
+        **more,
+    }
+    return ConfigDict(extra="ignore", json_schema_extra={"examples": [example]})
+
+
 class Webhook(Answer):
     """Somebody who is told of events. 事件订阅。"""
 
-    model_config = ConfigDict(
-        extra="ignore",
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": WEBHOOK,
-                    "url": URL,
-                    "types": ["hexi.transfer.*"],
-                    "created": INSTANT,
-                    "ended": None,
-                    "waiting": 0,
-                    "failed": 0,
-                }
-            ]
-        },
-    )
+    model_config = _shown()
 
     id: str
     url: str
@@ -61,6 +60,8 @@ class Webhook(Answer):
 
 class NewWebhook(Webhook):
     """A subscription with its secret, which only this answer tells. 新订阅及其密钥。"""
+
+    model_config = _shown(secret="whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")  # noqa: S106 - an example
 
     secret: str = Field(description="What the receiver checks signatures with (Standard Webhooks). 签名密钥。")
 

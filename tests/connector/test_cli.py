@@ -14,16 +14,18 @@ from hexi.canonical import parse
 from hexi.errors import DataspaceError, Malformed
 
 
-def commands(group: click.Command = typer.main.get_command(app), *path: str) -> Iterator[list[str]]:
-    """Every command there is, by its words."""
+def commands(
+    group: click.Command = typer.main.get_command(app), *path: str
+) -> Iterator[tuple[list[str], click.Command]]:
+    """Every command there is, with its words."""
     if not isinstance(group, click.Group):
-        yield list(path)
+        yield list(path), group
         return
     for name, command in group.commands.items():
         yield from commands(command, *path, name)
 
 
-COMMANDS = list(commands())
+COMMANDS = [words for words, _ in commands()]
 
 
 def call(*words: str) -> str:

@@ -1,14 +1,18 @@
 """The management API as a whole: what it says of itself, and how it lists."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
 from connector.paging import MAX_LIMIT, Cursor
+from tests.connector.test_cli import commands
 from tests.simulator import PLANNER, Dataspace
 
+ROOT = Path(__file__).parents[2]
 METHODS = {"get", "post", "put", "delete", "patch"}
 
 
@@ -39,6 +43,47 @@ def test_every_operation_is_described(dataspace: Dataspace) -> None:
             assert problem["examples"], (path, status)
     schemas = app.openapi()["components"]["schemas"]
     assert "Problem" in schemas
+
+
+def test_every_operation_shows_an_example_that_is_one(dataspace: Dataspace) -> None:
+    described = dataspace.consumer.app.openapi()
+    for method, path, said in operations(dataspace.consumer.app):
+        assert said["summary"], path
+        bodies = [content["schema"] for content in said.get("requestBody", {}).get("content", {}).values()]
+        answers = [
+            content["schema"]
+            for status, answer in said["responses"].items()
+            if status.startswith("2")
+            for content in answer.get("content", {}).values()
+        ]
+        assert answers, path
+        for schema in bodies + answers:
+            assert shows_example(schema, described), (method, path)
+    for name, schema in described["components"]["schemas"].items():
+        # A whole document of its own: its references lead into `described`.
+        validator = jsonschema.Draft202012Validator({"$ref": f"#/components/schemas/{name}"} | described)
+        for example in schema.get("examples", ()):
+            validator.validate(example)
+
+
+def test_the_reference_lists_every_operation_and_command(dataspace: Dataspace) -> None:
+    reference = (ROOT / "docs" / "reference" / "management.md").read_text(encoding="utf-8")
+    rows = [line for line in reference.splitlines() if line.startswith("| `")]
+    told = [
+        f"| `{method.upper()} {path}` | {' '.join(said['description'].partition(chr(10) * 2)[0].split())} |"
+        for method, path, said in operations(dataspace.consumer.app)
+    ]
+    told += [f"| `{' '.join(words)}` | {command.help.partition(chr(10))[0]} |" for words, command in commands()]
+    missing, stale = set(told) - set(rows), set(rows) - set(told)
+    assert not missing, "docs/reference/management.md lacks:\n" + "\n".join(sorted(missing))
+    assert not stale, "docs/reference/management.md has, and should not:\n" + "\n".join(sorted(stale))
+
+
+def shows_example(schema: dict[str, Any], described: dict[str, Any]) -> bool:
+    """Whether a schema, or that of its items, has an example."""
+    named = described["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], schema)
+    items = named.get("items") or named.get("properties", {}).get("items", {}).get("items")
+    return bool(named.get("examples")) or (items is not None and shows_example(items, described))
 
 
 @pytest.fixture
