@@ -160,6 +160,7 @@ def create_app(
             peers_api.create_router(catalogues),
             deliveries_api.create_router(delivered),
             management.webhooks.create_router(subscriptions),
+            *services.management,
         ),
         lifespan=_lifespan(computing, engine, catalogues, delivered, monitor, worker, services, courier),
         streamed=DELIVERIES_PATH,

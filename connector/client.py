@@ -37,6 +37,7 @@ from connector.delivery_answers import Delivery
 from connector.management_errors import StillUnderWay
 from connector.negotiation import TERMINAL as NEGOTIATION_ENDED
 from connector.peer_messages import PeerCatalogueAnswer
+from connector.stream_answers import AppendedEvents, Stream
 from connector.transfer import TERMINAL as TRANSFER_ENDED
 from connector.transfer import State as TransferState
 from connector.webhooks.answers import EventDeliveries, EventDelivery, NewWebhook, Webhook
@@ -113,6 +114,16 @@ class ConnectorClient:
     def catalogue(self, q: str = "", *, offset: int = 0, limit: int = 20) -> SearchAnswer:
         """Search the space's catalogue."""
         return self._get(SearchAnswer, "/catalogue", {"q": q, "offset": offset, "limit": limit})
+
+    # Streams
+
+    def append_events(self, stream: str, events: Sequence[Mapping[str, Json]]) -> AppendedEvents:
+        """Append events (``data``, and perhaps ``kind`` and ``key``) to a stream, all of them or none."""
+        return self._post(AppendedEvents, _at("/streams", stream, "/events"), {"events": [dict(e) for e in events]})
+
+    def stream(self, stream: str) -> Stream:
+        """What a stream holds."""
+        return self._get(Stream, _at("/streams", stream))
 
     # Negotiations
 

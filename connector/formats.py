@@ -12,6 +12,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "encrypted-sum": ("HexiSandbox-EncryptedSum",),
     "file": ("HttpData-PULL", "HttpData-PUSH"),
     "api": ("HttpApi-PULL",),
+    "stream": ("ServerSentEvents-PULL",),
 }
 MODES: Mapping[str, str] = {format_: mode for mode, formats in FORMATS.items() for format_ in formats}
 

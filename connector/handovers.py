@@ -103,8 +103,12 @@ class Handovers:
     def admit(self, transfer: str, use: Use, also: Callable[[Session], None] = _nothing) -> None:
         """Admit `use`, and do `also` in the same transaction. Raises `HandoverRefused`, and nothing is done then."""
         with self.database.transaction() as session:
-            self._admit(session, transfer, use)
+            self.admit_within(session, transfer, use)
             also(session)
+
+    def admit_within(self, session: Session, transfer: str, use: Use) -> None:
+        """Admit `use` in the caller's transaction. Raises `HandoverRefused`."""
+        self._admit(session, transfer, use)
 
     def finish(self, transfer: str, unsent: int, also: Callable[[Session], None] = _nothing) -> None:
         """A use admitted as unfinished is over: take back what was admitted and not sent, and do `also` with it."""

@@ -50,6 +50,12 @@ def grant(session: Session, transfer: str, *, lock: bool = False) -> Grant | Non
     return None if row is None else _value(row)
 
 
+def active(session: Session, transfers: Iterable[str]) -> set[str]:
+    """Which of these transfers are served now."""
+    wanted = select(GrantRow.transfer).where(col(GrantRow.transfer).in_(list(transfers)))
+    return set(session.exec(wanted.where(GrantRow.state == GrantState.ACTIVE)))
+
+
 def grants_in(session: Session, states: Iterable[GrantState], after: str, limit: int) -> list[Grant]:
     """Grants in one of `states`, by transfer, those after the transfer named."""
     wanted = select(GrantRow).where(col(GrantRow.state).in_(list(states)), GrantRow.transfer > after)

@@ -43,7 +43,10 @@ class NdjsonStream:
         except OSError as error:
             raise SourceUnavailable(f"the file of events cannot be read ({error.strerror})") from error
         with os.fdopen(descriptor, "rb") as file:
-            file.seek(position)
+            # A position that is no end of a line would make an event of a part of one.
+            file.seek(max(0, position - 1))
+            if position and file.read(1) != b"\n":
+                raise SourceUnavailable("this stream has no event at that place; begin again without a last event id")
             budget, found = BATCH_BYTES, 0
             while budget > 0 and found < BATCH_EVENTS:
                 line = file.readline(MAX_EVENT_BYTES + 2)

@@ -116,6 +116,8 @@ def test_a_replaced_file_a_link_and_what_is_no_json_are_refused_unquoted(tmp_pat
     with pytest.raises(SourceUnavailable, match="not JSON") as refused:
         NdjsonStream(path).after(0)
     assert "secret" not in refused.value.detail
+    with pytest.raises(SourceUnavailable, match="no event"):
+        NdjsonStream(path).after(3)
     with pytest.raises(SourceUnavailable, match="replaced"):
         NdjsonStream(path).after(10_000)
     path.write_text("x" * (MAX_EVENT_BYTES + 10), encoding="utf-8")
