@@ -14,9 +14,10 @@ from benchmarks.peers import Client, Pair, Refused, Seen
 # One process may take this long before it counts as failed, in seconds.
 PATIENCE_SECONDS = 30.0
 # The wait between two looks, in seconds: at least, and as a share of how long a process has lately taken. Looking
-# more often would measure the looking.
+# more often would measure the looking; where one is alone its latency is the question, else how many there are.
 LOOK_SECONDS = 0.003
-LOOK_SHARE = 0.12
+LOOK_SHARE_ALONE = 0.1
+LOOK_SHARE = 0.25
 
 
 @dataclass
@@ -132,13 +133,14 @@ class Load:
                         self.outcome.agreements.append(seen.agreement)
 
     def _await(self, client: Client, process: str, look: Look, begun: float) -> Seen:
-        # The first look comes when most of them are through half of it; before that there is nothing to see.
-        time.sleep(max(LOOK_SECONDS, self._lately / 2 - (time.monotonic() - begun)))
+        share = LOOK_SHARE_ALONE if self.outcome.in_flight == 1 else LOOK_SHARE
+        # The first look comes when most of them are nearly through; before that there is nothing to see.
+        time.sleep(max(LOOK_SECONDS, self._lately * 0.75 - (time.monotonic() - begun)))
         while True:
             seen = look(client, process)
             if seen.done or seen.failed or time.monotonic() - begun > PATIENCE_SECONDS:
                 return seen
-            time.sleep(max(LOOK_SECONDS, self._lately * LOOK_SHARE))
+            time.sleep(max(LOOK_SECONDS, self._lately * share))
 
     def _cpu(self) -> dict[str, float]:
         counted = {**self._pair.ends, **self._pair.others, "client": os.getpid()}

@@ -13,7 +13,6 @@ from sqlmodel import Session
 
 from connector import business_store as store
 from connector.agreements import (
-    DOCUMENT_TYPE,
     PROVIDER_SIGNATURE,
     PURPOSE,
     SIGNATURE,
@@ -35,7 +34,7 @@ from connector.processes import Process, Role
 from connector.products import PublishedProduct, dataset_of
 from connector.settings import ConnectorSettings
 from hexi.canonical import Clock, Json, digest, instant
-from ledger.documents import SignedDocument, sign_document, verify_document
+from ledger.documents import SignedDocument, sign_document
 from ledger.entries import Kind
 from registry.identity import Identity
 from registry.presentation import Caller
@@ -165,13 +164,16 @@ class Contracting:
     def _signed_by_peer(
         self, agreement: Agreement, signed: SignedDocument, process: Process, signature: Json, *, complete: bool = True
     ) -> SignedDocument:
-        """`signed` with the peer's signature added. Raises `AgreementInvalid` unless it holds, or may be missing."""
+        """`signed` with the peer's signature added. Raises `AgreementInvalid` unless it holds, or may be missing.
+
+        Our own was made by us and comes from our own database: it needs no checking.
+        """
         if signature is None and self._settings.unsafe_accept_unsigned_agreements:
             return signed
         checked = check_signature(agreement, signature, by=process.counterparty, resolve=self._trust.resolve)
         both = SignedDocument(signed.document, {**signed.signatures, process.counterparty: checked})
-        if complete:
-            verify_document(both, self._trust.resolve, of_type=DOCUMENT_TYPE)
+        if complete and set(both.signatures) != {agreement.provider, agreement.consumer}:
+            raise AgreementInvalid("the agreement is not signed by its two parties and nobody else")
         return both
 
     _STEPS: Mapping[tuple[Role, str], Callable[[Any, Session, Process], NegotiationAction | None]] = {

@@ -71,6 +71,10 @@ class Ready:
             self.forget(item)
         return None
 
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return self._waiting.empty()
+
     def settle(self, item_id: int, peer_pid: str | None) -> None:
         """A committed reply has settled this item, sent by the other end's process `peer_pid`."""
         with self._lock:

@@ -55,9 +55,12 @@ class ServiceClient:
         verify: ssl.SSLContext | bool = tls_context() if self._transport is None else True
         return httpx.Client(transport=self._transport, verify=verify, timeout=self._timeout, follow_redirects=False)
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
-        """GET and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
-        return self.call("GET", path, params=params)
+    def get(self, path: str, params: Mapping[str, Any] | None = None, *, public: bool = False) -> Json:
+        """GET and return the JSON answer. `public`: without saying who asks, which costs a signature.
+
+        Raises `RemoteProblem`, `Unreachable`.
+        """
+        return self.call("GET", path, params=params, public=public)
 
     def post(self, path: str, body: Json = None) -> Json:
         """POST JSON and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
@@ -67,19 +70,33 @@ class ServiceClient:
         """PUT JSON and return the JSON answer. Raises `RemoteProblem`, `Unreachable`."""
         return self.call("PUT", path, body=body)
 
-    def call(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Json = None) -> Json:
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Json = None,
+        public: bool = False,
+    ) -> Json:
         """Any call; an empty answer is None. Raises `RemoteProblem`, `Unreachable`."""
-        answer = self.raw(method, path, params=params, body=body)
+        answer = self.raw(method, path, params=params, body=body, public=public)
         try:
             return answer.json() if answer.content else None
         except ValueError as error:
             raise Unreachable(f"{self._service} at {self.base_url} answered something that is not JSON") from error
 
     def raw(
-        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Json = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Json = None,
+        public: bool = False,
     ) -> httpx.Response:
         """The answer as it came, if it is a success. Raises `RemoteProblem`, `Unreachable`."""
-        headers = {"Authorization": self._authorise()} if self._authorise else {}
+        headers = {"Authorization": self._authorise()} if self._authorise and not public else {}
         try:
             answer = self._http.request(method, self.base_url + path, params=params, json=body, headers=headers)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:

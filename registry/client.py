@@ -73,7 +73,9 @@ class RegistryClient:
 
     def participant(self, did: str) -> Participant:
         """One participant, active or revoked: look at its status, or ask through `RemoteTrust`."""
-        return self._http.read(ParticipantMessage, self._http.get(f"/participants/{_segment(did)}")).participant()
+        return self._http.read(
+            ParticipantMessage, self._http.get(f"/participants/{_segment(did)}", public=True)
+        ).participant()
 
     def revoke(self, did: str, reason: str) -> Participant:
         """End a membership (operator)."""
@@ -96,7 +98,7 @@ class RegistryClient:
     def product(self, identifier: str, version: int | None = None) -> SignedDocument:
         """A product as its provider signed it. Verify it: ``verify_document(..., of_type="data-product")``."""
         params = {} if version is None else {"version": version}
-        return SignedDocument.from_json(self._http.get(f"/products/{_segment(identifier)}", params))
+        return SignedDocument.from_json(self._http.get(f"/products/{_segment(identifier)}", params, public=True))
 
     def search(
         self,

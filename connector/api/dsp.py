@@ -7,6 +7,7 @@ Source: Dataspace Protocol 2025-1, sections 4.3, 6, 8 and 10.
 """
 
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -89,8 +90,19 @@ Continuation = Annotated[str | None, Query(alias=CONTINUATION, max_length=20_000
 class _DspRoute(SessionRoute):
     """A route whose errors are the protocol's, not problem+json. Unexpected ones go on to the shell's opaque 500.
 
-    What the endpoint refuses has rolled its transaction back by the time it arrives here.
+    What the endpoint refuses has rolled its transaction back by the time it arrives here. What it answers is JSON as it
+    stands, and nobody need validate it again.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        status: int = options.get("status_code") or 200
+
+        @wraps(endpoint)
+        def answering(**given: Any) -> Response:
+            said = endpoint(**given)
+            return said if isinstance(said, Response) else JSONResponse(said, status)
+
+        super().__init__(path, answering, **options)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """With and without a trailing slash alike; a second route for each address would double start and memory."""

@@ -20,10 +20,10 @@ _bearer = HTTPBearer(
 )
 
 
-def owner(request: Request, _described: Annotated[object, Depends(_bearer)]) -> None:
+async def owner(request: Request, _described: Annotated[object, Depends(_bearer)]) -> None:
     """Raise `ManagementTokenInvalid` unless the caller shows this connector's management token.
 
-    It is compared in constant time.
+    It is compared in constant time, where the request is read: that is too little to send to a thread.
     """
     shown = request.headers.get("Authorization", "")
     expected: str = SCHEME + request.app.state.management_token
