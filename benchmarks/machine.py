@@ -35,6 +35,12 @@ def resident_megabytes(pid: int) -> float:
     return total
 
 
+def peak_megabytes(pid: int) -> float:
+    """The most resident memory that a process, or any of its living children, ever held by itself (``VmHWM``)."""
+    lines = [line for member in _tree(pid) for line in _lines(f"/proc/{member}/status")]
+    return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), default=0.0)
+
+
 def busy_seconds() -> float:
     """CPU used so far by everything on the machine (in a container: by all of its host)."""
     user, nice, system, _idle, _wait, interrupts, soft, *_ = map(
