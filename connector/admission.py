@@ -4,6 +4,7 @@ Both answers are the agreement's own policy, evaluated on what was handed over s
 agreement, over all its transfers.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -11,7 +12,7 @@ from connector.agreements import Agreement
 from connector.evaluation import Reason, Situation, Stage, Verdict, evaluate_terms
 from connector.formats import MODES
 from connector.grants import Grant, Paid, Totals, Use
-from connector.operands import COUNT, RECORDS, TIME_WINDOW, VOLUME, known_at
+from connector.operands import COUNT, FIELD, NETWORK, RECORDS, TIME_WINDOW, VOLUME, known_at
 from connector.policy import COMPENSATE, READ
 from hexi.canonical import parse_instant
 
@@ -70,6 +71,19 @@ def may_use(grant: Grant, agreement: Agreement, use: Use, totals: Totals, now: d
         network=use.network,
     )
     return evaluate_terms(agreement.terms, situation)
+
+
+def fields_allowed(
+    grant: Grant, agreement: Agreement, fields: Iterable[str], network: str | None, now: datetime
+) -> frozenset[str]:
+    """Those of `fields` that the terms let be handed over, each looked at by itself; `may_use` has the last word."""
+    starting = replace(
+        _starting(grant, agreement, Totals(), now),
+        network=network,
+        known=known_at(Stage.TRANSFER) - {COUNT} | {FIELD, NETWORK},
+    )
+    alone = {name: replace(starting, fields=frozenset({name})) for name in fields}
+    return frozenset(name for name, situation in alone.items() if evaluate_terms(agreement.terms, situation).allowed)
 
 
 def ending(grant: Grant, agreement: Agreement, totals: Totals, now: datetime) -> Ending | None:

@@ -119,7 +119,7 @@ def create_app(
     access = Access(database, identity, handovers, settings.url, clock, _places(settings))
     pull = PullPlane(database, sources, handovers, access)
     push = PushPlane(sources, clock, settings.allows_loopback)
-    services = Services.over(database, sources, handovers, access, clock)
+    services = Services.over(settings, database, sources, handovers, access)
     planes: dict[str, DataPlane] = {pull.format: pull, push.format: push, **services.planes}
     fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes)
     subscriptions = Subscriptions(
@@ -140,7 +140,7 @@ def create_app(
     )
     monitor = Monitor(database, engine, fulfilment, trust, clock, seconds=settings.monitor_seconds)
     delivered = deliveries(settings, engine, sources, handovers, space.peers.authorise, clock, transport)
-    publisher = Publisher(database, space.registry, identity, clock, sources, subscriptions)
+    publisher = Publisher(database, space.registry, identity, clock, sources, subscriptions, settings.unserved)
     desk = _desk(settings, identity, clock, database, engine, monitor, space, publisher, delivered.receiving, transport)
     catalogues = PeerCatalogues(
         database, engine, space.peers, unsafe_allow_loopback=settings.allows_loopback, transport=transport
@@ -198,8 +198,8 @@ def _lifespan(
             monitor.start()
             delivering.start()
             courier.start()
-        yield
-        await services.close()
+        async with services.running():
+            yield
         if worker:
             await run_in_threadpool(delivering.stop)
             await run_in_threadpool(monitor.stop_looking)
@@ -216,7 +216,7 @@ def _lifespan(
 def _places(settings: ConnectorSettings) -> dict[str, Place]:
     """Where each format is fetched."""
     data_of_transfer = f"{settings.url}{DATA_PATH}/{{transfer}}"
-    return {http_pull.FORMAT: Place(data_of_transfer), **services_places(data_of_transfer)}
+    return {http_pull.FORMAT: Place(data_of_transfer), **services_places(settings, data_of_transfer)}
 
 
 def _space(

@@ -5,7 +5,9 @@
     DataspaceError
     |- Forbidden: CallRefused         403  a call that is none of the product's operations, or could be read two ways
     |- Malformed: LastEventIdInvalid  422  not a position of this stream
+    |- Malformed: TablePlaceInvalid   422  not a place in this table as it is now
     |- NotFound: StreamUnknown        404  no resource of this name is a stream that can be appended to
+    |- NotFound: TableUnknown         404  no table, or no column, of this product
     |- Unavailable: ApiUnavailable    502  the provider's own API does not answer, or answers what is no HTTP
     `- TooLarge: AnswerTooLarge       502  it answers more than the product allows
 """
@@ -31,6 +33,19 @@ class StreamUnknown(NotFound):
     """No resource of this name is a stream of appended events."""
 
     code = "connector.stream-unknown"
+
+
+class TableUnknown(NotFound):
+    """The product has no such table, or the table no such column."""
+
+    code = "connector.table-unknown"
+
+
+class TablePlaceInvalid(Malformed):
+    """A place that is none of this table, its columns and its present state."""
+
+    code = "connector.table-place-invalid"
+    title = "The table cannot be gone on with from there"
 
 
 class ApiUnavailable(Unavailable):

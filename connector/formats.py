@@ -13,6 +13,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "file": ("HttpData-PULL", "HttpData-PUSH"),
     "api": ("HttpApi-PULL",),
     "stream": ("ServerSentEvents-PULL",),
+    "table": ("ArrowFlight-PULL",),
 }
 MODES: Mapping[str, str] = {format_: mode for mode, formats in FORMATS.items() for format_ in formats}
 

@@ -33,6 +33,8 @@ LOOK_SECONDS = 0.25
 # What interruptions may cost in bytes that were sent twice, over the size itself once more.
 OVERLAP_BYTES = 2 * LAST_WINDOW_BYTES
 
+_USED_UP = frozenset({"policy.volume", "policy.records"})
+
 
 def _nothing(_session: Session) -> None:
     """Nothing besides."""
@@ -47,6 +49,8 @@ class HandoverRefused(Forbidden):
     def __init__(self, verdict: Verdict) -> None:
         reasons = [{"code": reason.code, "message": reason.message} for reason in verdict.reasons]
         super().__init__("; ".join(verdict.messages()), reasons=reasons)
+        # Whether nothing more can come under the agreement, so that a use under way is over.
+        self.is_used_up = bool(_USED_UP & {reason.code for reason in verdict.reasons})
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ for the same again sends the same bytes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmodel import Session
 
 from connector import business_store as store
+from connector.business_errors import ResourceUnusable
 from connector.catalogue import store as catalogue
 from connector.policy import read_policy
 from connector.products import PublishedProduct, complete, files_of
@@ -38,6 +39,8 @@ class Publisher:
     clock: Clock
     sources: Sources
     subscriptions: Subscriptions
+    # Modes that this connector's settings do not let it deliver in, and what to set.
+    unserved: Mapping[str, str] = field(default_factory=dict)
 
     def publish(self, resource_name: str, description: Mapping[str, Any]) -> PublishedProduct:
         """Publish `description` over the resource. A changed one under the same title becomes the next version.
@@ -50,6 +53,8 @@ class Publisher:
             drafted = store.product_drafted(session, resource_name, _title(description))
         check_resource(resource)
         check_modes(description.get("modes"), resource.source)
+        for mode in self.unserved.keys() & set(description.get("modes") or ()):
+            raise ResourceUnusable(f"the mode {mode} is not served here; set {self.unserved[mode]} and start again")
         content = None if resource.source is None else self.sources.content(resource.name, resource.source)
         asked = digest({"description": dict(description), "files": fingerprint(resource), **_known(content)})
         if drafted and drafted[1] == asked:

@@ -1,9 +1,10 @@
 """What a connector must be told. Environment prefix ``HEXI_CONNECTOR_``."""
 
 import warnings
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from hexi.settings import Port, ServiceSettings
@@ -37,6 +38,28 @@ class ConnectorSettings(ServiceSettings):
     # Seconds between two looks at the deliveries that run. What the terms forbid is refused at once; so long a
     # transfer may still be called running.
     monitor_seconds: float = 1.0
+
+    # The port of the Arrow Flight server, beside the connector's own. None: no tables are delivered (mode `table`).
+    flight_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    # The address others reach it at, such as grpc+tls://clinic.example:8815. Empty means this host and that port.
+    flight_url: str = ""
+
+    @property
+    def flight_listens_at(self) -> str:
+        """The address the Flight server listens at, encrypted where the connector itself is."""
+        scheme = "grpc+tls" if self.tls_certificate else "grpc+tcp"
+        return f"{scheme}://{self.host}:{self.flight_port}"
+
+    @property
+    def flight_address(self) -> str:
+        """The address the Flight server is reached at."""
+        scheme = "grpc+tls" if self.tls_certificate else "grpc+tcp"
+        return self.flight_url or f"{scheme}://{urlsplit(self.url).hostname}:{self.flight_port}"
+
+    @property
+    def unserved(self) -> dict[str, str]:
+        """Modes that nothing is delivered in with these settings, and the setting that is missing."""
+        return {"table": "HEXI_CONNECTOR_FLIGHT_PORT"} if self.flight_port is None else {}
 
     @property
     def operator(self) -> str:

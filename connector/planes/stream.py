@@ -31,8 +31,6 @@ from hexi.canonical import Json
 from hexi.database import Database
 
 FORMAT = "ServerSentEvents-PULL"
-# Reasons after which nothing more can come, so that the one use is over.
-_USED_UP = frozenset({"policy.volume", "policy.records"})
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,8 @@ class StreamPlane:
                 if len(events) > 1:  # fewer may still be allowed
                     events = events[: len(events) // 2]
                     continue
-                self._used_up(reading.transfer, refused)
+                if refused.is_used_up:
+                    self.handovers.finish(reading.transfer, 0)
                 raise
             return Written(b"".join(map(sse.written, events)), events[-1].position)
         return Idle(reading.transfer, reading.source, extent.newest)
@@ -137,10 +136,6 @@ class StreamPlane:
                 return
             self.handovers.admit_within(session, transfer, Use(count=1, records=0, network=network, unfinished=True))
             delivery_store.save_handover(session, replace(found, begun=True))
-
-    def _used_up(self, transfer: str, refused: HandoverRefused) -> None:
-        if _USED_UP & {reason["code"] for reason in refused.context["reasons"]}:
-            self.handovers.finish(transfer, 0)
 
     def _source(self, resource: Resource) -> EventSource:
         with kept_here(resource):

@@ -42,11 +42,22 @@ class TableFile:
         """The Arrow schema, from the description alone."""
         return pa.schema([(column.name, _TYPES[column.datatype]) for column in self.columns])
 
+    @property
+    def version(self) -> str:
+        """What tells this state of the file from any other. Raises `SourceUnavailable`."""
+        with _translated():
+            found = self.path.stat()
+            return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+
     @contextmanager
-    def batches(self) -> Iterator[Iterator[Any]]:
-        """Record batches of `schema`. Raises `SourceUnavailable`, also half way, and never quotes a row."""
+    def batches(self, version: str, after: int = 0) -> Iterator[Iterator[Any]]:
+        """Record batches of `schema`, without the first `after` rows.
+
+        Raises `SourceUnavailable`, also half way, where the file is not in the state `version` or not as described,
+        and never quotes a row.
+        """
         with _translated(), self._opened() as raw:
-            yield self._typed(raw)
+            yield self._typed(raw, version, after)
 
     @contextmanager
     def _opened(self) -> Iterator[Iterator[Any]]:
@@ -61,10 +72,15 @@ class TableFile:
         with pyarrow.csv.open_csv(self.path, read_options=reading, convert_options=options) as reader:
             yield iter(reader)
 
-    def _typed(self, raw: Iterator[Any]) -> Iterator[Any]:
+    def _typed(self, raw: Iterator[Any], version: str, after: int) -> Iterator[Any]:
         with _translated():
             for batch in raw:
-                yield batch.select(self.schema.names).cast(self.schema)
+                if self.version != version:
+                    raise SourceUnavailable("the table's file has changed since; ask again from its beginning")
+                rest = batch.slice(min(after, batch.num_rows))
+                after -= batch.num_rows - rest.num_rows
+                if rest.num_rows:
+                    yield rest.select(self.schema.names).cast(self.schema)
 
 
 @contextmanager

@@ -46,19 +46,20 @@ class Delivery:
         self, space: Dataspace, url: str, source: dict[str, Any], mode: str, format_: str, policy: Any = USE
     ) -> None:
         self.space, self.url, self.format = space, url, format_
-        space.provider.client.add_resource("delivered", source=source)
-        product = description(
-            tables=[],
-            modes=[mode],
-            hasPersonalInformation=False,
-            quality=dict.fromkeys(FIGURES, 1.0) | {"assessedAt": "2026-11-23"},
-            rights=["holding"],
-            policy=policy,
-        )
+        self.add_resource(source)
+        product = description(modes=[mode], rights=["holding"], policy=policy, **self.described())
         identifier = space.provider.client.publish("delivered", product).identifier
         self.agreement = str(space.agree(identifier).agreement)
         self.transfer = self.start()
         self.http = httpx.Client(timeout=30)
+
+    def add_resource(self, source: dict[str, Any]) -> None:
+        self.space.provider.client.add_resource("delivered", source=source)
+
+    def described(self) -> dict[str, Any]:
+        """What the product says of its data."""
+        quality = dict.fromkeys(FIGURES, 1.0) | {"assessedAt": "2026-11-23"}
+        return {"tables": [], "hasPersonalInformation": False, "quality": quality}
 
     def start(self) -> str:
         asked = self.space.consumer.client.transfer(self.agreement, self.format)

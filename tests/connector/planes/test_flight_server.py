@@ -11,19 +11,20 @@ import pytest
 from pyarrow import flight
 
 from connector.errors import CallbackRefused
-from connector.planes.flight_server import TableServer, ticket_of
-from connector.planes.tables import TableDelivery, TableRequest
-from connector.table_client import fetch_table
+from connector.planes.flight_server import TableServer
+from connector.planes.tables import TableDelivery, TableRequest, ticket_of
+from connector.table_client import FlightAddress, fetch_table
+from hexi.canonical import parse
 from hexi.client import Unreachable
-from hexi.errors import Forbidden, RemoteProblem, Unauthenticated
+from hexi.errors import Forbidden, RemoteProblem, Unauthenticated, Unavailable
 from tests.connector.planes.certificates import certificate
 
 SCHEMA = pa.schema([("n", pa.int64())])
 
 
-def batches(count: int) -> Iterator[Any]:
-    for number in range(count):
-        yield pa.record_batch([[number]], SCHEMA)
+def batches(count: int, first: int = 0) -> Iterator[Any]:
+    for number in range(first, count):
+        yield pa.record_batch([[number]], SCHEMA), str(number + 1)
 
 
 def deliver(request: TableRequest) -> TableDelivery:
@@ -32,7 +33,8 @@ def deliver(request: TableRequest) -> TableDelivery:
 
     @contextmanager
     def opened() -> Iterator[Iterator[Any]]:
-        yield {"whole": lambda: batches(5), "ended": ended, "broken": broken}[request.table]()
+        tables = {"whole": lambda: batches(5), "ended": ended, "broken": broken, "shaky": lambda: shaky(request.place)}
+        yield tables[request.table]()
 
     return TableDelivery(SCHEMA, opened)
 
@@ -40,6 +42,18 @@ def deliver(request: TableRequest) -> TableDelivery:
 def ended() -> Iterator[Any]:
     yield from batches(2)
     raise Forbidden("the grant ended", reasons=[{"code": "policy.count"}])
+
+
+def shaky(place: str | None) -> Iterator[Any]:
+    """Breaks off after two batches, and goes on from the place shown; after the fourth it never comes back."""
+    first = int(place or 0)
+    yield from batches(min(first + 2, 4), first)
+    raise Unavailable("the table's disk is away")
+
+
+def tables(transfer: str, token: str) -> list[str]:
+    assert (transfer, token) == ("urn:t", "Bearer good")
+    return ["whole", "ended"]
 
 
 def broken() -> Iterator[Any]:
@@ -54,12 +68,13 @@ def pair() -> tuple[bytes, bytes]:
 
 @pytest.fixture
 def server(pair: tuple[bytes, bytes]) -> Iterator[str]:
-    with TableServer("grpc+tls://127.0.0.1:0", pair, deliver) as running:
+    with TableServer("grpc+tls://127.0.0.1:0", pair, deliver, tables) as running:
         yield f"grpc+tls://127.0.0.1:{running.port}"
 
 
 def fetch(server: str, pair: tuple[bytes, bytes], path: Path, table: str = "whole", token: str = "good") -> Any:
-    return fetch_table(server, token, ticket_of("urn:t", table), path, unsafe_allow_loopback=True, roots=pair[0])
+    address = FlightAddress(server, "urn:t", token)
+    return fetch_table(address, table, path, unsafe_allow_loopback=True, roots=pair[0])
 
 
 def test_a_table_arrives_whole(server: str, pair: tuple[bytes, bytes], tmp_path: Path) -> None:
@@ -70,6 +85,21 @@ def test_a_table_arrives_whole(server: str, pair: tuple[bytes, bytes], tmp_path:
         options = flight.FlightCallOptions(headers=[(b"authorization", b"Bearer good")])
         info = client.get_flight_info(flight.FlightDescriptor.for_path("urn:t", "whole"), options)
         assert (info.schema, info.endpoints[0].ticket.ticket) == (SCHEMA, ticket_of("urn:t", "whole"))
+        listed = [found.descriptor.path for found in client.list_flights(b"urn:t", options)]
+        assert listed == [[b"urn:t", b"whole"], [b"urn:t", b"ended"]]
+
+
+def test_what_breaks_off_goes_on_from_its_place_as_long_as_rows_come(
+    server: str, pair: tuple[bytes, bytes], tmp_path: Path
+) -> None:
+    told: list[int] = []
+    address = FlightAddress(server, "urn:t", "good")
+    path = tmp_path / "table.parquet"
+    with pytest.raises(RemoteProblem) as refused:
+        fetch_table(address, "shaky", path, unsafe_allow_loopback=True, roots=pair[0], progress=told.append)
+    assert refused.value.status == 503
+    assert told == [1, 2, 3, 4]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -91,13 +121,16 @@ def test_what_breaks_inside_stays_inside(server: str, pair: tuple[bytes, bytes],
     assert "secret" not in str(refused.value.__cause__)
 
 
-@pytest.mark.parametrize("ticket", [b"", b"{}", b"[1]", b"not json", b'{"transfer":1,"table":"t"}', b" " * 5_000])
-def test_a_ticket_that_is_none_is_refused(
-    server: str, pair: tuple[bytes, bytes], tmp_path: Path, ticket: bytes
-) -> None:
-    with pytest.raises(RemoteProblem) as refused:
-        fetch_table(server, "good", ticket, tmp_path / "t", unsafe_allow_loopback=True, roots=pair[0])
-    assert refused.value.status == 422
+@pytest.mark.parametrize(
+    "ticket",
+    [b"", b"{}", b"[1]", b"not json", b'{"transfer":1,"table":"t"}', b'{"transfer":"","table":"","a":1}', b" " * 5_000],
+)
+def test_a_ticket_that_is_none_is_refused(server: str, pair: tuple[bytes, bytes], ticket: bytes) -> None:
+    options = flight.FlightCallOptions(headers=[(b"authorization", b"Bearer good")])
+    with flight.connect(server, tls_root_certs=pair[0]) as client:
+        with pytest.raises(flight.FlightServerError) as refused:
+            client.do_get(flight.Ticket(ticket), options).read_all()
+        assert parse(refused.value.extra_info)["status"] == 422
 
 
 def test_only_whom_the_certificate_names_is_believed(server: str, tmp_path: Path) -> None:
@@ -111,4 +144,4 @@ def test_only_whom_the_certificate_names_is_believed(server: str, tmp_path: Path
 )
 def test_an_address_that_is_not_everybody_s_is_not_called(endpoint: str, tmp_path: Path) -> None:
     with pytest.raises(CallbackRefused):
-        fetch_table(endpoint, "good", b"", tmp_path / "t")
+        fetch_table(FlightAddress(endpoint, "urn:t", "good"), "t", tmp_path / "t")

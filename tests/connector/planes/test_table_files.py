@@ -1,6 +1,7 @@
 """Tables read from files: the columns asked for, as declared, and nothing of what is wrong in them."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -39,9 +40,14 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return found
 
 
+def read(path: Path, columns: tuple[Column, ...] = COLUMNS, after: int = 0) -> list[Any]:
+    file = TableFile(path, columns)
+    with file.batches(file.version, after) as batches:
+        return list(batches)
+
+
 def test_a_table_comes_in_batches_of_the_columns_asked_for(path: Path) -> None:
-    with TableFile(path, COLUMNS).batches() as batches:
-        found = list(batches)
+    found = read(path)
     assert len(found) > 1 or path.suffix == ".csv"
     whole = pa.Table.from_batches(found)
     assert whole.schema == pa.schema([("day", pa.date32()), ("cost", pa.float64()), ("sex", pa.string())])
@@ -50,13 +56,27 @@ def test_a_table_comes_in_batches_of_the_columns_asked_for(path: Path) -> None:
     assert whole["sex"].to_pylist()[:3] == ["f", None, "f"]
 
 
+@pytest.mark.parametrize("after", [1, 7_000, BATCH_ROWS - 1, BATCH_ROWS, BATCH_ROWS + 1])
+def test_what_was_handed_over_is_passed_over(path: Path, after: int) -> None:
+    assert [cost for batch in read(path, after=after) for cost in batch["cost"].to_pylist()] == [
+        float(n) for n in range(after, BATCH_ROWS + 1)
+    ]
+
+
+def test_a_file_that_changed_is_not_read_on(path: Path) -> None:
+    file = TableFile(path, COLUMNS)
+    before = file.version
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(SourceUnavailable), file.batches(before, 1) as batches:
+        next(batches)
+
+
 def test_what_is_wrong_with_a_file_is_not_quoted(tmp_path: Path) -> None:
     path = tmp_path / "visits.csv"
     path.write_text("day,cost,sex\n2026-01-01,secret,f\n", encoding="utf-8")
-    with pytest.raises(SourceUnavailable) as refused, TableFile(path, COLUMNS).batches() as batches:
-        list(batches)
+    with pytest.raises(SourceUnavailable) as refused:
+        read(path)
     assert "secret" not in refused.value.detail
-    with pytest.raises(SourceUnavailable), TableFile(tmp_path / "none.csv", COLUMNS).batches():
-        pass
-    with pytest.raises(SourceUnavailable), TableFile(path, (*COLUMNS, column("gone", Datatype.STRING))).batches() as b:
-        list(b)
+    for missing in (tmp_path / "none.csv", path):
+        with pytest.raises(SourceUnavailable):
+            read(missing, (*COLUMNS, column("gone", Datatype.STRING)))
