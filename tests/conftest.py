@@ -4,17 +4,15 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from hexi.database import Database
 from tests.builders import SettableClock
 from tests.databases import fresh_postgresql, postgresql_server
+from tests.profiles import load_profile
 from tests.simulator import Dataspace
 
-# The same examples on every run: a test that fails here fails everywhere.
-hypothesis.settings.register_profile("hexi", derandomize=True, deadline=None, database=None)
-hypothesis.settings.load_profile("hexi")
+load_profile()
 
 
 @pytest.fixture

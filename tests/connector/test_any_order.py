@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector import management_store, negotiation, transfer
@@ -28,6 +28,7 @@ from connector.processes import Kind, Process
 from connector.transfer import Complete, Start, Suspend, TerminateTransfer
 from hexi.database import Database
 from tests.builders import SettableClock
+from tests.connector.hand import Hand
 from tests.connector.pair import (
     ADDRESS,
     CONSUMER,
@@ -40,26 +41,26 @@ from tests.connector.pair import (
     may_follow,
     offer,
 )
+from tests.profiles import looking
 
 # Databases of a moment need no disk.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 FATES = ["pass", "pass", "lose", "lose answer", "double", "hold", "crash before", "crash after"]
-STEPS = ["provider delivers", "consumer delivers", "release", "wait", "wait"]
+# The ways out of an outbox: found there, or handed over in memory and recorded later.
+WORK: dict[str, Callable[[End, Hand], object]] = {
+    "delivers": lambda end, hand: end.engine.deliver_due(),
+    "sends": lambda end, hand: hand.send(),
+    "records": lambda end, hand: hand.record(),
+}
+ENDS = ["provider", "consumer"]
+STEPS = [*(f"{end} {work}" for end in ENDS for work in WORK), "release", "wait", "wait"]
 # A number goes with each step: how long to wait, which held message to release, which act of those the state allows.
 Storm = tuple[list[tuple[str, int]], list[str]]
 
-QUICK = settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow],
-)
-
-
+QUICK = looking(40)
 # Where both ends act as they please there is more to meet.
-HAGGLING = settings(QUICK, max_examples=80)
+HAGGLING = looking(80)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def storms(acts: list[str]) -> st.SearchStrategy[Storm]:
 
 def free_play() -> st.SearchStrategy[Storm]:
     """Both ends act whenever they may, on fairer weather: long enough for many turns."""
-    acts = ["provider acts", "consumer acts", "provider delivers", "consumer delivers"] * 2
+    acts = [*(f"{end} {what}" for end in ENDS for what in ("acts", *WORK))] * 2
     steps = st.tuples(st.sampled_from(STEPS + acts), st.integers(0, 100))
     fates = st.lists(st.sampled_from(FATES + ["pass"] * 8), min_size=20, max_size=20)
     return st.tuples(st.lists(steps, min_size=40, max_size=40), fates)
@@ -111,10 +112,12 @@ def weather(pair: Pair, storm: Storm, pid: str) -> None:
     coming = iter(fates)
     pair.network.held.clear()
     pair.network.fate = lambda request: next(coming, "pass")
+    hands = {"provider": Hand(pair.provider), "consumer": Hand(pair.consumer)}
     for step, number in steps:
-        if step in {"provider delivers", "consumer delivers"}:
-            with suppress(Crash):  # an engine keeps nothing in memory: going on is what a new one would do
-                getattr(pair, step.split()[0]).engine.deliver_due()
+        who, _, what = step.partition(" ")
+        if what in WORK:
+            with suppress(Crash):  # what was handed over is lost by it; the outbox has it
+                WORK[what](getattr(pair, who), hands[who])
         elif step == "release" and pair.network.held:
             pair.network.hand_over(pair.network.held.pop(number % len(pair.network.held)))
         elif step == "wait":
@@ -122,6 +125,8 @@ def weather(pair: Pair, storm: Storm, pid: str) -> None:
         elif step != "release":
             act(pair, step, number, pid)
     pair.network.fate = lambda request: "pass"
+    for hand in hands.values():
+        hand.lose()
     pair.run()
     for held in pair.network.held:
         pair.network.hand_over(held)

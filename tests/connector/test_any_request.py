@@ -15,7 +15,7 @@ import httpx
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.schemas import APIOperation
@@ -27,6 +27,7 @@ from hexi.errors import PROBLEM_TYPE
 from tests.asgi import ASGITransport
 from tests.builders import SettableClock
 from tests.connector.pair import offer
+from tests.profiles import looking
 from tests.simulator import HOSPITAL, PLANNER, QUERY, Dataspace, Member
 
 # Requests each route of each end is met with; the same on every run.
@@ -37,16 +38,7 @@ MAX_URL_CHARACTERS = 65_536
 UNAVAILABLE = {502, 503, 504}
 ERRORS = {"CatalogError", "ContractNegotiationError", "TransferError"}
 
-SETTINGS = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-
-
+SETTINGS = looking(EXAMPLES)
 DICE = st.lists(st.integers(0, 2**16), min_size=16, max_size=16)
 
 
