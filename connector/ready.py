@@ -8,9 +8,9 @@ It also knows what has been handed over and not recorded yet, so that a reply wh
 the answer to it needless (`settle`, `is_settled`).
 """
 
-import queue
 import threading
 import time
+from collections import Counter, OrderedDict, deque
 from datetime import datetime, timedelta
 
 from connector.outbox_items import OutboxItem
@@ -27,11 +27,19 @@ MAX_WAITING = 1_000
 
 
 class Ready:
-    """The hand-over from whoever queues messages to whoever sends them. Closed until a worker opens it."""
+    """The hand-over from whoever queues messages to whoever sends them. Closed until a worker opens it.
+
+    Participants take turns, so that a burst to one does not hold up the others. To one that did not answer last time,
+    only one message is under way at a time: it must not hold every sender for as long as one waits for an answer.
+    """
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[float, OutboxItem] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        # By participant, in the order of their turns: (since when it waits, item).
+        self._waiting: OrderedDict[str, deque[tuple[float, OutboxItem]]] = OrderedDict()
+        self._count = 0
+        self._under_way: Counter[str] = Counter()
+        self._silent: set[str] = set()
         self._unrecorded: set[int] = set()
         self._settled: dict[int, str | None] = {}
         self._holder: str | None = None
@@ -40,44 +48,57 @@ class Ready:
         """Somebody sends from now on what is handed over."""
         self._holder = owners.this_process()
 
-    def close(self, threads: int) -> None:
-        """Nothing more is handed over; each of `threads` that `get` is told so behind what still waits."""
-        self._holder = None
-        for _ in range(threads):
-            self._waiting.put(None)
+    def close(self) -> None:
+        """Nothing more is handed over; whoever would wait in `get` is told that there will be no more."""
+        with self._changed:
+            self._holder = None
+            self._changed.notify_all()
 
     def lease(self, now: datetime) -> tuple[str, str] | None:
         """(holder, until) for a message due now, or None: then it waits in the outbox to be found."""
-        if self._holder is None or self._waiting.qsize() >= MAX_WAITING:
+        holder = self._holder
+        if holder is None or self._count >= MAX_WAITING:
             return None
-        return self._holder, instant(now + timedelta(seconds=LEASE_SECONDS))
+        return holder, instant(now + timedelta(seconds=LEASE_SECONDS))
 
     def has_room(self) -> bool:
         """Whether more may be leased and put here."""
-        return self._holder is not None and self._waiting.qsize() < MAX_WAITING // 2
-
-    def put(self, item: OutboxItem) -> None:
-        """Hand over an item that is leased and committed."""
-        with self._lock:
-            self._unrecorded.add(item.id)
-        self._waiting.put((time.monotonic(), item))
-
-    def get(self) -> OutboxItem | None:
-        """The next item to send; waits for one. None when there will be no more."""
-        while (waiting := self._waiting.get()) is not None:
-            since, item = waiting
-            if time.monotonic() - since < MAX_WAIT_SECONDS:
-                return item
-            self.forget(item)
-        return None
+        return self._holder is not None and self._count < MAX_WAITING // 2
 
     def is_empty(self) -> bool:
         """Whether nothing waits."""
-        return self._waiting.empty()
+        return self._count == 0
+
+    def put(self, item: OutboxItem) -> None:
+        """Hand over an item that is leased and committed."""
+        with self._changed:
+            self._unrecorded.add(item.id)
+            self._waiting.setdefault(_whose(item), deque()).append((time.monotonic(), item))
+            self._count += 1
+            self._changed.notify()
+
+    def get(self) -> OutboxItem | None:
+        """The next item to send; waits for one. None when there will be no more. `sent` is owed for it."""
+        with self._changed:
+            while (item := self._next()) is None and self._holder is not None:
+                self._changed.wait()
+            return item
+
+    def sent(self, item: OutboxItem, *, answered: bool) -> None:
+        """An attempt with an item that `get` gave is over."""
+        whose = _whose(item)
+        with self._changed:
+            self._under_way -= Counter({whose: 1})
+            if whose in self._silent:  # the next one to it may go
+                self._changed.notify_all()
+            if answered:
+                self._silent.discard(whose)
+            else:
+                self._silent.add(whose)
 
     def settle(self, item_id: int, peer_pid: str | None) -> None:
         """A committed reply has settled this item, sent by the other end's process `peer_pid`."""
-        with self._lock:
+        with self._changed:
             if item_id in self._unrecorded:
                 self._settled[item_id] = peer_pid
 
@@ -91,6 +112,35 @@ class Ready:
 
     def forget(self, item: OutboxItem) -> None:
         """What came of it is recorded, or it was let go."""
-        with self._lock:
+        with self._changed:
             self._unrecorded.discard(item.id)
             self._settled.pop(item.id, None)
+
+    def _next(self) -> OutboxItem | None:
+        for whose in list(self._waiting):
+            if whose in self._silent and self._under_way[whose]:
+                continue
+            if (item := self._first(whose)) is not None:
+                self._under_way[whose] += 1
+                return item
+        return None
+
+    def _first(self, whose: str) -> OutboxItem | None:
+        """The first that has not waited for too long; it is the others' turn then."""
+        items, found = self._waiting[whose], None
+        while items and found is None:
+            since, item = items.popleft()
+            self._count -= 1
+            if time.monotonic() - since < MAX_WAIT_SECONDS:
+                found = item
+            else:
+                self.forget(item)
+        if items:
+            self._waiting.move_to_end(whose)
+        else:
+            del self._waiting[whose]
+        return found
+
+
+def _whose(item: OutboxItem) -> str:
+    return item.audience or ""

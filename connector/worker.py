@@ -71,7 +71,7 @@ class Worker:
         deadline = time.monotonic() + STOP_SECONDS
         self._stopping.set()
         self._engine.work.set()
-        self._engine.ready.close(len(self._senders))
+        self._engine.ready.close()
         for thread in (*self._lookers, *self._senders):
             _join(thread, deadline)
         self._outcomes.put(None)
@@ -90,12 +90,18 @@ class Worker:
         return threading.Thread(target=run, name=f"connector-worker-{name}", daemon=True)
 
     def _send(self) -> None:
-        while (item := self._engine.ready.get()) is not None:
+        ready = self._engine.ready
+        while (item := ready.get()) is not None:
+            answered = False
             try:
-                self._outcomes.put((item, self._engine.dispatcher.attempt(item)))
+                answer = self._engine.dispatcher.attempt(item)
+                answered = answer.status is not None
+                self._outcomes.put((item, answer))
             except Exception as error:
                 log.error("message not sent", message=item.message_id, exc_info=error)
-                self._engine.ready.forget(item)  # its lease runs out, and it is tried again
+                ready.forget(item)  # its lease runs out, and it is tried again
+            finally:
+                ready.sent(item, answered=answered)
 
     def _record(self) -> None:
         waiting: list[tuple[float, Outcome]] = []

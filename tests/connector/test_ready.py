@@ -1,6 +1,8 @@
 """The short cut from whoever queues a message to whoever sends it: nothing rests on it, and nothing is done twice."""
 
+import itertools
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +24,9 @@ from tests.connector.test_dispatch import NOW, eventually
 NEVER = 3_600.0
 
 
-def item(number: int) -> OutboxItem:
+def item(number: int, peer: str = "did") -> OutboxItem:
     return OutboxItem(
-        number, "peer", f"p{number}", "did", "m", "https://x", {}, None, OutboxState.PENDING, 1, instant(NOW)
+        number, "peer", f"p{number}", peer, "m", "https://x", {}, None, OutboxState.PENDING, 1, instant(NOW)
     )
 
 
@@ -93,8 +95,59 @@ def test_what_has_waited_for_too_long_is_let_go(monkeypatch: pytest.MonkeyPatch)
     waiting.open()
     waiting.put(item(1))
     monkeypatch.setattr(ready, "MAX_WAIT_SECONDS", 0.0)
-    waiting.close(1)
+    waiting.close()
     assert waiting.get() is None
+
+
+def filled(**peers: int) -> Ready:
+    """Messages numbered from 1 on, so many for each peer."""
+    waiting = Ready()
+    waiting.open()
+    numbers = itertools.count(1)
+    for peer, count in peers.items():
+        for _ in range(count):
+            waiting.put(item(next(numbers), peer))
+    return waiting
+
+
+def numbers_of(waiting: Ready, count: int) -> list[int]:
+    return [found.id for found in (waiting.get() for _ in range(count)) if found is not None]
+
+
+def test_participants_take_turns() -> None:
+    waiting = filled(a=4, b=1, c=2)
+    assert numbers_of(waiting, 7) == [1, 5, 6, 2, 7, 3, 4]
+    assert waiting.is_empty()
+
+
+def test_who_does_not_answer_holds_one_sender_and_no_more() -> None:
+    waiting = filled(a=4, b=2)
+    first = waiting.get()
+    assert first is not None
+    waiting.sent(first, answered=False)
+    assert numbers_of(waiting, 3) == [5, 2, 6]
+    taken: list[int] = []
+    sender = threading.Thread(target=lambda: taken.extend(numbers_of(waiting, 2)))
+    sender.start()
+    assert not waiting.is_empty()  # two for a, and a sender with nothing to do
+    waiting.sent(item(2, "a"), answered=True)
+    sender.join()
+    assert taken == [3, 4]
+
+
+def test_closing_wakes_who_waits_and_leaves_what_cannot_be_sent_now() -> None:
+    waiting = filled(a=3)
+    first, second = waiting.get(), None
+    assert first is not None
+    waiting.sent(first, answered=False)
+    second = waiting.get()
+    assert second is not None
+    taken: list[OutboxItem | None] = []
+    sender = threading.Thread(target=lambda: taken.append(waiting.get()))
+    sender.start()
+    waiting.close()
+    sender.join()
+    assert taken == [None]
 
 
 def test_memory_is_bounded(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +167,7 @@ def test_a_message_called_off_before_it_was_sent_leads_to_nothing(pair: Pair) ->
     late = pair.consumer.engine.ready.get()
     assert late is not None
     pair.consumer.engine.dispatcher.record([(late, pair.consumer.engine.dispatcher.attempt(late))])
-    pair.consumer.engine.ready.close(0)
+    pair.consumer.engine.ready.close()
     for _ in range(3):
         pair.clock.advance(seconds=100)
         pair.consumer.engine.deliver_due()
@@ -175,6 +228,6 @@ def test_outcomes_are_recorded_together_and_one_that_fails_is_left_out(pair: Pai
         with pytest.raises(LookupError):
             pair.consumer.engine.dispatcher.record(outcomes)
     assert [pair.consumer.process(pid).peer_pid is None for pid in pids] == [False, True, False]
-    pair.consumer.engine.ready.close(0)
+    pair.consumer.engine.ready.close()
     pair.run()
     assert [pair.states(pid) for pid in pids] == [("FINALIZED", "FINALIZED")] * 3
