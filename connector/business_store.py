@@ -163,6 +163,25 @@ def mark_published(session: Session, identifier: str, version: int, receipt: Jso
         catalogue.show(session, published_of(row))
 
 
+def newest_product(session: Session, identifier: str) -> PublishedProduct:
+    """The newest published version of a product, on offer or withdrawn. Raises `ProductUnknown`."""
+    published = select(ProductRow).where(ProductRow.identifier == identifier, col(ProductRow.published).is_not(None))
+    row = session.exec(published.order_by(col(ProductRow.version).desc()).limit(1)).first()
+    if row is None:
+        raise ProductUnknown(f"this connector publishes no product {identifier}")
+    return published_of(row)
+
+
+def mark_withdrawn(session: Session, identifier: str, at: str) -> bool:
+    """Offer no version of the product any more that there is now; False if none was on offer."""
+    ours = col(ProductRow.identifier) == identifier, col(ProductRow.withdrawn).is_(None)
+    withdrawn = update(ProductRow).where(*ours).values(withdrawn=at).returning(col(ProductRow.version))
+    if session.connection().execute(withdrawn).first() is None:
+        return False
+    catalogue.hide(session, identifier)
+    return True
+
+
 def drop_unpublished(session: Session, identifier: str, version: int) -> None:
     """Forget a version that the registry refused, so that a better one can take its number."""
     row = session.get(ProductRow, (identifier, version))
@@ -171,9 +190,11 @@ def drop_unpublished(session: Session, identifier: str, version: int) -> None:
 
 
 def product(session: Session, identifier: str, version: int | None = None) -> PublishedProduct:
-    """A published product: this version, or the newest. Raises `ProductUnknown`."""
+    """A published product: this version, also a withdrawn one, or the newest on offer. Raises `ProductUnknown`."""
     wanted = select(ProductRow).where(ProductRow.identifier == identifier, col(ProductRow.published).is_not(None))
-    if version is not None:
+    if version is None:
+        wanted = wanted.where(col(ProductRow.withdrawn).is_(None))
+    else:
         wanted = wanted.where(ProductRow.version == version)
     row = session.exec(wanted.order_by(col(ProductRow.version).desc()).limit(1)).first()
     if row is None:
@@ -182,9 +203,10 @@ def product(session: Session, identifier: str, version: int | None = None) -> Pu
 
 
 def products(session: Session) -> list[PublishedProduct]:
-    """The newest published version of every product."""
+    """The newest published version of every product on offer."""
     newest: dict[str, ProductRow] = {}
-    published = select(ProductRow).where(col(ProductRow.published).is_not(None))
+    on_offer = col(ProductRow.published).is_not(None), col(ProductRow.withdrawn).is_(None)
+    published = select(ProductRow).where(*on_offer)
     for row in session.exec(published.order_by(col(ProductRow.identifier), col(ProductRow.version))):
         newest[row.identifier] = row
     return [published_of(row) for row in newest.values()]
@@ -198,7 +220,8 @@ def product_drafted(session: Session, resource_name: str, title: str) -> tuple[P
     for row in rows:
         published = published_of(row)
         if published.product.title.en == title:
-            return published, row.request_digest, row.published is not None
+            # What was withdrawn is published anew as its next version, also where nothing else has changed.
+            return published, "" if row.withdrawn else row.request_digest, row.published is not None
     return None
 
 

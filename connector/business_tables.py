@@ -27,6 +27,8 @@ class ProductRow(SQLModel, table=True):
     signed: str
     published: str | None
     receipt: str | None
+    # When it ceased to be offered. Agreements about it go on.
+    withdrawn: str | None = None
     created: str
 
 

@@ -111,6 +111,10 @@ class ConnectorClient:
         """The newest published version of one product."""
         return self._get(Product, f"/products/{quote(identifier, safe='')}")
 
+    def withdraw(self, identifier: str) -> Product:
+        """Offer a product no more; agreements about it go on. Publishing it again makes its next version."""
+        return self._post(Product, f"/products/{quote(identifier, safe='')}/withdrawal", None)
+
     def catalogue(self, q: str = "", *, offset: int = 0, limit: int = 20) -> SearchAnswer:
         """Search the space's catalogue."""
         return self._get(SearchAnswer, "/catalogue", {"q": q, "offset": offset, "limit": limit})

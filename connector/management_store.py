@@ -71,7 +71,7 @@ def agreements(session: Session, wanted: dict[str, str], cursor: Cursor | None, 
 
 def products(session: Session, resource: str | None, cursor: Cursor | None, limit: int) -> Page[PublishedProduct]:
     """The newest published version of every product."""
-    query = select(ProductRow).where(col(ProductRow.published).is_not(None), ~_superseded())
+    query = select(ProductRow).where(*_on_offer())
     if resource is not None:
         query = query.where(ProductRow.resource == resource)
     rows = session.exec(_page(query, col(ProductRow.created), col(ProductRow.identifier), cursor, limit)).all()
@@ -93,11 +93,11 @@ def evidence(
 
 def counts(session: Session) -> dict[str, Any]:
     """How many there are of what `business_answers.Status` counts."""
-    published = select(func.count()).select_from(ProductRow).where(col(ProductRow.published).is_not(None))
+    published = select(func.count()).select_from(ProductRow).where(*_on_offer())
     entries = select(func.count()).select_from(EvidenceRow)
     return {
         "resources": session.exec(select(func.count()).select_from(ResourceRow)).one(),
-        "products": session.exec(published.where(~_superseded())).one(),
+        "products": session.exec(published).one(),
         "agreements": session.exec(select(func.count()).select_from(AgreementRow)).one(),
         "evidence": {
             "total": session.exec(entries).one(),
@@ -108,6 +108,11 @@ def counts(session: Session) -> dict[str, Any]:
             "failed": store.count_items(session, PEER, OutboxState.FAILED),
         },
     }
+
+
+def _on_offer() -> tuple[ColumnElement[bool], ...]:
+    """What makes a row the newest version of a product that was published and not withdrawn."""
+    return col(ProductRow.published).is_not(None), col(ProductRow.withdrawn).is_(None), ~_superseded()
 
 
 def _superseded() -> ColumnElement[bool]:

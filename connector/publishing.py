@@ -18,7 +18,7 @@ from connector.products import PublishedProduct, complete, files_of
 from connector.resources import Resource, check_resource, fingerprint
 from connector.sources import Content
 from connector.sources.descriptions import Sources, check_modes
-from connector.webhooks.events import PRODUCT_PUBLISHED
+from connector.webhooks.events import PRODUCT_PUBLISHED, PRODUCT_WITHDRAWN
 from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Clock, Json, digest, instant
 from hexi.database import Database
@@ -66,6 +66,22 @@ class Publisher:
         else:
             identifier, version = "", 1
         return self._send(self._draft(resource, content, description, identifier, version, asked), already=False)
+
+    def withdraw(self, identifier: str) -> PublishedProduct:
+        """Offer a product no more, here and in the space's catalogue. Agreements about it go on, and so does what was
+        begun under them; publishing its description again makes the next version. Asked again, it changes nothing.
+
+        Raises `ProductUnknown`, and what the registry answers; then nothing has changed.
+        """
+        with self.database.reading() as session:
+            newest = store.newest_product(session, identifier)
+        self.registry.withdraw(identifier)
+        version = newest.product.version
+        with self.database.transaction() as session:
+            if store.mark_withdrawn(session, identifier, instant(self.clock())):
+                about = {"identifier": identifier, "version": version, "digest": newest.signed.digest}
+                self.subscriptions.announce(session, PRODUCT_WITHDRAWN, identifier, about, sequence=version)
+        return newest
 
     def _draft(
         self,

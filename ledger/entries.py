@@ -42,6 +42,7 @@ class Kind(StrEnum):
     PARTICIPANT_REGISTERED = "participant-registered"
     PARTICIPANT_REVOKED = "participant-revoked"
     PRODUCT_PUBLISHED = "product-published"
+    PRODUCT_WITHDRAWN = "product-withdrawn"
     RIGHTS_REGISTERED = "rights-registered"
     PRODUCT_LISTED = "product-listed"
     AGREEMENT_CONCLUDED = "agreement-concluded"

@@ -126,6 +126,12 @@ def _add_products(router: APIRouter, registrar: Registrar) -> None:
         row, receipt = registrar.publish(session, caller, identifier, SignedDocument.from_json(body))
         return Publication(identifier=row.identifier, version=row.version, digest=row.digest, receipt=receipt.to_json())
 
+    @router.post("/products/{identifier}/withdrawal", tags=["products"])
+    def withdraw(identifier: str, caller: Member, session: Write) -> Publication:
+        """Take a product of the caller out of the catalogue; its next version shows it again."""
+        row, receipt = registrar.withdraw(session, caller, identifier)
+        return Publication(identifier=row.identifier, version=row.version, digest=row.digest, receipt=receipt.to_json())
+
     @router.get("/products", tags=["products"], response_model_exclude_none=True)
     def search(query: Annotated[Search, Depends(_search)], session: Read) -> SearchAnswer:
         """Public. Search the catalogue; every word of `q` must occur. Facets count all that was found."""

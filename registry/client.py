@@ -95,6 +95,10 @@ class RegistryClient:
         identifier = _segment(str(signed.document.get("identifier")))
         return self._http.read(Publication, self._http.put(f"/products/{identifier}", signed.to_json()))
 
+    def withdraw(self, identifier: str) -> Publication:
+        """Take a product of the caller out of the catalogue. The same again gives the same answer."""
+        return self._http.read(Publication, self._http.post(f"/products/{_segment(identifier)}/withdrawal"))
+
     def product(self, identifier: str, version: int | None = None) -> SignedDocument:
         """A product as its provider signed it. Verify it: ``verify_document(..., of_type="data-product")``."""
         params = {} if version is None else {"version": version}

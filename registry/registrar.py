@@ -183,6 +183,21 @@ class Registrar:
         receipt = self._record(session, Event.PRODUCT_PUBLISHED, product.offer_id, row.digest, facts)
         return row, receipt
 
+    def withdraw(self, session: Session, caller: Caller, identifier: str) -> tuple[ProductRow, Receipt]:
+        """Take the caller's product out of the catalogue. What was published stays readable; the next version shows it
+        again. Asked again, it changes nothing.
+
+        Raises `RoleMissing`, `IdentifierOfAnother`, `IdentifierUnknown`, `ProductUnknown`.
+        """
+        check_role(caller, Role.PROVIDER)
+        if store.identifier(session, identifier, lock=True).holder != caller.did:
+            raise IdentifierOfAnother(f"{identifier} was allocated to another participant")
+        row = store.product(session, identifier, None)
+        store.remove_from_catalogue(session, identifier)
+        facts: dict[str, str | int] = {"provider": caller.did, "version": row.version}
+        subject = f"{identifier}#v{row.version}"
+        return row, self._record(session, Event.PRODUCT_WITHDRAWN, subject, row.digest, facts)
+
     def product(self, session: Session, identifier: str, version: int | None = None) -> SignedDocument:
         """A published product as its provider signed it, the newest version unless one is named. `ProductUnknown`."""
         return SignedDocument.from_json(parse(store.product(session, identifier, version).signed))

@@ -140,6 +140,11 @@ def remove_provider_from_catalogue(session: Session, provider: str) -> None:
     _forget(session, col(CatalogueRow.provider) == provider)
 
 
+def remove_from_catalogue(session: Session, identifier: str) -> None:
+    """From now on searches do not see this product. Its published versions stay readable: they are evidence."""
+    _forget(session, col(CatalogueRow.identifier) == identifier)
+
+
 def _forget(session: Session, which: ColumnElement[bool]) -> None:
     gone = select(CatalogueRow.identifier).where(which)
     session.execute(delete(CatalogueModeRow).where(col(CatalogueModeRow.identifier).in_(gone)))

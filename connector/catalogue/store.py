@@ -61,12 +61,21 @@ def show(session: Session, published: PublishedProduct) -> None:
         connection.execute(_KEYWORDS.insert(), [{"keyword": one, "sequence": sequence} for one in keywords])
 
 
+def hide(session: Session, identifier: str) -> None:
+    """From now on the catalogue does not show this product."""
+    connection = session.connection()
+    connection.execute(update(_REVISION).values(value=_REVISION.c.value + 1))
+    gone = select(_D.sequence).where(_D.identifier == identifier)
+    connection.execute(delete(_KEYWORDS).where(_KEYWORDS.c.sequence.in_(gone)))
+    connection.execute(delete(_DATASETS).where(_D.identifier == identifier))
+
+
 def not_shown(session: Session) -> list[tuple[str, int]]:
     """The newest published versions that the index does not know of: those from before there was an index."""
     products = _TABLES[str(ProductRow.__tablename__)].c
     newest = (
         select(products.identifier, func.max(products.version).label("version"))
-        .where(products.published.is_not(None))
+        .where(products.published.is_not(None), products.withdrawn.is_(None))
         .group_by(products.identifier)
         .subquery()
     )

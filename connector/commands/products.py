@@ -58,5 +58,21 @@ def show_(
     show(found if as_json else {**of_product(found["document"]), **_told(found)}, as_json)
 
 
+@app.command()
+def withdraw(
+    product: Annotated[str, typer.Argument(help="The product's identifier. 产品标识。")],
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Offer a product no more, here and in the space's catalogue. 下架数据产品。
+
+    Agreements about it go on; end those with 'agreement'. Publishing it again makes its next version.
+
+    Example: hexi connector product withdraw 691620000000000000X6210A1B2C3D41 --home clinic
+    """
+    found = client_of(home).withdraw(product).to_json()
+    show(found if as_json else {**of_product(found["document"]), **_told(found)}, as_json)
+
+
 def _told(found: dict[str, object]) -> dict[str, object]:
     return {name: found[name] for name in ("resource", "digest")}

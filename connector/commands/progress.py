@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from connector.formats import FORMATS
+from hexi.errors import NotFound, RemoteProblem
+
 if TYPE_CHECKING:
     from connector.business_answers import Transfer
     from connector.client import ConnectorClient
+    from connector.delivery_answers import Delivery
 
 # The state, the bytes that have arrived, and how many there will be if that is known.
 Report = Callable[[str, int, int | None], None]
@@ -23,7 +27,22 @@ FOLLOW_SECONDS = 30 * 24 * 3600.0
 def followed(client: "ConnectorClient", pid: str) -> "Transfer":
     """The transfer once it is COMPLETED or TERMINATED."""
     with bar(pid) as report:
-        return client.wait_transfer(pid, FOLLOW_SECONDS, to_the_end=True, seen=lambda t: report(t.state, 0, None))
+
+        def seen(transfer: "Transfer") -> None:
+            arrived = _arrived(client, pid) if transfer.format in FORMATS["file"] else None
+            report(transfer.state, arrived.bytes if arrived else 0, arrived.size if arrived else None)
+
+        return client.wait_transfer(pid, FOLLOW_SECONDS, to_the_end=True, seen=seen)
+
+
+def _arrived(client: "ConnectorClient", pid: str) -> "Delivery | None":
+    """What has arrived here of a transfer; None while nothing was asked to arrive here."""
+    try:
+        return client.delivery(pid)
+    except RemoteProblem as problem:
+        if problem.status == NotFound.status:
+            return None
+        raise
 
 
 @contextmanager

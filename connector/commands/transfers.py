@@ -31,6 +31,9 @@ def request(
     order: Annotated[
         Path | None, typer.Option(help="The file with the order confirmation. 订单凭证。", exists=True, dir_okay=False)
     ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Where the data shall lie at the connector, as a new file. 存放位置。")
+    ] = None,
     request_id: Annotated[str | None, typer.Option("--id", help="An id of yours, for asking again safely.")] = None,
     wait: Wait = True,
     follow: Follow = False,
@@ -41,11 +44,13 @@ def request(
 
     With --follow it stays until the transfer has ended, and shows on standard error how far it is.
 
-    Example: hexi connector transfer request urn:uuid:... HexiSandbox-SQL --order order.jws --home planner
+    Example: hexi connector transfer request urn:uuid:... HttpData-PULL --to visits.csv --follow --home planner
     """
     client = client_of(home)
     shown = order.read_text(encoding="ascii").strip() if order else None
-    asked = client.transfer(agreement, format_, order=shown, request_id=request_id)
+    asked = client.transfer(
+        agreement, format_, order=shown, request_id=request_id, to=str(to.resolve()) if to else None
+    )
     if follow:
         show_process(followed(client, asked.id), as_json)
     else:

@@ -14,6 +14,7 @@ from hexi.canonical import Json
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 PRODUCT_PUBLISHED = "hexi.product.published"
+PRODUCT_WITHDRAWN = "hexi.product.withdrawn"
 # Sent on request only, to see whether a webhook works.
 PING = "hexi.webhook.ping"
 EVERYTHING = "*"
@@ -29,6 +30,7 @@ TYPES = frozenset(
         *(type_of("negotiation", state) for state in negotiation.State),
         *(type_of("transfer", state) for state in transfer.State),
         PRODUCT_PUBLISHED,
+        PRODUCT_WITHDRAWN,
     }
 )
 

@@ -88,6 +88,11 @@ def _add_products(router: APIRouter, desk: Desk) -> None:
         """The newest published version of one product. 查看产品。"""
         return views.product(store.product(session, identifier))
 
+    @router.post("/products/{identifier}/withdrawal", responses=problems(ProductUnknown, Unreachable))
+    def withdraw_product(_: Owner, identifier: str) -> Product:
+        """Offer a product no more, here and in the space's catalogue; agreements about it go on. 下架数据产品。"""
+        return views.product(desk.publisher.withdraw(identifier))
+
     @router.get("/catalogue", responses=problems(Unreachable))
     def search_catalogue(
         _: Owner, q: str = "", offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=100)] = 20
