@@ -1,0 +1,120 @@
+"""The command groups at work: against connectors in memory, as people and scripts type them."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from typer.testing import CliRunner, Result
+
+from connector import client
+from connector.cli import app
+from connector.client import ConnectorClient
+from hexi.canonical import encode, parse
+from hexi.cli import DONE, REFUSED
+from hexi.errors import RemoteProblem
+from tests.connector.planes.test_http_pull import Pull
+from tests.simulator import Dataspace
+
+Hexi = Callable[..., Result]
+
+
+@pytest.fixture
+def hexi(dataspace: Dataspace, monkeypatch: pytest.MonkeyPatch) -> Hexi:
+    """Runs ``hexi connector ...``, as the member named last. While a command waits, messages are delivered."""
+    for name, port in (("hospital", 8081), ("planner", 8082)):
+        (dataspace.home / name / "connector.json").write_bytes(encode({"port": port}))
+    monkeypatch.setattr(client, "ConnectorClient", partial(ConnectorClient, transport=dataspace.network))
+    monkeypatch.setattr(client.time, "sleep", lambda _: dataspace.settle())
+
+    def call(*words: str, home: str = "planner", code: int = DONE) -> Result:
+        with capture_logs():  # the services', which stand in this process
+            result = CliRunner().invoke(app, [*words, "--home", str(dataspace.home / name_of(home))])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+def name_of(home: str) -> str:
+    return {"provider": "hospital"}.get(home, home)
+
+
+def told(result: Result) -> Any:
+    return parse(result.stdout)
+
+
+def test_the_road_from_product_to_history(dataspace: Dataspace, hexi: Hexi) -> None:
+    product = dataspace.publish().identifier
+    assert product in hexi("product", "list", home="provider").stdout
+    assert told(hexi("product", "show", product, "--json", home="provider"))["identifier"] == product
+
+    negotiated = told(hexi("negotiate", "request", product, "--id", "one", "--json"))
+    assert negotiated["state"] == "FINALIZED"
+    assert told(hexi("negotiate", "request", product, "--id", "one", "--json"))["id"] == negotiated["id"]
+    (agreement,) = told(hexi("agreement", "list", "--json"))
+    assert told(hexi("agreement", "show", agreement["id"], "--json"))["receipt"]
+
+    transfer = told(hexi("transfer", "request", agreement["id"], "--json"))
+    assert transfer["state"] == "STARTED"
+    shown = hexi("transfer", "show", transfer["id"]).stdout
+    assert "STARTED" in shown
+    assert "peerId" not in shown
+    assert [found["id"] for found in told(hexi("transfer", "list", "--state", "STARTED", "--json"))] == [transfer["id"]]
+    lines = hexi("transfer", "history", transfer["id"]).stdout.splitlines()
+    assert [line.split()[1:4] for line in lines[1:]] == [
+        ["->", "TransferRequestMessage", "REQUESTED"],
+        ["<-", "TransferStartMessage", "STARTED"],
+    ]
+    steps = told(hexi("negotiate", "history", negotiated["id"], "--json"))["items"]
+    assert [step["state"] for step in steps] == ["REQUESTED", "AGREED", "VERIFIED", "FINALIZED"]
+
+
+def test_a_refusal_has_its_reason_and_an_exit_code(dataspace: Dataspace, hexi: Hexi) -> None:
+    agreement = str(dataspace.agree(dataspace.publish().identifier).agreement)
+    refused = hexi("transfer", "request", agreement, "HttpData-PULL", code=REFUSED)
+    assert "connector.format-unknown" in refused.stdout
+    with pytest.raises(RemoteProblem) as unknown:
+        hexi("transfer", "suspend", "urn:uuid:nobody")
+    assert unknown.value.status == 404
+
+
+def test_a_transfer_is_steered_and_followed(dataspace: Dataspace, hexi: Hexi, tmp_path: Path) -> None:
+    path = tmp_path / "visits.bin"
+    path.write_bytes(b"visits")
+    pull = Pull(dataspace, {"type": "file", "path": str(path)})
+    suspended = hexi("transfer", "suspend", pull.at_provider(), "--reason", "maintenance", home="provider").stdout
+    assert "SUSPENDED" in suspended
+    assert "maintenance" in suspended
+    assert told(hexi("transfer", "resume", pull.at_provider(), "--json", home="provider"))["state"] == "STARTED"
+    asked = hexi("transfer", "complete", pull.transfer, "--no-wait").stdout
+    assert "STARTED" in asked  # so far
+    followed = hexi("transfer", "show", pull.transfer, "--follow", "--json")
+    assert told(followed)["state"] == "COMPLETED"
+    assert followed.stderr.splitlines() == [f"{pull.transfer} STARTED", f"{pull.transfer} COMPLETED"]
+    again = pull.start()
+    assert "TERMINATED" in hexi("transfer", "terminate", again, "--reason", "enough").stdout
+
+
+def test_webhooks_from_the_command_line(dataspace: Dataspace, hexi: Hexi) -> None:
+    made = told(hexi("webhook", "add", "http://127.0.0.1:9300/events", "--type", "hexi.transfer.*", "--json"))
+    assert made["secret"].startswith("whsec_")
+    assert "whsec_" not in hexi("webhook", "list").stdout
+    hexi("webhook", "ping", made["id"])
+    dataspace.consumer.app.state.courier.deliver_due()
+    waiting = hexi("webhook", "deliveries", made["id"], "--outcome", "waiting").stdout
+    assert "nobody answered (ConnectError)" in waiting
+    (event,) = told(hexi("webhook", "deliveries", made["id"], "--json"))
+    assert told(hexi("webhook", "retry", made["id"], event["id"], "--json"))["outcome"] == "waiting"
+    hexi("webhook", "remove", made["id"])
+    assert hexi("webhook", "list").stdout == "nothing\n"
+
+
+def test_a_product_is_withdrawn(dataspace: Dataspace, hexi: Hexi) -> None:
+    product = dataspace.publish().identifier
+    assert product in hexi("product", "withdraw", product, home="provider").stdout
+    assert hexi("product", "list", home="provider").stdout == "nothing\n"
