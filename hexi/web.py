@@ -324,18 +324,26 @@ def _on_dataspace_error(request: Request, error: Exception) -> JSONResponse:
     return problem_response(error if isinstance(error, DataspaceError) else DataspaceError(""), _request_id(request))
 
 
-def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    # Where and why, but never the value: it may be a secret.
-    wrong = [{"where": ".".join(map(str, e["loc"])), "why": e["msg"]} for e in found]
+def as_malformed(error: RequestValidationError) -> Malformed:
+    """`error` as one of ours: where and why, but never the value, which may be a secret."""
+    wrong = [{"where": ".".join(map(str, e["loc"])), "why": e["msg"]} for e in error.errors()]
     said = "; ".join(f"{w['where']}: {w['why']}" for w in wrong[:3])
-    return problem_response(Malformed(said or "the request cannot be read", errors=wrong), _request_id(request))
+    return Malformed(said or "the request cannot be read", errors=wrong)
+
+
+def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    return problem_response(as_malformed(error), _request_id(request))
 
 
 def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, StarletteHTTPException) else 500
+    if status not in _TITLES:  # the framework could not even parse it
+        return problem_response(
+            Malformed("the request cannot be read; is its body JSON in UTF-8?"), _request_id(request)
+        )
     problem = NotFound(f"nothing is served at {request.method} {request.url.path}")
-    problem.code = _TITLES.get(status, "hexi.malformed")  # type: ignore[misc]
+    problem.code = _TITLES[status]  # type: ignore[misc]
     problem.status = status  # type: ignore[misc]
     return problem_response(problem, _request_id(request))
 

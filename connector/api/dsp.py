@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlmodel import Session
 from starlette.routing import Match
@@ -42,7 +43,7 @@ from connector.processes import Kind, Process
 from connector.progression import SUSPENDED_BY
 from hexi.canonical import Json, digest, parse
 from hexi.errors import DataspaceError, Malformed
-from hexi.web import Read, SessionRoute, Write
+from hexi.web import Read, SessionRoute, Write, as_malformed
 from registry.access import Member
 from registry.presentation import Caller
 
@@ -55,6 +56,13 @@ NO_PID = "urn:hexi:none"
 CONTINUATION = "continuationToken"
 
 _ERRORS = {"catalog": "CatalogError", "negotiations": "ContractNegotiationError", "transfers": "TransferError"}
+_REFUSALS = {
+    400: "The message is malformed, does not fit the process, or names another one",
+    401: "The caller shows no presentation, or one that does not hold",
+    403: "The caller may not do this",
+    404: "There is no such thing, or none that the caller may know of",
+    503: "Not now: the message crossed one of ours, or the space does not answer; ask again",
+}
 _ANSWERS = {Kind.NEGOTIATION: "ContractNegotiation", Kind.TRANSFER: "TransferProcess"}
 
 # The last part of a follow-up's address -> the message it takes.
@@ -117,6 +125,8 @@ class _DspRoute(SessionRoute):
                 return await handle(request)
             except DataspaceError as error:
                 return _error(request, error)
+            except RequestValidationError as error:
+                return _error(request, as_malformed(error))
 
         return handler
 
@@ -243,7 +253,29 @@ def _add(
 ) -> None:
     """Serve `endpoint` at `path`, and at ``path/``, which is the same to the protocol (see `_DspRoute.matches`)."""
     described = {} if takes is None else {"requestBody": {"required": True, "content": _described(takes)}}
-    router.add_api_route(path, endpoint, methods=[method], status_code=status, openapi_extra=described)
+    refused = _refusals(path) if path.startswith(PATH) else {}
+    router.add_api_route(
+        path, endpoint, methods=[method], status_code=status, openapi_extra=described, responses=refused
+    )
+
+
+def _refusals(path: str) -> dict[int | str, dict[str, Any]]:
+    """What a route under `path` may answer instead, for the OpenAPI description."""
+    members = {
+        "@context": {"type": "array", "items": {"type": "string"}},
+        "@type": {"const": _error_type(path)},
+        "code": {"type": "string"},
+        "reason": {"type": "array", "items": {"type": "string"}},
+    }
+    content = {"application/json": {"schema": {"type": "object", "properties": members, "required": list(members)}}}
+    refused: dict[int | str, dict[str, Any]] = {
+        status: {"description": meaning, "content": content} for status, meaning in _REFUSALS.items()
+    }
+    return refused | {"default": {"description": "What the protocol does not know, as problem+json"}}
+
+
+def _error_type(path: str) -> str:
+    return _ERRORS.get(path.removeprefix(PATH).strip("/").split("/", 1)[0], "CatalogError")
 
 
 def _described(message: type[Message]) -> dict[str, Json]:
@@ -296,8 +328,7 @@ def _with_service(dataset: dict[str, Json]) -> dict[str, Json]:
 
 def _error(request: Request, error: DataspaceError) -> JSONResponse:
     """`error` as the protocol writes errors. The specification knows 400 where we say 422 elsewhere."""
-    group = request.url.path.removeprefix(PATH).strip("/").split("/", 1)[0]
-    type_ = _ERRORS.get(group, "CatalogError")
+    type_ = _error_type(request.url.path)
     pids = {} if type_ == "CatalogError" else _pids(request)
     status = Malformed.status
     body = wire(type_, **pids, code=error.code, reason=[error.detail or error.title])

@@ -36,6 +36,8 @@ EXAMPLES = 12
 MAX_URL_CHARACTERS = 65_536
 # A peer or the space does not answer: that is told as it is, with a code of its own.
 UNAVAILABLE = {502, 503, 504}
+# Where every status that may be answered is described.
+DESCRIBED = ("/management", PATH)
 ERRORS = {"CatalogError", "ContractNegotiationError", "TransferError"}
 
 SETTINGS = looking(EXAMPLES)
@@ -151,6 +153,8 @@ def check(case: Case, answer: httpx.Response) -> None:
     """It is no server error, and every error says what was wrong."""
     said = f"{case.method} {case.formatted_path}: {answer.status_code} {answer.content[:500]!r}"
     assert answer.status_code < 500 or answer.status_code in UNAVAILABLE, said
+    if case.path.startswith(DESCRIBED):
+        assert str(answer.status_code) in case.operation.definition.raw["responses"], f"not described: {said}"
     if answer.status_code < 400 or case.method == "HEAD":
         return
     if answer.headers["content-type"] == PROBLEM_TYPE:

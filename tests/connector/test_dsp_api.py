@@ -190,19 +190,18 @@ def test_a_request_without_a_callback_address_is_refused(pair: Pair) -> None:
     assert answer.status_code == 400
 
 
-def test_the_catalogue(pair: Pair) -> None:
+def dataset(number: int) -> dict[str, object]:
     policy = {"@id": "o", "@type": "Offer", "permission": [{"action": "use"}]}
-    dataset = {
-        "@id": "d1",
-        "@type": "Dataset",
-        "hasPolicy": [policy],
-        "distribution": [{"@type": "Distribution", "format": "HexiSandbox-SQL"}],
-    }
+    distribution = [{"@type": "Distribution", "format": "HexiSandbox-SQL"}]
+    return {"@id": f"d{number}", "@type": "Dataset", "hasPolicy": [policy], "distribution": distribution}
+
+
+def test_the_catalogue(pair: Pair) -> None:
     asking = {"@context": CONTEXT, "@type": "CatalogRequestMessage"}
     empty = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER).json()
     assert "dataset" not in empty
     assert empty["participantId"] == "did:web:provider"
-    pair.provider.script.datasets = [dataset]
+    pair.provider.script.datasets = [dataset(1)]
     full = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER).json()
     assert full["dataset"][0]["distribution"][0]["accessService"] == full["service"][0]["@id"]
     assert full["service"][0]["endpointURL"] == f"http://provider.test{BASE}"
@@ -215,7 +214,7 @@ def test_the_catalogue(pair: Pair) -> None:
 
 def test_a_page_names_its_neighbours_and_is_not_sent_twice(pair: Pair) -> None:
     script = pair.provider.script
-    script.datasets = [{"@id": f"d{number}", "@type": "Dataset"} for number in range(3)]
+    script.datasets = [dataset(number) for number in range(3)]
     script.revision = "r1"
     asking = {"@context": CONTEXT, "@type": "CatalogRequestMessage", "filter": [{"limit": 1, "offset": 1}]}
 
@@ -245,6 +244,12 @@ def test_what_the_catalogue_cannot_be_asked_is_a_catalog_error(pair: Pair, filte
 
     assert (refused.status_code, refused.json()["@type"]) == (400, "CatalogError")
     assert refused.json()["code"] == "connector.filter-unsupported"
+
+
+def test_a_link_that_no_server_wrote_is_a_catalog_error(pair: Pair) -> None:
+    for token in ("x", "x" * 20_001):
+        refused = pair.provider.call("GET", f"{BASE}/catalog/request?continuationToken={token}", by=CONSUMER)
+        assert (refused.status_code, refused.json()["@type"]) == (400, "CatalogError"), refused.text
 
 
 def test_every_route_but_the_version_document_asks_who_calls(pair: Pair) -> None:

@@ -129,6 +129,13 @@ def test_what_is_not_served_is_a_problem_too(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+def test_a_body_that_is_no_text_is_said_to_be_none(http: httpx.Client) -> None:
+    answer = http.post("/coins", content=b"\xff\xfe", headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "hexi.malformed")
+    assert answer.json()["title"] == "The request is malformed"
+    assert "JSON" in answer.json()["detail"]
+
+
 def test_health_and_metrics_answer(http: httpx.Client) -> None:
     assert http.get("/health").json()["status"] == "ok"
     http.post("/coins", json={"value": 1})
