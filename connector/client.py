@@ -34,6 +34,7 @@ from connector.business_answers import (
     Transfers,
 )
 from connector.delivery_answers import Delivery
+from connector.delivery_store import JobState
 from connector.management_errors import StillUnderWay
 from connector.negotiation import TERMINAL as NEGOTIATION_ENDED
 from connector.peer_messages import PeerCatalogueAnswer
@@ -53,7 +54,7 @@ WAIT_SECONDS = 30.0
 # How soon it looks again, in seconds; a tenth later each time, up to the cap.
 LOOK_SECONDS, LOOK_CAP_SECONDS = 0.1, 1.0
 
-P = TypeVar("P", Negotiation, Transfer)
+P = TypeVar("P", Negotiation, Transfer, Delivery)
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
@@ -171,7 +172,7 @@ class ConnectorClient:
 
         Raises `StillUnderWay` after `timeout` seconds.
         """
-        return _wait(lambda: self.negotiation(pid), lambda found: found.state in NEGOTIATION_ENDED, timeout, seen)
+        return _wait(pid, lambda: self.negotiation(pid), lambda found: found.state in NEGOTIATION_ENDED, timeout, seen)
 
     def negotiation_history(self, pid: str) -> History:
         """Every message of a negotiation and the state it led to, oldest first."""
@@ -221,6 +222,15 @@ class ConnectorClient:
         """Where a delivery to us stands."""
         return self._get(Delivery, _at("/transfers", pid, "/delivery"))
 
+    def wait_delivery(
+        self, pid: str, timeout: float = WAIT_SECONDS, *, seen: Callable[[Delivery], None] = lambda _: None
+    ) -> Delivery:
+        """The delivery once everything is here and checked, or it has failed. `seen` gets it whenever it was looked at.
+
+        Raises `StillUnderWay` after `timeout` seconds.
+        """
+        return _wait(pid, lambda: self.delivery(pid), lambda found: found.state is not JobState.WAITING, timeout, seen)
+
     def deliveries(self) -> list[Delivery]:
         """The newest deliveries to us."""
         return [self._service.read(Delivery, found) for found in self._service.get("/deliveries")]
@@ -260,7 +270,7 @@ class ConnectorClient:
             answered = found.state is not TransferState.REQUESTED if state is None else found.state is state
             return found.state in TRANSFER_ENDED or (answered and not to_the_end)
 
-        return _wait(lambda: self.transfer_status(pid), done, timeout, seen)
+        return _wait(pid, lambda: self.transfer_status(pid), done, timeout, seen)
 
     def transfer_history(self, pid: str) -> History:
         """Every message of a transfer and the state it led to, oldest first."""
@@ -368,7 +378,7 @@ class ConnectorClient:
             params["cursor"] = found.next
 
 
-def _wait(look: Callable[[], P], done: Callable[[P], bool], timeout: float, seen: Callable[[P], None]) -> P:
+def _wait(what: str, look: Callable[[], P], done: Callable[[P], bool], timeout: float, seen: Callable[[P], None]) -> P:
     until, pause = time.monotonic() + timeout, LOOK_SECONDS
     while True:
         found = look()
@@ -376,7 +386,7 @@ def _wait(look: Callable[[], P], done: Callable[[P], bool], timeout: float, seen
         if done(found):
             return found
         if time.monotonic() >= until:
-            raise StillUnderWay(f"{found.id} is {found.state} after {timeout:g} seconds; it goes on, look again later")
+            raise StillUnderWay(f"{what} is {found.state} after {timeout:g} seconds; it goes on, look again later")
         time.sleep(pause)
         pause = min(pause * 1.1, LOOK_CAP_SECONDS)
 

@@ -15,6 +15,7 @@ from connector.client import ConnectorClient
 from hexi.canonical import encode, parse
 from hexi.cli import DONE, REFUSED
 from hexi.errors import RemoteProblem
+from tests.connector.planes.delivery import CONTENT, Offered
 from tests.connector.planes.test_http_pull import Pull
 from tests.simulator import Dataspace
 
@@ -98,6 +99,30 @@ def test_a_transfer_is_steered_and_followed(dataspace: Dataspace, hexi: Hexi, tm
     assert followed.stderr.splitlines() == [f"{pull.transfer} STARTED", f"{pull.transfer} COMPLETED"]
     again = pull.start()
     assert "TERMINATED" in hexi("transfer", "terminate", again, "--reason", "enough").stdout
+
+
+def test_data_are_fetched_followed_and_found(
+    dataspace: Dataspace, hexi: Hexi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, target = tmp_path / "visits.csv", tmp_path / "arrived.csv"
+    path.write_bytes(CONTENT)
+    offered = Offered(dataspace, path)
+    transfer = offered.ask("HttpData-PULL")
+    monkeypatch.setattr(client.time, "sleep", lambda _: offered.work())
+
+    fetched = hexi("data", "fetch", transfer, "--to", str(target), "--json")
+    assert (told(fetched)["state"], told(fetched)["bytes"]) == ("DONE", len(CONTENT))
+    assert fetched.stderr.splitlines() == [f"{transfer} WAITING", f"{transfer} DONE"]
+    assert target.read_bytes() == CONTENT
+    assert str(target) in hexi("data", "show", transfer).stdout
+    assert [found["transfer"] for found in told(hexi("data", "list", "--json"))] == [transfer]
+
+    pushed = tmp_path / "pushed.csv"
+    asked = hexi(
+        "transfer", "request", str(offered.agreement), "HttpData-PUSH", "--to", str(pushed), "--follow", "--json"
+    )
+    assert told(asked)["state"] == "COMPLETED"
+    assert pushed.read_bytes() == CONTENT
 
 
 def test_webhooks_from_the_command_line(dataspace: Dataspace, hexi: Hexi) -> None:
