@@ -76,7 +76,8 @@ def exit_code(error: DataspaceError) -> int:
     """The exit code for `error`."""
     if isinstance(error, Unavailable) or error.status >= 500:
         return UNREACHABLE
-    return USAGE if isinstance(error, Malformed) else REFUSED
+    # A service that could not read what it was asked says so with the status of `Malformed`.
+    return USAGE if isinstance(error, Malformed) or error.status == Malformed.status else REFUSED
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hexi.cli import DONE, REFUSED, UNREACHABLE, USAGE, app, exit_code, main
-from hexi.errors import Conflict, DataspaceError, Malformed, Unavailable
+from hexi.errors import Conflict, DataspaceError, Malformed, RemoteProblem, Unavailable
 from hexi.settings import ServiceSettings, SettingsInvalid, build
 
 PACKAGES = ("hexi", "connector", "registry", "ledger", "sandbox", "privacy", "marketplace")
@@ -38,7 +38,9 @@ def test_a_setting_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch)
     ("error", "code"),
     [
         (Malformed("x"), USAGE),
+        (RemoteProblem(422, {}, "the connector"), USAGE),
         (Conflict("x"), REFUSED),
+        (RemoteProblem(409, {}, "the connector"), REFUSED),
         (Unavailable("x"), UNREACHABLE),
         (DataspaceError("x"), UNREACHABLE),
     ],
