@@ -140,15 +140,16 @@ class Agreement:
             **{name: value for name, value in extras.items() if value is not None},
         }
 
-    @property
-    def offer_id(self) -> str:
-        """The id of the offer this agreement came from."""
-        return offer_id(self.product, self.version)
-
 
 def offer_id(product: str, version: int) -> str:
-    """The id of the one offer each product version makes."""
+    """The id of the offer that a product version makes by itself. Others (`connector.offers`) begin with it."""
     return f"{product}#v{version}"
+
+
+def version_in(offer: str, product: str) -> int | None:
+    """The version of `product` that an offer's id names, or None if it names none."""
+    version = offer.removeprefix(f"{product}#v").partition("/")[0]
+    return int(version) if offer.startswith(f"{product}#v") and version.isascii() and version.isdigit() else None
 
 
 def offer_of(product: str, version: int, digest: str, policy: Json, purpose: str | None = None) -> dict[str, Any]:
@@ -164,7 +165,12 @@ def offer_of(product: str, version: int, digest: str, policy: Json, purpose: str
 
 
 def difference(asked: Json, own: Json) -> str | None:
-    """In what the offer a peer asks for differs from our own, or None. Ours is authoritative.
+    """In what the offer a peer asks for differs from our own, or None. Ours is authoritative."""
+    return mistaken(asked, own) or other_terms(asked, own)
+
+
+def mistaken(asked: Json, own: Json) -> str | None:
+    """Why a peer that asks for an offer does not mean our `own`, or None.
 
     Peers of other makes do not echo our extension members, so the digest is compared when it is there; the offer's id
     names the version in any case. The purpose is the asker's to declare.
@@ -173,8 +179,13 @@ def difference(asked: Json, own: Json) -> str | None:
         return f"the offer in force is {own['@id']}"
     if asked.get("target") != own["target"]:
         return f"the offer {own['@id']} is for {own['target']}"
-    if asked.get(PRODUCT_DIGEST, own[PRODUCT_DIGEST]) != own[PRODUCT_DIGEST]:
+    if PRODUCT_DIGEST in own and asked.get(PRODUCT_DIGEST, own[PRODUCT_DIGEST]) != own[PRODUCT_DIGEST]:
         return "the product was asked for with another digest"
+    return None
+
+
+def other_terms(asked: Json, own: Json) -> str | None:
+    """That the terms asked for are not those of our `own` offer, or None."""
     try:
         return None if same_terms(asked, own) else "the terms asked for are not the terms offered"
     except Malformed as error:
@@ -193,8 +204,8 @@ def check_against_offer(agreement: Agreement, offer: Json, *, provider: str, con
     if agreement.product != offer.get("target"):  # (2)
         raise AgreementInvalid(f"the agreement is about another product than {offer.get('target')}")
     if PRODUCT_DIGEST in offer and agreement.product_digest is not None:
-        asked = (offer["@id"], offer[PRODUCT_DIGEST])
-        if (agreement.offer_id, agreement.product_digest) != asked:
+        named = version_in(str(offer["@id"]), agreement.product)
+        if (agreement.version, agreement.product_digest) != (named, offer[PRODUCT_DIGEST]):
             raise AgreementInvalid(f"the agreement is about another version than {offer['@id']}")
     if not same_terms(agreement.terms, offer):  # (3)
         raise AgreementInvalid("the agreement has other terms than those asked for")

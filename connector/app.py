@@ -21,6 +21,7 @@ from connector.api import data, dsp, management
 from connector.api import deliveries as deliveries_api
 from connector.api import peers as peers_api
 from connector.api.management import views
+from connector.bargaining import Bargaining
 from connector.computations import Computations
 from connector.contracting import Contracting
 from connector.dealings import Dealings
@@ -44,6 +45,7 @@ from connector.planes.http_pull import PullPlane
 from connector.planes.http_push import PushPlane
 from connector.publishing import Publisher
 from connector.receiving import DELIVERIES_PATH, Receiving
+from connector.retirement import Retirement
 from connector.services import Services, services_places
 from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
@@ -121,6 +123,7 @@ def create_app(
     push = PushPlane(sources, clock, settings.allows_loopback)
     services = Services.over(settings, database, sources, handovers, access)
     planes: dict[str, DataPlane] = {pull.format: pull, push.format: push, **services.planes}
+    contracting = Contracting(identity, trust, evidence, settings, clock)
     fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes)
     subscriptions = Subscriptions(
         identity.did, webhook_key(settings.home), clock, unsafe_allow_private=settings.allows_private_webhooks
@@ -128,7 +131,7 @@ def create_app(
     courier = Courier(database, subscriptions, transport)
     engine = Engine(
         database,
-        BusinessDecisions(Contracting(identity, trust, evidence, settings, clock), fulfilment),
+        BusinessDecisions(contracting, fulfilment),
         identity,
         space.peers.authorise,
         settings.url,
@@ -141,7 +144,22 @@ def create_app(
     monitor = Monitor(database, engine, fulfilment, trust, clock, seconds=settings.monitor_seconds)
     delivered = deliveries(settings, engine, sources, handovers, space.peers.authorise, clock, transport)
     publisher = Publisher(database, space.registry, identity, clock, sources, subscriptions, settings.unserved)
-    desk = _desk(settings, identity, clock, database, engine, monitor, space, publisher, delivered.receiving, transport)
+    bargaining = Bargaining(engine, contracting, trust, clock)
+    retirement = Retirement(monitor, evidence, identity.did)
+    desk = _desk(
+        settings,
+        identity,
+        clock,
+        database,
+        engine,
+        monitor,
+        space,
+        publisher,
+        delivered.receiving,
+        bargaining,
+        retirement,
+        transport,
+    )
     catalogues = PeerCatalogues(
         database, engine, space.peers, unsafe_allow_loopback=settings.allows_loopback, transport=transport
     )
@@ -252,6 +270,8 @@ def _desk(
     space: _Space,
     publisher: Publisher,
     receiving: Receiving,
+    bargaining: Bargaining,
+    retirement: Retirement,
     transport: httpx.BaseTransport | None,
 ) -> Desk:
     return Desk(
@@ -263,6 +283,8 @@ def _desk(
         membership=space.membership,
         publisher=publisher,
         dealings=Dealings(database, engine, space.registry, space.peers.trust, monitor, receiving),
+        bargaining=bargaining,
+        retirement=retirement,
         computations=Computations(
             database,
             engine,

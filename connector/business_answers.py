@@ -191,6 +191,8 @@ class Negotiation(Answer):
         peerId="urn:uuid:7d0a3f52-0000-4000-8000-000000000001",
         product=PRODUCT,
         agreement=AGREEMENT,
+        offer={"@id": f"{PRODUCT}#v1", "@type": "Offer", "target": PRODUCT, "permission": [{"action": "use"}]},
+        ourTurn=False,
         reason=[],
         created=INSTANT,
         updated=INSTANT,
@@ -203,9 +205,33 @@ class Negotiation(Answer):
     peer_id: str | None = Field(description="The other end's id of the same negotiation, once known.")
     product: str | None
     agreement: str | None = Field(description="The agreement it led to, once there is one.")
+    offer: dict[str, Any] | None = Field(description="The offer on the table, with its terms. 当前要约。")
+    our_turn: bool = Field(description="Whether it may wait for a person of ours: accept, counter or end. 待本方处理。")
     reason: tuple[str, ...] = Field(description="Why it was terminated: a code first, then words. 终止原因。")
     created: str
     updated: str
+
+
+class Offer(Answer):
+    """An offer definition in force. 要约定义。"""
+
+    model_config = _shown(
+        name="research",
+        revision=2,
+        access={"permission": [{"action": "use"}]},
+        contract={"permission": [{"action": "use"}]},
+        selector={"everything": False, "products": [], "themes": ["C0000"], "keywords": [], "modes": []},
+        acceptance="manual",
+        rules=[],
+    )
+
+    name: str
+    revision: int = Field(description="Counts changes; offers made before a change are told from those after it.")
+    access: dict[str, Any] | None
+    contract: dict[str, Any]
+    selector: dict[str, Any]
+    acceptance: str
+    rules: tuple[dict[str, Any], ...]
 
 
 class Negotiations(Page[Negotiation]):

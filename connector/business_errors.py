@@ -11,7 +11,7 @@
     |  |- AgreementInvalid            an agreement that is not what was asked for, or not signed
     |  |- OrderInvalid                an order confirmation that does not hold for this agreement
     |  `- AnswerInvalid               a run's answer that its receipt does not prove
-    |- NotFound: ResourceUnknown, ProductUnknown, AgreementUnknown, RunUnknown
+    |- NotFound: ResourceUnknown, ProductUnknown, AgreementUnknown, RunUnknown, OfferUnknown
     |- Conflict: ResourceTaken, RequestIdTaken, AgreementNotConcluded, TransferNotStarted, AggregationIncomplete,
     |  `- JobLost, EvidenceConflict
     |- Forbidden: NotADataAddress
@@ -88,6 +88,33 @@ class RunUnknown(NotFound):
     """No such run or encrypted sum was asked for from here."""
 
     code = "connector.run-unknown"
+
+
+class OfferUnknown(NotFound):
+    """No offer definition of this name is in force."""
+
+    code = "connector.offer-unknown"
+
+
+class NotOurTurn(Conflict):
+    """The negotiation does not wait for us."""
+
+    code = "connector.not-our-turn"
+    title = "The other side has to answer first"
+
+
+class TermsRefuse(Conflict):
+    """The terms on the table themselves forbid an agreement with this consumer."""
+
+    code = "connector.terms-refuse"
+    title = "These terms do not permit this agreement"
+
+
+class AgreementEnded(Conflict):
+    """The agreement was ended; its document and evidence stay."""
+
+    code = "connector.agreement-ended"
+    title = "This agreement has ended"
 
 
 class ResourceTaken(Conflict):

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from connector.offers import Acceptance, Outcome
 from hexi.canonical import Wire
 
 # The longest query, in characters. The sandbox reviews it again, with a limit of its own.
@@ -91,6 +92,63 @@ class RequestTransfer(Wire):
     # A push to another place than this connector: a data address, such as {"baseUrl": "https://..."}.
     destination: dict[str, Any] | None = None
     id: RequestId | None = None
+
+
+Terms = Annotated[dict[str, Any], Field(description="ODRL: permission, prohibition, obligation. 条款。")]
+
+
+class SelectProducts(Wire):
+    """Which products an offer is for: those that meet every criterion given, each by any of its values."""
+
+    everything: bool = Field(default=False, description="All products; has to be said.")
+    products: tuple[Name, ...] = ()
+    themes: tuple[Name, ...] = ()
+    keywords: tuple[Name, ...] = ()
+    modes: tuple[Name, ...] = ()
+
+
+class AnswerRule(Wire):
+    """A rule of a scripted offer: the first whose conditions are all met decides, else a person does."""
+
+    outcome: Outcome
+    when: dict[Name, tuple[Name, ...]] = Field(
+        default={}, description="By operand (participant, purpose, region...) the values it may have."
+    )
+    other_terms: bool | None = Field(default=None, description="Whether other terms than offered are asked for.")
+    terms: Terms | None = Field(default=None, description="What a counter-offer says.")
+    reason: Annotated[str, Field(max_length=1_000)] = ""
+
+
+class DefineOffer(Wire):
+    """Who may see what (access), on which terms (contract), and who answers (acceptance)."""
+
+    model_config = _asked(
+        contract={"permission": [{"action": "use"}]}, selector={"themes": ["C0000"]}, acceptance="manual"
+    )
+
+    access: Terms | None = Field(default=None, description="Who may see it; null: everybody. Never shown.")
+    contract: Terms
+    selector: SelectProducts
+    acceptance: Acceptance = Acceptance.AUTOMATIC
+    rules: Annotated[tuple[AnswerRule, ...], Field(max_length=64)] = ()
+
+
+class OfferProduct(Wire):
+    """Offer a product to one consumer that has not asked."""
+
+    model_config = _asked(consumer="did:web:planner.example", product=PRODUCT)
+
+    consumer: Name
+    product: Name
+    terms: Terms | None = Field(default=None, description="Terms for it alone; null: those it is published with.")
+
+
+class Counter(Wire):
+    """Propose other terms for what is on the table."""
+
+    model_config = _asked(terms={"permission": [{"action": "use"}]})
+
+    terms: Terms
 
 
 class Terminate(Wire):

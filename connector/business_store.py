@@ -4,7 +4,7 @@ Rows that decide how much may still be used are locked while they are looked at 
 the whole database), so that two transfers never grant the same runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import sqlalchemy as sql
 from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, SQLModel, col, func, select
 
+from connector import offer_store
 from connector.agreements import Agreement, AgreementState
 from connector.business_errors import (
     AgreementUnknown,
@@ -33,6 +34,7 @@ from connector.business_tables import (
 )
 from connector.catalogue import store as catalogue
 from connector.entitlements import Used
+from connector.offers import offers_for
 from connector.products import PublishedProduct
 from connector.resources import Resource
 from connector.usage_tables import GrantRow
@@ -160,7 +162,13 @@ def mark_published(session: Session, identifier: str, version: int, receipt: Jso
     if (row := session.get(ProductRow, (identifier, version))) is not None:
         row.published, row.receipt = at, _text(receipt)
         session.add(row)
-        catalogue.show(session, published_of(row))
+        show(session, published_of(row))
+
+
+def show(session: Session, published: PublishedProduct) -> None:
+    """Show a product in our catalogue, with the offers of the definitions in force."""
+    definitions = offer_store.definitions(session)
+    catalogue.show(session, published, offers_for(published.product, published.signed.digest, definitions))
 
 
 def newest_product(session: Session, identifier: str) -> PublishedProduct:
@@ -198,18 +206,27 @@ def product(session: Session, identifier: str, version: int | None = None) -> Pu
         wanted = wanted.where(ProductRow.version == version)
     row = session.exec(wanted.order_by(col(ProductRow.version).desc()).limit(1)).first()
     if row is None:
-        raise ProductUnknown(f"this connector publishes no product {identifier}")
+        raise no_product(identifier)
     return published_of(row)
 
 
-def products(session: Session) -> list[PublishedProduct]:
-    """The newest published version of every product on offer."""
-    newest: dict[str, ProductRow] = {}
-    on_offer = col(ProductRow.published).is_not(None), col(ProductRow.withdrawn).is_(None)
-    published = select(ProductRow).where(*on_offer)
-    for row in session.exec(published.order_by(col(ProductRow.identifier), col(ProductRow.version))):
-        newest[row.identifier] = row
-    return [published_of(row) for row in newest.values()]
+def no_product(identifier: str) -> ProductUnknown:
+    """The answer to who asks for a product that is not there, or that it must not know of: the same words for both."""
+    return ProductUnknown(f"this connector publishes no product {identifier}")
+
+
+def each_product(session: Session) -> Iterator[PublishedProduct]:
+    """The newest version of every product on offer, one at a time: there may be very many."""
+    newest = (
+        select(ProductRow.identifier, func.max(ProductRow.version))
+        .where(col(ProductRow.published).is_not(None), col(ProductRow.withdrawn).is_(None))
+        .group_by(ProductRow.identifier)
+        .order_by(ProductRow.identifier)
+    )
+    for identifier, version in session.exec(newest).all():
+        if (row := session.get(ProductRow, (identifier, version))) is not None:
+            yield published_of(row)
+            session.expunge(row)
 
 
 def product_drafted(session: Session, resource_name: str, title: str) -> tuple[PublishedProduct, str, bool] | None:

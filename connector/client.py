@@ -23,6 +23,7 @@ from connector.business_answers import (
     Membership,
     Negotiation,
     Negotiations,
+    Offer,
     Page,
     Product,
     Products,
@@ -178,9 +179,40 @@ class ConnectorClient:
         """Every message of a negotiation and the state it led to, oldest first."""
         return self._get(History, _at("/negotiations", pid, "/history"))
 
+    def accept_negotiation(self, pid: str) -> Negotiation:
+        """Accept what the other end asks for or offers."""
+        return self._post(Negotiation, _at("/negotiations", pid, "/acceptance"), None)
+
+    def counter_negotiation(self, pid: str, terms: Mapping[str, Json]) -> Negotiation:
+        """Propose other terms for what is on the table."""
+        return self._post(Negotiation, _at("/negotiations", pid, "/counter"), {"terms": dict(terms)})
+
     def end_negotiation(self, pid: str, reason: str) -> Negotiation:
         """Give up a negotiation."""
         return self._post(Negotiation, _at("/negotiations", pid, "/termination"), {"reason": reason})
+
+    # Offers
+
+    def define_offer(self, name: str, offer: Mapping[str, Json]) -> Offer:
+        """Put an offer definition in force, or change it: access, contract, selector, acceptance, rules."""
+        return self._service.read(Offer, self._service.put(f"/offers/{quote(name, safe='')}", dict(offer)))
+
+    def offers(self) -> list[Offer]:
+        """The offer definitions in force, by name."""
+        return [self._service.read(Offer, found) for found in self._service.get("/offers")]
+
+    def offer(self, name: str) -> Offer:
+        """One offer definition."""
+        return self._get(Offer, f"/offers/{quote(name, safe='')}")
+
+    def withdraw_offer(self, name: str) -> Offer:
+        """Offer on it no more."""
+        return self._service.read(Offer, self._service.call("DELETE", f"/offers/{quote(name, safe='')}"))
+
+    def offer_product(self, consumer: str, product: str, terms: Mapping[str, Json] | None = None) -> Negotiation:
+        """Offer a product to one consumer that has not asked, on `terms` for it alone or those it is published with."""
+        asked = _given(consumer=consumer, product=product, terms=None if terms is None else dict(terms))
+        return self._post(Negotiation, "/negotiations/offers", asked)
 
     # Agreements
 
@@ -193,6 +225,10 @@ class ConnectorClient:
     def agreement(self, agreement: str) -> Agreement:
         """One agreement, signed, with the ledger's receipt or None."""
         return self._get(Agreement, _at("/agreements", agreement))
+
+    def end_agreement(self, agreement: str, reason: str) -> Agreement:
+        """End an agreement, and everything that runs under it."""
+        return self._post(Agreement, _at("/agreements", agreement, "/end"), {"reason": reason})
 
     # Transfers
 

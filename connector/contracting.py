@@ -6,12 +6,14 @@ transaction, after every state entry; so each step may be taken again for a stat
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlmodel import Session
 
 from connector import business_store as store
+from connector import offer_store
 from connector.agreements import (
     PROVIDER_SIGNATURE,
     PURPOSE,
@@ -20,22 +22,28 @@ from connector.agreements import (
     AgreementState,
     check_against_offer,
     check_signature,
-    difference,
+    declared_in,
+    mistaken,
+    version_in,
 )
 from connector.business_errors import AgreementInvalid, PolicyInvalid, ProductUnknown
 from connector.business_store import HeldAgreement
 from connector.catalogue import store as index
 from connector.catalogue.question import Page, Wanted, page_of
 from connector.errors import DatasetUnknown
-from connector.evaluation import Situation, Stage, evaluate_terms
+from connector.evaluation import Party, Situation, Stage, evaluate_terms
 from connector.evidence import Evidence
-from connector.negotiation import Agree, Finalize, NegotiationAction, State, TerminateNegotiation, Verify
+from connector.negotiation import Agree, Finalize, NegotiationAction, Offer, State, TerminateNegotiation, Verify
+from connector.offers import OFFER_CHANGED, Definition, Outcome, ProductOffer, answer, offers_for
+from connector.parties import party_of
+from connector.policy import TERMS, read_policy, terms_of
 from connector.processes import Process, Role
 from connector.products import PublishedProduct, dataset_of
 from connector.settings import ConnectorSettings
 from hexi.canonical import Clock, Json, digest, instant
 from ledger.documents import SignedDocument, sign_document
 from ledger.entries import Kind
+from registry.errors import ParticipantRevoked, ParticipantUnknown
 from registry.identity import Identity
 from registry.presentation import Caller
 from registry.trust import Trust
@@ -54,9 +62,13 @@ class Contracting:
         self._clock = clock
 
     def catalogue(self, session: Session, caller: Caller, wanted: Wanted) -> Page:
-        """A page of the datasets whose terms may let this caller in at all; others it does not get to see."""
-        judged = index.judged_terms(session)
-        admitting = sorted(name for name, terms in judged.items() if self._admits(terms, caller))
+        """A page of the datasets of which the caller may see an offer, with those offers; others it does not see."""
+        situation = self._looking(caller)
+        judged = {
+            name: [position for position, offer in enumerate(offers) if offer.is_visible(situation)]
+            for name, offers in index.judged_offers(session).items()
+        }
+        admitting = {name: positions for name, positions in judged.items() if positions}
         seen = {"changes": index.revision(session), "caller": caller.did, "admitting": admitting}
         return page_of(wanted, index.page(session, wanted, caller.did, admitting), digest(seen))
 
@@ -66,9 +78,10 @@ class Contracting:
             published = store.product(session, dataset_id)
         except ProductUnknown as error:
             raise DatasetUnknown(f"there is no dataset {dataset_id} here") from error
-        if not self._admits(dict(published.product.policy), caller):
+        offers = _visible(published, offer_store.definitions(session), self._looking(caller))
+        if not offers:
             raise DatasetUnknown(f"there is no dataset {dataset_id} here")
-        return dataset_of(published)
+        return dataset_of(published, offers)
 
     def after(self, session: Session, process: Process) -> NegotiationAction | None:
         """What follows from the state just entered; a refusal becomes a termination that carries its reasons."""
@@ -78,38 +91,102 @@ class Contracting:
         except (AgreementInvalid, PolicyInvalid, ProductUnknown) as error:
             return TerminateNegotiation(error.code, [error.detail])
 
-    def _answer_request(self, session: Session, process: Process) -> NegotiationAction:
+    def _answer_request(self, session: Session, process: Process) -> NegotiationAction | None:
         asked = process.offer or {}
+        if (by_hand := offer_store.bargain(session, process.pid)) is not None:
+            return self._left_to_a_person(asked, by_hand)
+        situation = self.situation(process)
         published = store.product(session, str(asked.get("target")))
-        if reason := difference(asked, published.offer):
-            return TerminateNegotiation("connector.offer-changed", [f"the offer has changed: {reason}"])
-        purpose = asked.get(PURPOSE)
-        if purpose is not None and not isinstance(purpose, str):
-            return TerminateNegotiation("connector.policy-invalid", [f"{PURPOSE} is a string"])
-        verdict = evaluate_terms(
-            dict(published.product.policy),
-            Situation(Stage.NEGOTIATION, self._clock(), process.counterparty, purpose=purpose),
-        )
+        offers = self._shown(session, published, situation)
+        found = next((offer for offer in offers if offer.id == asked.get("@id")), None)
+        if found is None:
+            in_force = ", ".join(offer.id for offer in offers)
+            return TerminateNegotiation(OFFER_CHANGED, [f"the offer has changed: in force for you are {in_force}"])
+        said = answer(found, asked, situation)
+        match said.outcome:
+            case Outcome.ACCEPT:
+                return self._agree(session, process)
+            case Outcome.REJECT:
+                return TerminateNegotiation(said.reasons[0].code, [reason.message for reason in said.reasons])
+            case Outcome.COUNTER:
+                return Offer(with_terms(asked, said.terms))
+        return None
+
+    def _left_to_a_person(self, asked: Json, by_hand: Json) -> NegotiationAction | None:
+        """A person of ours has made an offer in this negotiation, so no program answers what it is countered with."""
+        if reason := mistaken(asked, by_hand):
+            return TerminateNegotiation(OFFER_CHANGED, [f"the offer has changed: {reason}"])
+        read_policy(asked)
+        return None
+
+    def _shown(self, session: Session, published: PublishedProduct, situation: Situation) -> list[ProductOffer]:
+        """The offers of a product that a consumer may know of. Raises `ProductUnknown` as if there were no product.
+
+        The terms a product was published with stand in the space's catalogue for all to read, so nothing hides them.
+        """
+        offers = offers_for(published.product, published.signed.digest, offer_store.definitions(session))
+        if offers == offers_for(published.product, published.signed.digest, []):
+            return offers
+        visible = [offer for offer in offers if offer.is_visible(replace(situation, stage=Stage.CATALOGUE))]
+        if not visible:
+            raise store.no_product(published.product.identifier)
+        return visible
+
+    def _answer_acceptance(self, session: Session, process: Process) -> NegotiationAction:
+        return self.agree(session, process)
+
+    def agree(self, session: Session, process: Process) -> Agree | TerminateNegotiation:
+        """The agreement on the offer on the table, or, where its own terms forbid it, the refusal."""
+        verdict = evaluate_terms(process.offer, self.situation(process))
         if not verdict.allowed:
             return TerminateNegotiation(verdict.reasons[0].code, verdict.messages())
-        held = store.agreement_of(session, process.pid) or self._draft(session, process, published, purpose)
+        return self._agree(session, process)
+
+    def situation(self, process: Process) -> Situation:
+        """The facts of a negotiation."""
+        asked = process.offer or {}
+        purpose = asked.get(PURPOSE)
+        if purpose is not None and not isinstance(purpose, str):
+            raise PolicyInvalid(f"{PURPOSE} is a string")
+        return Situation(
+            Stage.NEGOTIATION,
+            self._clock(),
+            process.counterparty,
+            purpose=purpose,
+            declared=declared_in(asked),
+            party=self._party(process.counterparty),
+        )
+
+    def _looking(self, caller: Caller) -> Situation:
+        return Situation(Stage.CATALOGUE, self._clock(), caller.did, party=party_of(caller.participant))
+
+    def _party(self, did: str) -> Party | None:
+        try:
+            return party_of(self._trust.participant(did))
+        except (ParticipantRevoked, ParticipantUnknown):
+            return None
+
+    def _agree(self, session: Session, process: Process) -> Agree:
+        asked = process.offer or {}
+        held = store.agreement_of(session, process.pid) or self._draft(session, process, asked)
         agreement, beside = held.agreement.to_message(asked, held.signed.signatures[self._identity.did])
         return Agree(agreement, properties=beside)
 
-    def _draft(
-        self, session: Session, process: Process, published: PublishedProduct, purpose: str | None
-    ) -> HeldAgreement:
-        now = instant(self._clock())
-        agreement = Agreement.from_odrl(
-            published.offer
-            | {
-                "@id": f"urn:uuid:{uuid.uuid4()}",
-                "assigner": self._identity.did,
-                "assignee": process.counterparty,
-                "timestamp": now,
-                "urn:hexi:version": str(published.product.version),
-            }
-            | ({PURPOSE: purpose} if purpose else {})
+    def _draft(self, session: Session, process: Process, asked: dict[str, Json]) -> HeldAgreement:
+        target = str(asked.get("target"))
+        published = store.product(session, target, version_in(str(asked.get("@id")), target))
+        purpose = asked.get(PURPOSE)
+        agreement = Agreement(
+            id=f"urn:uuid:{uuid.uuid4()}",
+            product=published.product.identifier,
+            version=published.product.version,
+            provider=self._identity.did,
+            consumer=process.counterparty,
+            terms=terms_of(asked),
+            concluded_at=instant(self._clock()),
+            product_digest=published.signed.digest,
+            purpose=str(purpose) if purpose else None,
+            declared=declared_in(asked),
         )
         signed = SignedDocument(agreement.document(), {self._identity.did: self._sign(agreement)})
         return self._hold(session, process, agreement, signed)
@@ -117,16 +194,19 @@ class Contracting:
     def _conclude_as_provider(self, session: Session, process: Process) -> NegotiationAction:
         held = self._drafted(session, process)
         signed = self._signed_by_peer(held.agreement, held.signed, process, process.properties.get(SIGNATURE))
-        if held.state is not AgreementState.CONCLUDED:
+        if held.state is AgreementState.AGREED:
             store.conclude_agreement(session, held.agreement.id, signed)
             agreement = held.agreement
             facts = {"product": agreement.product, "provider": agreement.provider, "consumer": agreement.consumer}
             self._evidence.record(session, Kind.AGREEMENT_CONCLUDED, agreement.id, signed.digest, facts)
         return Finalize()
 
-    def _answer_offer(self, session: Session, process: Process) -> NegotiationAction:
-        # We only ever ask for offers as they stand in the catalogue, so another offer than ours is a change of terms.
-        return TerminateNegotiation("connector.offer-changed", ["only the offer in the catalogue is taken here"])
+    def _answer_offer(self, session: Session, process: Process) -> NegotiationAction | None:
+        """An offer waits for a person of ours: no program takes terms it did not ask for."""
+        target = (process.offer or {}).get("target")
+        if target != process.dataset_id:
+            return TerminateNegotiation(OFFER_CHANGED, [f"the offer is for {target}, not for {process.dataset_id}"])
+        return None
 
     def _verify_agreement(self, session: Session, process: Process) -> NegotiationAction:
         agreement = Agreement.from_message(process.agreement, process.properties)
@@ -142,10 +222,8 @@ class Contracting:
 
     def _conclude_as_consumer(self, session: Session, process: Process) -> None:
         held = self._drafted(session, process)
-        store.conclude_agreement(session, held.agreement.id, held.signed)
-
-    def _admits(self, terms: Json, caller: Caller) -> bool:
-        return evaluate_terms(terms, Situation(Stage.CATALOGUE, self._clock(), caller.did)).allowed
+        if held.state is AgreementState.AGREED:
+            store.conclude_agreement(session, held.agreement.id, held.signed)
 
     def _sign(self, agreement: Agreement) -> str:
         return sign_document(agreement.document(), self._identity.key, self._identity.kid)
@@ -178,8 +256,22 @@ class Contracting:
 
     _STEPS: Mapping[tuple[Role, str], Callable[[Any, Session, Process], NegotiationAction | None]] = {
         (Role.PROVIDER, State.REQUESTED): _answer_request,
+        (Role.PROVIDER, State.ACCEPTED): _answer_acceptance,
         (Role.PROVIDER, State.VERIFIED): _conclude_as_provider,
         (Role.CONSUMER, State.OFFERED): _answer_offer,
         (Role.CONSUMER, State.AGREED): _verify_agreement,
         (Role.CONSUMER, State.FINALIZED): _conclude_as_consumer,
     }
+
+
+def with_terms(asked: Json, terms: Json) -> dict[str, Json]:
+    """The offer `asked` with other `terms`: its id, target and declarations stay. Raises `PolicyInvalid`."""
+    read_policy(terms)
+    return {name: value for name, value in asked.items() if name not in TERMS} | terms_of(terms)
+
+
+def _visible(
+    published: PublishedProduct, definitions: Sequence[Definition], situation: Situation
+) -> list[dict[str, Any]]:
+    offers = offers_for(published.product, published.signed.digest, definitions)
+    return [offer.odrl for offer in offers if offer.is_visible(situation)]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from connector import business_store as store
 from connector import management_store
+from connector.bargaining import Bargaining
 from connector.business_answers import Membership, Status
 from connector.business_store import HeldAgreement
 from connector.computations import Computations
@@ -11,6 +12,7 @@ from connector.dealings import Dealings
 from connector.engine import Engine
 from connector.membership import Membership as Joining
 from connector.publishing import Publisher
+from connector.retirement import Retirement
 from connector.settings import ConnectorSettings
 from hexi import __version__
 from hexi.canonical import Clock, Json
@@ -34,6 +36,8 @@ class Desk:
     membership: Joining
     publisher: Publisher
     dealings: Dealings
+    bargaining: Bargaining
+    retirement: Retirement
     computations: Computations
     registry: RegistryClient
     ledger: LedgerClient

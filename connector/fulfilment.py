@@ -14,7 +14,7 @@ from sqlmodel import Session
 from connector import business_store as store
 from connector import usage
 from connector.agreements import ORDER, Agreement, AgreementState
-from connector.business_errors import AgreementUnknown, OrderInvalid, ProductUnknown
+from connector.business_errors import AgreementEnded, AgreementUnknown, OrderInvalid, ProductUnknown
 from connector.business_store import HeldAgreement
 from connector.entitlements import Ask, Order, entitle, payment_needed, verify_order
 from connector.evaluation import Party, Verdict
@@ -68,7 +68,7 @@ class Fulfilment:
         step = self._STEPS.get((process.role, process.state))
         try:
             return step(self, session, process) if step else None
-        except (AgreementUnknown, OrderInvalid, ProductUnknown) as error:
+        except (AgreementEnded, AgreementUnknown, OrderInvalid, ProductUnknown) as error:
             return TerminateTransfer(error.code, [error.detail])
 
     def _answer_transfer_request(self, session: Session, process: Process) -> TransferAction:
@@ -148,6 +148,8 @@ class Fulfilment:
         """The agreement the transfer names, locked. Raises `AgreementUnknown`, alike for none and for another's."""
         held = store.agreement(session, str(process.agreement_id), lock=True)
         ours = (held.role, held.counterparty, held.state)
+        if ours == (Role.PROVIDER, process.counterparty, AgreementState.ENDED):
+            raise AgreementEnded("this agreement was ended; nothing is delivered under it any more")
         if ours != (Role.PROVIDER, process.counterparty, AgreementState.CONCLUDED):
             raise AgreementUnknown(f"there is no concluded agreement {process.agreement_id} with you")
         return held

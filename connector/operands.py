@@ -7,7 +7,7 @@
 
 A row says how the operand is written, what its right operands look like, which operators make sense for it, and from
 which stage on the fact is known. Sources: ODRL Information Model 2.2 and its vocabulary; the usage-control items of
-TC609-6-2025-14, annex C.6 (`connector.usage_items` holds the mapping).
+TC609-6-2025-14, annex C.6 (``docs/reference/policies.md`` has the mapping).
 """
 
 import ipaddress

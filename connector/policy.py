@@ -48,7 +48,8 @@ MAX_RULES = 64
 MAX_NESTING = 4
 
 _PREFIXES = ("odrl:", "http://www.w3.org/ns/odrl/2/")
-_TERMS = ("permission", "prohibition", "obligation")
+# The members that are the terms; whatever else a policy has names it, its target and its parties.
+TERMS = ("permission", "prohibition", "obligation")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def read_policy(odrl: Json) -> Policy:
     terms = terms_of(odrl)
     if "permission" not in terms:
         raise PolicyInvalid("a policy needs at least one permission; without one nobody may do anything")
-    if sum(len(terms.get(name, [])) for name in _TERMS) > MAX_RULES:
+    if sum(len(terms.get(name, [])) for name in TERMS) > MAX_RULES:
         raise PolicyInvalid(f"a policy has at most {MAX_RULES} rules", limit=MAX_RULES)
     return Policy(
         permissions=tuple(_rule(r, f"permission[{i}]", frozenset(ACTIONS)) for i, r in _of(terms, "permission")),
@@ -126,7 +127,7 @@ def terms_of(odrl: Json) -> dict[str, list[Json]]:
     """Only the rules of `odrl`, as lists (JSON-LD may leave brackets away), none empty. Raises `PolicyInvalid`."""
     if not isinstance(odrl, dict):
         raise PolicyInvalid("a policy is an object with permission, prohibition and obligation")
-    found = {name: _listed(odrl[name]) for name in _TERMS if odrl.get(name)}
+    found = {name: _listed(odrl[name]) for name in TERMS if odrl.get(name)}
     return {name: rules for name, rules in found.items() if rules}
 
 

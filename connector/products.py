@@ -3,7 +3,7 @@
 Pure, except that the resource's files are counted by `connector.resources`. `connector.publishing` carries it out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -92,8 +92,8 @@ def complete(
     return read_product(whole | {"rows": counted.rows, "entities": counted.entities, "quality": measured})
 
 
-def dataset_of(published: PublishedProduct) -> dict[str, Any]:
-    """`published` as a dataset of the Dataspace Protocol (2025-1, section 5.2), with its one offer.
+def dataset_of(published: PublishedProduct, offers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`published` as a dataset of the Dataspace Protocol (2025-1, section 5.2), with `offers` of it.
 
     The product's digest stands beside the offer, not in it: peers of other makes count a member they do not know as a
     part of the policy when they compare, and leave it out when they ask.
@@ -106,7 +106,7 @@ def dataset_of(published: PublishedProduct) -> dict[str, Any]:
         TITLE: [{"@value": product.title.zh, "@language": "zh"}, {"@value": product.title.en, "@language": "en"}],
         **({KEYWORD: list(product.keywords)} if product.keywords else {}),
         THEME: product.theme,
-        "hasPolicy": [{name: value for name, value in published.offer.items() if name not in apart}],
+        "hasPolicy": [{name: value for name, value in offer.items() if name not in apart} for offer in offers],
         "distribution": [{"@type": "Distribution", "format": format_} for format_ in published.formats],
     }
 

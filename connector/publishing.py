@@ -136,7 +136,7 @@ def complete_catalogue(database: Database) -> None:
         missing = catalogue.not_shown(session)
     for identifier, version in missing:
         with database.transaction() as session:
-            catalogue.show(session, store.product(session, identifier, version))
+            store.show(session, store.product(session, identifier, version))
 
 
 def dataset(session: Session, identifier: str, version: int) -> Dataset:

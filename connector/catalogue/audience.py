@@ -7,7 +7,7 @@ caller must be judged anew for every caller. The verdict is always `evaluation`'
     (<Audience.EVERYBODY: 'everybody'>, frozenset())
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -32,28 +32,41 @@ class Audience(StrEnum):
     NOBODY = "nobody"
 
 
-def audience_of(terms: Json) -> tuple[Audience, frozenset[str]]:
-    """The audience of an offer with these terms, and who is listed where it is LISTED.
+def audience_of_all(offers: Sequence[Sequence[Json]]) -> tuple[Audience, frozenset[str]]:
+    """The audience of a product's offers, each given by its policies. Where they differ, every caller is judged."""
+    found = [audience_of(*policies) for policies in offers]
+    if len(found) == 1:
+        return found[0]
+    audiences = {audience for audience, _ in found}
+    for alike in (Audience.EVERYBODY, Audience.NOBODY):
+        if audiences <= {alike}:
+            return alike, frozenset()
+    return Audience.JUDGED, frozenset()
+
+
+def audience_of(*policies: Json) -> tuple[Audience, frozenset[str]]:
+    """The audience of an offer that all these policies must allow to be seen, and who is listed where it is LISTED.
 
     (1) Terms that cannot be read let nobody in. (2) Where a fact that is known of a caller decides, other than who it
     is, it must be judged. (3) Otherwise the verdict is the same for everybody whom the terms do not name; and if those
     are shown out, just the named ones are left to be asked about.
     """
     try:
-        constraints = list(_constraints(read_policy(terms)))
+        constraints = [one for terms in policies for one in _constraints(read_policy(terms))]
     except Malformed:  # (1)
         return Audience.NOBODY, frozenset()
     if {one.left for one in constraints} & (known_at(Stage.CATALOGUE) - {PARTICIPANT}):  # (2)
         return Audience.JUDGED, frozenset()
     named = {did for one in constraints if one.left == PARTICIPANT for did in one.right}
-    welcome = frozenset(did for did in named if _may_see(terms, did))
-    if _may_see(terms, _ANYBODY_ELSE):  # (3)
+    welcome = frozenset(did for did in named if _may_see(policies, did))
+    if _may_see(policies, _ANYBODY_ELSE):  # (3)
         return (Audience.EVERYBODY if welcome == named else Audience.JUDGED), frozenset()
     return (Audience.LISTED, welcome) if welcome else (Audience.NOBODY, frozenset())
 
 
-def _may_see(terms: Json, did: str) -> bool:
-    return evaluate_terms(terms, Situation(Stage.CATALOGUE, _ANY_HOUR, did)).allowed
+def _may_see(policies: Iterable[Json], did: str) -> bool:
+    situation = Situation(Stage.CATALOGUE, _ANY_HOUR, did)
+    return all(evaluate_terms(terms, situation).allowed for terms in policies)
 
 
 def _constraints(policy: Policy) -> Iterator[Constraint]:

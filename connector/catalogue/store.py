@@ -1,21 +1,23 @@
 """The catalogue's index in SQL: what a publication changes in it, and one page of it, in at most three statements.
 
-`page` is where it is decided which rows a caller gets: those whose terms show them to everybody, to the caller by
-name, or which `judged` terms were found to admit the caller. An offer with terms of its own for access gets its digest
-from `terms_digest` and is found by the same condition.
+`page` is where it is decided which rows a caller gets: those whose offers are shown to everybody, to the caller by
+name, or of which some were judged to admit the caller. What decides of a product's offers who may see them, their
+policies in order, is kept once under its digest, however many products have the same.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select, true, update
 from sqlmodel import Session, SQLModel
 
 from connector.business_tables import ProductRow
-from connector.catalogue.audience import Audience, audience_of
+from connector.catalogue.audience import Audience, audience_of_all
 from connector.catalogue.question import Criterion, Match, Property, Wanted, fold
 from connector.catalogue.tables import CatalogueRow, KeywordRow, ListedRow, RevisionRow, TermsRow
+from connector.offers import ProductOffer
+from connector.policy import terms_of
 from connector.products import PublishedProduct, dataset_of
 from hexi.canonical import Json, digest, encode, parse
 
@@ -26,15 +28,15 @@ _DATASETS, _KEYWORDS, _TERMS, _LISTED, _REVISION = (
 _D = _DATASETS.c
 
 
-def show(session: Session, published: PublishedProduct) -> None:
-    """From now on the catalogue shows this version of its product. An older one than it shows is passed over."""
+def show(session: Session, published: PublishedProduct, offers: Sequence[ProductOffer]) -> None:
+    """From now on the catalogue shows this version of its product, with `offers`. One older than it shows is not."""
     product, connection = published.product, session.connection()
     # First, for it locks: two publications at once are counted, and their terms kept, one after the other.
     connection.execute(update(_REVISION).values(value=_REVISION.c.value + 1))
     row = session.execute(select(_D.sequence, _D.version).where(_D.identifier == product.identifier)).first()
     if row is not None and row.version > product.version:
         return
-    terms, audience = _keep_terms(session, dict(product.policy))
+    terms, audience = _keep_terms(session, offers)
     values = {
         "identifier": product.identifier,
         "version": product.version,
@@ -48,7 +50,7 @@ def show(session: Session, published: PublishedProduct) -> None:
         "words": fold(
             "\n".join([*_both(product.title), *_both(product.description), *product.keywords, product.identifier])
         ),
-        "dataset": encode(dataset_of(published)).decode(),
+        "dataset": encode(dataset_of(published, [offer.odrl for offer in offers])).decode(),
     }
     if row is None:
         sequence = connection.execute(_DATASETS.insert().values(values).returning(_D.sequence)).scalar_one()
@@ -88,17 +90,18 @@ def revision(session: Session) -> int:
     return int(session.execute(select(_REVISION.c.value)).scalar_one())
 
 
-def judged_terms(session: Session) -> dict[str, Json]:
-    """By digest, the terms about which every caller has to be judged."""
+def judged_offers(session: Session) -> dict[str, list[ProductOffer]]:
+    """By digest, the offers about which every caller has to be judged: their terms and policies of access only."""
     found = session.execute(select(_TERMS.c.digest, _TERMS.c.terms).where(_TERMS.c.audience == Audience.JUDGED))
-    return {row.digest: parse(row.terms) for row in found}
+    return {row.digest: [ProductOffer(terms, access) for access, terms in parse(row.terms)] for row in found}
 
 
 def page(
-    session: Session, wanted: Wanted, caller: str, admitting: Collection[str]
+    session: Session, wanted: Wanted, caller: str, admitting: Mapping[str, Sequence[int]]
 ) -> list[tuple[str | int, dict[str, Json]]]:
     """The datasets that `caller` may see and `wanted` asks for, each with its key in the order asked for, and one more
-    than its limit if there are more. `admitting` are the digests of the judged terms that let the caller in."""
+    than its limit if there are more. `admitting` has, by the digest of judged offers, which of them let the caller in:
+    the others are not shown."""
     key = _D.identifier if wanted.by_id else _D.sequence
     backwards = wanted.before is not None
     descending = wanted.descending != backwards
@@ -109,9 +112,15 @@ def page(
     order = key.desc() if descending else key
     # The page is picked by keys alone; only its own rows are read whole, however far out it lies.
     keys = select(key).where(*where).order_by(order).offset(wanted.offset or None).limit(wanted.limit + 1)
-    shown = select(key, _D.dataset).where(key.in_(keys)).order_by(order)
+    shown = select(key, _D.dataset, _D.terms).where(key.in_(keys)).order_by(order)
     # We have written these ourselves, so the strict reader would only cost time.
-    return [(row[0], json.loads(row[1])) for row in session.execute(shown)]
+    return [(row[0], _with_offers(json.loads(row[1]), admitting.get(row[2]))) for row in session.execute(shown)]
+
+
+def _with_offers(dataset: dict[str, Json], positions: Sequence[int] | None) -> dict[str, Json]:
+    if positions is None:
+        return dataset
+    return dataset | {"hasPolicy": [dataset["hasPolicy"][position] for position in positions]}
 
 
 def _visible(caller: str, admitting: Collection[str]) -> ColumnElement[bool]:
@@ -150,22 +159,18 @@ def _either(column: Any, match: Match, values: Collection[str]) -> ColumnElement
     return column.in_(values)  # type: ignore[no-any-return]
 
 
-def _keep_terms(session: Session, terms: dict[str, Json]) -> tuple[str, Audience]:
-    name = terms_digest(terms)
+def _keep_terms(session: Session, offers: Sequence[ProductOffer]) -> tuple[str, Audience]:
+    kept: list[Json] = [[offer.access, terms_of(offer.odrl)] for offer in offers]
+    name = digest({"offers": kept})
     known = session.execute(select(_TERMS.c.audience).where(_TERMS.c.digest == name)).scalar()
     if known is not None:
         return name, Audience(known)
-    audience, listed = audience_of(terms)
+    audience, listed = audience_of_all([offer.policies for offer in offers])
     connection = session.connection()
-    connection.execute(_TERMS.insert().values(digest=name, audience=audience.value, terms=encode(terms).decode()))
+    connection.execute(_TERMS.insert().values(digest=name, audience=audience.value, terms=encode(kept).decode()))
     if listed:
         connection.execute(_LISTED.insert(), [{"participant": did, "terms": name} for did in sorted(listed)])
     return name, audience
-
-
-def terms_digest(terms: Json) -> str:
-    """The name of these terms in the index."""
-    return digest(terms)
 
 
 def _both(text: Any) -> tuple[str, str]:

@@ -32,3 +32,17 @@ def show_(
     Example: hexi connector agreement show urn:uuid:... --home planner
     """
     show(client_of(home).agreement(agreement).to_json(), as_json)
+
+
+@app.command()
+def end(
+    agreement: Annotated[str, typer.Argument(help="Its id, from 'list'. 合约编号。")],
+    reason: Annotated[str, typer.Option(help="Why; the other end is told. 原因。")] = "ended by its owner",
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """End an agreement: its transfers end at once, the other end is told, the evidence stays. 终止合约。
+
+    Example: hexi connector agreement end urn:uuid:... --reason "the study is over" --home hospital
+    """
+    show_some(client_of(home).end_agreement(agreement, reason), COLUMNS, as_json)

@@ -1,11 +1,16 @@
 """``hexi connector negotiate``: contract negotiations, in either role."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.commands.homes import HOME, Home, client_of
-from connector.commands.output import PROCESS, AsJson, Wait, show_history, show_process, show_some
+from connector.commands.output import PROCESS, AsJson, Wait, read_object, show_history, show_process, show_some
+
+if TYPE_CHECKING:
+    from connector.business_answers import Negotiation
+    from connector.client import ConnectorClient
 
 app = typer.Typer(no_args_is_help=True, help="Contract negotiations: ask, follow, give up. 合约协商。")
 
@@ -15,6 +20,7 @@ NegotiationId = Annotated[str, typer.Argument(metavar="NEGOTIATION", help="Its i
 @app.command()
 def request(
     product: Annotated[str, typer.Argument(help="The product's identifier. 产品标识。")],
+    offer: Annotated[str | None, typer.Option(help="One of its offers, by id, from 'offer find'. 要约编号。")] = None,
     provider: Annotated[str | None, typer.Option(help="Insist on this provider's DID. 指定提供方。")] = None,
     purpose: Annotated[str | None, typer.Option(help="What for; it becomes part of the agreement. 使用目的。")] = None,
     request_id: Annotated[str | None, typer.Option("--id", help="An id of yours, for asking again safely.")] = None,
@@ -22,12 +28,17 @@ def request(
     home: Home = HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Negotiate for a product on the terms published. 发起协商。
+    """Negotiate for a product on the terms published, or on an offer of its provider's catalogue. 发起协商。
 
     Example: hexi connector negotiate request 6916... --purpose research --home planner
     """
     client = client_of(home)
-    asked = client.negotiate(product, provider=provider, purpose=purpose, request_id=request_id)
+    if offer is None:
+        asked = client.negotiate(product, provider=provider, purpose=purpose, request_id=request_id)
+    elif provider is None:
+        raise typer.BadParameter("an offer is its provider's: say --provider as well")
+    else:
+        asked = _negotiate_offer(client, provider, product, offer, purpose, request_id)
     show_process(client.wait_negotiation(asked.id) if wait else asked, as_json)
 
 
@@ -50,7 +61,8 @@ def show_(negotiation: NegotiationId, home: Home = HOME, as_json: AsJson = False
 
     Example: hexi connector negotiate show urn:uuid:... --home planner
     """
-    show_some(client_of(home).negotiation(negotiation), ("role", *PROCESS, "created", "updated"), as_json)
+    shown = ("role", *PROCESS, "ourTurn", "offer", "created", "updated")
+    show_some(client_of(home).negotiation(negotiation), shown, as_json)
 
 
 @app.command()
@@ -65,6 +77,31 @@ def history(negotiation: NegotiationId, home: Home = HOME, as_json: AsJson = Fal
 
 
 @app.command()
+def accept(negotiation: NegotiationId, wait: Wait = True, home: Home = HOME, as_json: AsJson = False) -> None:
+    """Accept what the other end asks for or offers. 接受。
+
+    Example: hexi connector negotiate accept urn:uuid:... --home hospital
+    """
+    client = client_of(home)
+    accepted = client.accept_negotiation(negotiation)
+    show_process(client.wait_negotiation(negotiation) if wait else accepted, as_json)
+
+
+@app.command()
+def counter(
+    negotiation: NegotiationId,
+    terms: Annotated[Path, typer.Argument(help="Other terms, as ODRL (JSON). 条款文件。")],
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Propose other terms for what is on the table ('show' tells whose turn it is). 还价。
+
+    Example: hexi connector negotiate counter urn:uuid:... terms.json --home planner
+    """
+    show_some(client_of(home).counter_negotiation(negotiation, read_object(terms)), PROCESS, as_json)
+
+
+@app.command()
 def end(
     negotiation: NegotiationId,
     reason: Annotated[str, typer.Option(help="Why; the other end is told. 原因。")] = "ended by its owner",
@@ -76,3 +113,18 @@ def end(
     Example: hexi connector negotiate end urn:uuid:... --reason "found another source" --home planner
     """
     show_some(client_of(home).end_negotiation(negotiation, reason), PROCESS, as_json)
+
+
+def _negotiate_offer(
+    client: "ConnectorClient", provider: str, product: str, offer: str, purpose: str | None, request_id: str | None
+) -> "Negotiation":
+    """Ask for an offer as it stands in its provider's catalogue. Raises `OfferUnknown` if it is not there for us."""
+    from connector.agreements import PURPOSE
+    from connector.business_errors import OfferUnknown
+
+    found = client.peer_catalogue(provider, filter_={"id": product})
+    offers = {str(one.get("@id")): one for dataset in found.datasets if dataset.id == product for one in dataset.offers}
+    if offer not in offers:
+        raise OfferUnknown(f"{provider} offers us {product} as {', '.join(offers) or 'nothing'}, not as {offer}")
+    declared = {PURPOSE: purpose} if purpose else {}
+    return client.negotiate_offer(provider, {**offers[offer], **declared}, request_id=request_id)

@@ -87,9 +87,11 @@ def publish(database: Database, number: int, *, version: int = 1, **changes: Any
     return identifier
 
 
-def seen(database: Database, wanted: Wanted, *, by: str = CONSUMER.did, admitting: tuple[str, ...] = ()) -> list[str]:
+def seen(
+    database: Database, wanted: Wanted, *, by: str = CONSUMER.did, admitting: dict[str, list[int]] | None = None
+) -> list[str]:
     with database.reading() as session:
-        page = page_of(wanted, index.page(session, wanted, by, admitting))
+        page = page_of(wanted, index.page(session, wanted, by, admitting or {}))
     return [dataset["@id"] for dataset in page.datasets]
 
 
@@ -98,7 +100,7 @@ def walk(database: Database, wanted: Wanted) -> Iterator[list[str]]:
     turned: Wanted | None = wanted
     while turned is not None:
         with database.reading() as session:
-            page = page_of(turned, index.page(session, turned, CONSUMER.did, ()))
+            page = page_of(turned, index.page(session, turned, CONSUMER.did, {}))
         yield [dataset["@id"] for dataset in page.datasets]
         turned = None if page.next is None else read_token(write_token(page.next))
 
@@ -106,14 +108,14 @@ def walk(database: Database, wanted: Wanted) -> Iterator[list[str]]:
 def test_a_caller_sees_what_its_terms_allow_and_judged_ones_when_they_admit(offered: Database) -> None:
     everybody = publish(offered, 1)
     named = publish(offered, 2, policy=allowing(NAMED))
-    judged = publish(offered, 3, policy=allowing(LATER))
+    hourly = publish(offered, 3, policy=allowing(LATER))
     with offered.reading() as session:
-        terms = index.judged_terms(session)
+        judged = index.judged_offers(session)
 
-    assert list(terms.values()) == [allowing(LATER)]
+    assert [[offer.odrl for offer in offers] for offers in judged.values()] == [[allowing(LATER)]]
     assert seen(offered, Wanted()) == [everybody, named]
     assert seen(offered, Wanted(), by=STRANGER.did) == [everybody]
-    assert seen(offered, Wanted(), by=STRANGER.did, admitting=tuple(terms)) == [everybody, judged]
+    assert seen(offered, Wanted(), by=STRANGER.did, admitting={name: [0] for name in judged}) == [everybody, hourly]
 
 
 @pytest.mark.parametrize("question", [{}, {"sortField": "id"}, {"sortField": "id", "sortOrder": "DESC"}])
@@ -127,11 +129,11 @@ def test_pages_lead_to_everything_once_and_back(offered: Database, question: dic
     assert [len(page) for page in pages] == [2, 2, 1]
     assert [one for page in pages for one in page] == expected
     with offered.reading() as session:
-        second = page_of(wanted, index.page(session, wanted, CONSUMER.did, ())).next
+        second = page_of(wanted, index.page(session, wanted, CONSUMER.did, {})).next
         assert second is not None
-        turned = page_of(second, index.page(session, second, CONSUMER.did, ()))
+        turned = page_of(second, index.page(session, second, CONSUMER.did, {}))
         assert turned.previous is not None
-        back = page_of(turned.previous, index.page(session, turned.previous, CONSUMER.did, ()))
+        back = page_of(turned.previous, index.page(session, turned.previous, CONSUMER.did, {}))
     assert [dataset["@id"] for dataset in back.datasets] == expected[:2]
     assert back.previous is None
     assert back.next == second

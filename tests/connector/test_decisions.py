@@ -183,8 +183,11 @@ def test_unsigned_peers_are_taken_only_where_the_ugly_setting_says_so(
     assert isinstance(lenient.negotiating(broken), TerminateNegotiation)
 
 
-def test_a_counter_offer_is_declined(consumer: Party) -> None:
-    action = consumer.negotiating(negotiation(Role.CONSUMER, "OFFERED", offer={"@id": "x"}))
+def test_an_offer_waits_for_a_person_unless_it_is_for_something_else(consumer: Party) -> None:
+    offer = {"@id": "x", "target": "p"}
+    assert consumer.negotiating(negotiation(Role.CONSUMER, "OFFERED", offer=offer, dataset_id="p")) is None
+
+    action = consumer.negotiating(negotiation(Role.CONSUMER, "OFFERED", offer=offer, dataset_id="another"))
 
     assert isinstance(action, TerminateNegotiation)
 

@@ -9,7 +9,16 @@ they speak the Dataspace Protocol. One module a subject, each with a `create_rou
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from connector.api.management import agreements, computations, membership, negotiations, products, transfers, webhooks
+from connector.api.management import (
+    agreements,
+    computations,
+    membership,
+    negotiations,
+    offers,
+    products,
+    transfers,
+    webhooks,
+)
 from connector.api.management.access import PREFIX, Owner
 from connector.business_errors import ManagementTokenInvalid
 from connector.desk import Desk
@@ -17,7 +26,7 @@ from hexi.web import problems
 
 __all__ = ["PREFIX", "Owner", "create_router", "webhooks"]
 
-_SUBJECTS = (membership, products, negotiations, agreements, transfers, computations)
+_SUBJECTS = (membership, products, offers, negotiations, agreements, transfers, computations)
 
 
 def create_router(desk: Desk, *others: APIRouter) -> APIRouter:

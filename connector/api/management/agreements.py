@@ -9,10 +9,11 @@ from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import AgreementsAsked
 from connector.business_answers import Agreement, Agreements
-from connector.business_errors import AgreementUnknown
+from connector.business_errors import AgreementNotConcluded, AgreementUnknown
+from connector.business_messages import Terminate
 from connector.desk import Desk
 from connector.management_errors import CursorInvalid
-from hexi.web import Read, SessionRoute, problems
+from hexi.web import Read, SessionRoute, Write, problems
 
 
 def create_router(desk: Desk) -> APIRouter:
@@ -30,5 +31,10 @@ def create_router(desk: Desk) -> APIRouter:
         """One agreement with its signatures, and the ledger's receipt once there is one. 查看合约。"""
         held, receipt = desk.agreement(agreement)
         return views.agreement(held, receipt)
+
+    @router.post("/agreements/{agreement}/end", responses=problems(AgreementUnknown, AgreementNotConcluded))
+    def end_agreement(_: Owner, agreement: str, body: Terminate, session: Write) -> Agreement:
+        """End an agreement: its transfers end at once, the other end is told why, the evidence stays. 终止合约。"""
+        return views.agreement(desk.retirement.end(session, agreement, body.reason))
 
     return router

@@ -9,8 +9,8 @@ from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import NegotiationsAsked
 from connector.business_answers import History, Negotiation, Negotiations
-from connector.business_errors import ProductUnknown, RequestIdTaken
-from connector.business_messages import Negotiate, Terminate
+from connector.business_errors import NotOurTurn, PolicyInvalid, ProductUnknown, RequestIdTaken, TermsRefuse
+from connector.business_messages import Counter, Negotiate, Terminate
 from connector.desk import Desk
 from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
 from connector.management_errors import CursorInvalid
@@ -51,6 +51,20 @@ def create_router(desk: Desk) -> APIRouter:
     def read_negotiation_history(_: Owner, pid: str, session: Read) -> History:
         """Every message of a negotiation and the state it led to, oldest first. 协商历史。"""
         return views.history(session, desk.engine.negotiation(session, pid))
+
+    @router.post(
+        "/negotiations/{pid}/acceptance", responses=problems(ProcessUnknown, NotOurTurn, TermsRefuse, MessageInFlight)
+    )
+    def accept_negotiation(_: Owner, pid: str, session: Write) -> Negotiation:
+        """Accept what the other end asks for or offers. Accepted already, it stays as it is. 接受。"""
+        return views.negotiation(desk.bargaining.accept(session, pid))
+
+    @router.post(
+        "/negotiations/{pid}/counter", responses=problems(ProcessUnknown, NotOurTurn, PolicyInvalid, MessageInFlight)
+    )
+    def counter_negotiation(_: Owner, pid: str, body: Counter, session: Write) -> Negotiation:
+        """Propose other terms for what is on the table. 还价。"""
+        return views.negotiation(desk.bargaining.counter(session, pid, body.terms))
 
     @router.post(
         "/negotiations/{pid}/termination", responses=problems(ProcessUnknown, IllegalTransition, MessageInFlight)

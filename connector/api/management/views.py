@@ -5,13 +5,15 @@ from typing import TypeVar
 
 from sqlmodel import Session
 
-from connector import management_store
+from connector import management_store, offer_store
+from connector.bargaining import is_our_turn
 from connector.business_answers import (
     Agreement,
     Answer,
     Evidence,
     History,
     Negotiation,
+    Offer,
     Product,
     Resource,
     Step,
@@ -20,6 +22,7 @@ from connector.business_answers import (
 from connector.business_store import HeldAgreement, RecordedEvidence
 from connector.history import Entry, entries
 from connector.negotiation import State as NegotiationState
+from connector.offers import Definition
 from connector.paging import Page
 from connector.processes import Kind, Process, Role
 from connector.products import PublishedProduct
@@ -48,10 +51,17 @@ def negotiation(process: Process) -> Negotiation:
         peer_id=process.peer_pid,
         product=product_of(process),
         agreement=process.agreement_id,
+        offer=process.offer,
+        our_turn=is_our_turn(process),
         reason=tuple(process.reason),
         created=process.created,
         updated=process.updated,
     )
+
+
+def offer(definition: Definition) -> Offer:
+    """An offer definition."""
+    return Offer(name=definition.name, revision=definition.revision, **offer_store.said(definition))
 
 
 def transfer(process: Process) -> Transfer:

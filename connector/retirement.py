@@ -1,0 +1,63 @@
+"""Retirement: an agreement is ended by either side; what runs under it ends with it, and the evidence stays.
+
+The Dataspace Protocol knows no message for it: the other end is told by the termination of every transfer that runs,
+and by the refusal of every one it asks for later, both with the reason.
+"""
+
+from dataclasses import dataclass, replace
+
+from sqlmodel import Session
+
+from connector import business_store as store
+from connector import management_store
+from connector.agreements import AgreementState
+from connector.business_errors import AgreementEnded, AgreementNotConcluded
+from connector.business_store import HeldAgreement
+from connector.errors import IllegalTransition
+from connector.evidence import Evidence
+from connector.monitoring import Monitor
+from connector.paging import MAX_LIMIT
+from connector.processes import Kind, Process
+from connector.progression import is_ended
+from connector.transfer import TerminateTransfer
+from hexi.canonical import digest
+from ledger.entries import Kind as EntryKind
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """Ends agreements in the caller's transaction."""
+
+    monitor: Monitor
+    evidence: Evidence
+    did: str
+
+    def end(self, session: Session, agreement_id: str, reason: str) -> HeldAgreement:
+        """End it; ended already, it stays as it is.
+
+        Raises `AgreementUnknown`, and `AgreementNotConcluded` for one whose negotiation is still open.
+        """
+        held = store.agreement(session, agreement_id, lock=True)
+        if held.state is AgreementState.ENDED:
+            return held
+        if held.state is not AgreementState.CONCLUDED:
+            raise AgreementNotConcluded("this agreement is not concluded yet; end the negotiation instead")
+        store.set_agreement_state(session, agreement_id, AgreementState.ENDED)
+        ending = TerminateTransfer(AgreementEnded.code, [reason])
+        for process in self._running(session, agreement_id):
+            try:
+                self.monitor.stop(session, process.pid, ending, AgreementEnded.code, [reason])
+            except IllegalTransition:
+                continue  # it has ended meanwhile
+        said = {"agreement": agreement_id, "endedBy": self.did, "reason": reason}
+        facts: dict[str, str | int] = {"product": held.agreement.product, "endedBy": self.did}
+        self.evidence.record(session, EntryKind.AGREEMENT_ENDED, agreement_id, digest(said), facts)
+        return replace(held, state=AgreementState.ENDED)
+
+    def _running(self, session: Session, agreement_id: str) -> list[Process]:
+        found, cursor = [], None
+        while True:
+            page = management_store.processes(session, Kind.TRANSFER, {"agreement_id": agreement_id}, cursor, MAX_LIMIT)
+            found += [process for process in page.items if not is_ended(process)]
+            if (cursor := page.next) is None:
+                return found

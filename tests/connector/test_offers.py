@@ -1,0 +1,222 @@
+"""Offers: who sees which, what is answered to whom, and what persons say, through a whole data space."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connector.business_answers import Negotiation
+from connector.business_errors import PolicyInvalid
+from connector.offers import Acceptance, Definition, Outcome, Rule, Selector, check
+from hexi.errors import RemoteProblem
+from tests.connector.business import USE, published
+from tests.simulator import Dataspace, Member
+
+COMPUTE = {"permission": [{"action": "urn:hexi:compute"}]}
+NOBODY = {"permission": [{"action": "use", "constraint": [
+    {"leftOperand": "participant", "operator": "eq", "rightOperand": "did:web:nobody.example"}
+]}]}  # fmt: skip
+ALL = {"everything": True}
+
+
+def limited(count: int) -> dict[str, Any]:
+    constraint = {"leftOperand": "count", "operator": "lteq", "rightOperand": str(count)}
+    return {"permission": [{"action": "use", "constraint": [constraint]}]}
+
+
+def offers(dataspace: Dataspace, product: str) -> list[dict[str, Any]]:
+    """What the consumer sees offered of a product, in the provider's catalogue."""
+    found = dataspace.consumer.client.peer_catalogue(dataspace.provider.did)
+    return [offer for dataset in found.datasets if dataset.id == product for offer in dataset.offers]
+
+
+def ask(dataspace: Dataspace, offer: dict[str, Any]) -> Negotiation:
+    asked = dataspace.consumer.client.negotiate_offer(dataspace.provider.did, offer)
+    dataspace.settle()
+    return dataspace.consumer.client.negotiation(asked.id)
+
+
+def of(member: Member) -> Negotiation:
+    """The one negotiation a member has."""
+    (found,) = member.client.negotiations()
+    return found
+
+
+def test_a_product_is_offered_on_its_definitions_and_no_others(dataspace: Dataspace) -> None:
+    product = dataspace.publish().identifier
+    (own,) = offers(dataspace, product)
+    assert own["@id"] == f"{product}#v1"
+
+    defined = dataspace.provider.client.define_offer("research", {"contract": COMPUTE, "selector": ALL})
+    assert (defined.revision, defined.acceptance) == (1, "automatic")
+    dataspace.provider.client.define_offer("secret", {"contract": USE, "access": NOBODY, "selector": ALL})
+    (seen,) = offers(dataspace, product)
+    assert (seen["@id"], seen["permission"]) == (f"{product}#v1/research.1", COMPUTE["permission"])
+
+    old = ask(dataspace, own)
+    assert old.state == "TERMINATED"
+    assert old.reason[0] == "connector.offer-changed"
+    hidden = ask(dataspace, {**seen, "@id": f"{product}#v1/secret.1", **USE})
+    assert hidden.state == "TERMINATED"
+    assert "secret" not in " ".join(hidden.reason).replace(f"{product}#v1/secret.1", "")
+    agreed = ask(dataspace, seen)
+    assert agreed.state == "FINALIZED"
+    document = dataspace.consumer.client.agreement(str(agreed.agreement)).agreement["document"]
+    assert document["policy"]["permission"] == COMPUTE["permission"]
+
+    assert dataspace.provider.client.define_offer("research", {"contract": COMPUTE, "selector": ALL}).revision == 1
+    assert dataspace.provider.client.define_offer("research", {"contract": USE, "selector": ALL}).revision == 2
+    assert ask(dataspace, seen).state == "TERMINATED"
+    dataspace.provider.client.withdraw_offer("research")
+    assert offers(dataspace, product) == []  # what is left is for nobody
+    dataspace.provider.client.withdraw_offer("secret")
+    assert offers(dataspace, product) == [own]
+    assert [one.name for one in dataspace.provider.client.offers()] == []
+
+
+def test_a_person_accepts_or_counters_and_the_other_answers(dataspace: Dataspace) -> None:
+    product = dataspace.publish().identifier
+    manual = {"contract": limited(5), "selector": {"products": [product]}, "acceptance": "manual"}
+    dataspace.provider.client.define_offer("by-hand", manual)
+    (offer,) = offers(dataspace, product)
+
+    waiting = ask(dataspace, {**offer, **limited(50)})
+    assert waiting.state == "REQUESTED"
+    theirs = of(dataspace.provider)
+    assert (theirs.our_turn, theirs.offer and theirs.offer["permission"]) == (True, limited(50)["permission"])
+    assert not waiting.our_turn
+    with pytest.raises(RemoteProblem) as early:
+        dataspace.consumer.client.accept_negotiation(waiting.id)
+    assert early.value.code == "connector.not-our-turn"
+
+    dataspace.provider.client.counter_negotiation(theirs.id, limited(20))
+    dataspace.settle()
+    offered = dataspace.consumer.client.negotiation(waiting.id)
+    assert (offered.state, offered.our_turn) == ("OFFERED", True)
+    dataspace.consumer.client.counter_negotiation(waiting.id, limited(30))
+    dataspace.settle()
+    assert of(dataspace.provider).state == "REQUESTED"  # a person has spoken, so no program answers
+    dataspace.provider.client.accept_negotiation(theirs.id)
+    dataspace.settle()
+    assert dataspace.provider.client.accept_negotiation(theirs.id).state == "FINALIZED"  # again changes nothing
+    agreed = dataspace.consumer.client.negotiation(waiting.id)
+    assert agreed.state == "FINALIZED"
+    document = dataspace.provider.client.agreement(str(agreed.agreement)).agreement["document"]
+    assert document["policy"]["permission"] == limited(30)["permission"]
+
+
+def test_a_provider_offers_unasked_and_the_consumer_accepts(dataspace: Dataspace) -> None:
+    product = dataspace.publish().identifier
+    made = dataspace.provider.client.offer_product(dataspace.consumer.did, product, limited(3))
+    dataspace.settle()
+    mine = of(dataspace.consumer)
+    assert (mine.state, mine.our_turn, mine.product) == ("OFFERED", True, product)
+    dataspace.consumer.client.accept_negotiation(mine.id)
+    dataspace.settle()
+    assert dataspace.provider.client.negotiation(made.id).state == "FINALIZED"
+    document = dataspace.consumer.client.agreement(str(of(dataspace.consumer).agreement)).agreement["document"]
+    assert document["policy"]["permission"] == limited(3)["permission"]
+
+
+def test_a_script_decides_first_and_a_person_where_it_is_silent(dataspace: Dataspace) -> None:
+    product = dataspace.publish().identifier
+    rules = [
+        {"outcome": "reject", "when": {"purpose": ["marketing"]}, "reason": "not for marketing"},
+        {"outcome": "accept", "when": {"purpose": ["research"]}, "otherTerms": False},
+        {"outcome": "counter", "when": {"purpose": ["research"]}, "otherTerms": True, "terms": limited(7)},
+    ]
+    script = {"contract": limited(5), "selector": ALL, "acceptance": "scripted", "rules": rules}
+    dataspace.provider.client.define_offer("script", script)
+    (offer,) = offers(dataspace, product)
+    purpose = "urn:hexi:purpose"
+
+    assert ask(dataspace, {**offer, purpose: "research"}).state == "FINALIZED"
+    declined = ask(dataspace, {**offer, purpose: "marketing"})
+    assert declined.reason == ("connector.offer-declined", "not for marketing")
+    countered = ask(dataspace, {**offer, **limited(9), purpose: "research"})
+    assert (countered.state, (countered.offer or {})["permission"]) == ("OFFERED", limited(7)["permission"])
+    assert ask(dataspace, {**offer, purpose: "teaching"}).state == "REQUESTED"
+
+
+def test_terms_that_forbid_this_consumer_are_not_accepted_by_hand(dataspace: Dataspace) -> None:
+    product = dataspace.publish().identifier
+    dataspace.provider.client.define_offer("by-hand", {"contract": USE, "selector": ALL, "acceptance": "manual"})
+    (offer,) = offers(dataspace, product)
+    ask(dataspace, {**offer, **NOBODY})
+    with pytest.raises(RemoteProblem) as refused:
+        dataspace.provider.client.accept_negotiation(of(dataspace.provider).id)
+    assert refused.value.code == "connector.terms-refuse"
+    assert of(dataspace.provider).state == "REQUESTED"
+
+
+def test_an_agreement_is_ended_with_everything_under_it(dataspace: Dataspace) -> None:
+    product = dataspace.publish().identifier
+    agreement = str(dataspace.agree(product).agreement)
+    running = dataspace.transfer(agreement)
+    assert running.state == "STARTED"
+
+    ended = dataspace.provider.client.end_agreement(agreement, "the study is over")
+    assert ended.state == "ENDED"
+    dataspace.settle()
+    told = dataspace.consumer.client.transfer_status(running.id)
+    assert (told.state, told.reason) == ("TERMINATED", ("connector.agreement-ended", "the study is over"))
+    with pytest.raises(RemoteProblem):
+        dataspace.consumer.client.run(running.id, "SELECT count(*) FROM visits")
+    later = dataspace.transfer(agreement)
+    assert (later.state, later.reason[0]) == ("TERMINATED", "connector.agreement-ended")
+    assert dataspace.provider.client.end_agreement(agreement, "again").state == "ENDED"
+    kinds = [entry.kind for entry in dataspace.provider.client.evidence(subject=agreement)]
+    assert sorted(kinds) == ["agreement-concluded", "agreement-ended"]
+
+
+def test_a_consumer_ends_an_agreement_too(dataspace: Dataspace) -> None:
+    product = dataspace.publish().identifier
+    agreement = str(dataspace.agree(product).agreement)
+    running = dataspace.transfer(agreement)
+    dataspace.consumer.client.end_agreement(agreement, "not needed any more")
+    dataspace.settle()
+    (theirs,) = dataspace.provider.client.transfers()
+    assert (theirs.state, theirs.reason[0]) == ("TERMINATED", "connector.agreement-ended")
+    assert dataspace.consumer.client.transfer_status(running.id).state == "TERMINATED"
+    with pytest.raises(RemoteProblem) as refused:
+        dataspace.consumer.client.transfer(agreement, "HexiSandbox-SQL")
+    assert refused.value.code == "connector.agreement-not-concluded"
+
+
+WRONG: dict[str, Callable[[], Definition]] = {
+    "rules without a script": lambda: definition(rules=(Rule(Outcome.ACCEPT),)),
+    "a counter without terms": lambda: scripted(Rule(Outcome.COUNTER)),
+    "terms without a counter": lambda: scripted(Rule(Outcome.ACCEPT, terms=USE)),
+    "a rule that looks at what nobody knows": lambda: scripted(Rule(Outcome.ACCEPT, {"mood": ("good",)})),
+    "no contract": lambda: definition(contract={}),
+    "an access policy that cannot be read": lambda: definition(access={"permission": [{"action": "fly"}]}),
+}
+
+
+def definition(**changes: Any) -> Definition:
+    given: dict[str, Any] = {"access": None, "contract": USE, "selector": Selector(), "rules": ()}
+    return Definition(**{"name": "n", "revision": 0, "acceptance": Acceptance.AUTOMATIC, **given, **changes})
+
+
+def scripted(rule: Rule) -> Definition:
+    return definition(acceptance=Acceptance.SCRIPTED, rules=(rule,))
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_definition_that_makes_no_sense_is_refused(wrong: Callable[[], Definition]) -> None:
+    with pytest.raises(PolicyInvalid):
+        check(wrong())
+
+
+@pytest.mark.parametrize(
+    ("selector", "is_selected"),
+    [
+        (Selector(), False),
+        (Selector(everything=True), True),
+        (Selector(themes=frozenset({"C0000"})), True),
+        (Selector(themes=frozenset({"C0000"}), keywords=frozenset({"no such word"})), False),
+        (Selector(everything=True, products=frozenset({"another"})), False),
+    ],
+)
+def test_a_selector_wants_every_criterion_met(selector: Selector, is_selected: bool) -> None:
+    assert selector.selects(published().product) is is_selected
