@@ -147,6 +147,7 @@ def _connector(
         "HEXI_CONNECTOR_PORT": str(port),
         "HEXI_CONNECTOR_SPACE_URL": space_url,
         "HEXI_CONNECTOR_DATABASE_URL": database,
+        "PYTHONPATH": str(_without_demo(services.folder)),
     }
     made = run_hexi(
         ["connector", "init", "--home", str(home), "--port", str(port), "--space-url", space_url], environment
@@ -159,6 +160,17 @@ def _connector(
     seconds = time.monotonic() - begun
     token = (home / "management.token").read_text(encoding="utf-8").strip()
     return service, ConnectorClient(service.url, token), seconds
+
+
+def _without_demo(folder: Path) -> Path:
+    """A folder of modules that hide what only the dependency group for the demonstrations brings.
+
+    A participant does not install it; but where pandas is, pyarrow imports it unasked, and the memory would count.
+    """
+    hiding = folder / "without-demo"
+    hiding.mkdir(exist_ok=True)
+    (hiding / "pandas.py").write_text("raise ImportError('not part of an installation')\n", encoding="utf-8")
+    return hiding
 
 
 def _join(client: ConnectorClient, registry: RegistryClient, member: Member) -> None:
