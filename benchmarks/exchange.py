@@ -37,6 +37,10 @@ SECONDS, QUICK_SECONDS = 20.0, 5.0
 LONG_RUN, QUICK_LONG_RUN = 10_000, 300
 ENDLESS = 1_000_000
 
+# What EDC reached when nobody else was on a machine of two cores: its latency at 50 ms ticks, in milliseconds, and its
+# best durable rate at 64 in flight. The goals are relative to EDC, and others' load must not lower them.
+EDC_MILLISECONDS, EDC_RATE = 141.0, 23.4
+
 OPENERS: dict[str, Callable[[Path], AbstractContextManager[Pair]]] = {
     "hexi": our_pair,
     "edc-default": edc_pair,
@@ -64,7 +68,7 @@ def measure(pair: Pair, seconds: float, long_run: int | None) -> Measured:
     With `long_run`, the highest load begins that many negotiations, however long it takes.
     """
     print(f"\n{pair.name}; started in {', '.join(f'{s:.1f} s' for s in pair.start_seconds)}")
-    found = Measured(pair.name, max(pair.start_seconds), _megabytes(pair))
+    found = Measured(pair.name, max(pair.start_seconds), max(pair.idle_megabytes))
     negotiate(pair, 8, ENDLESS, seconds / 2)  # warm: connections, caches, and Java's compiler
     print(HEADING)
     for in_flight in IN_FLIGHT:
@@ -73,7 +77,7 @@ def measure(pair: Pair, seconds: float, long_run: int | None) -> Measured:
         found.negotiations[in_flight] = _shown(negotiate(pair, in_flight, count, limit))
         agreements = found.negotiations[in_flight].agreements
         found.transfers[in_flight] = _shown(transfer(pair, in_flight, agreements, seconds / 2))
-    found.after = _megabytes(pair)
+    found.after = max(resident_megabytes(pid) for pid in pair.ends.values())
     print(f"memory of the larger end: {found.idle:.0f} MB idle, {found.after:.0f} MB after the load", flush=True)
     return found
 
@@ -100,10 +104,6 @@ def _shown(outcome: Outcome) -> Outcome:
     for why, often in outcome.failures.most_common(3):
         print(f"    {often} x {why}", flush=True)
     return outcome
-
-
-def _megabytes(pair: Pair) -> float:
-    return max(resident_megabytes(pid) for pid in pair.ends.values())
 
 
 @dataclass(frozen=True)
@@ -139,31 +139,29 @@ class Line:
 
 
 def compare(found: dict[str, Measured]) -> Iterator[Line]:
-    """The table's lines. The goals that are relative to EDC are so to the EDC of this very run."""
+    """The table's lines. Goals relative to EDC are so to the EDC of this run, or to its undisturbed figures."""
 
     def each(figure: Callable[[Measured], float]) -> dict[str, float]:
         return {make: figure(measured) for make, measured in found.items()}
 
     latency = each(lambda pair: pair.negotiations[1].percentile(0.5))
-    goals = [latency[make] / share for make, share in ((DEFAULT, 10), (FAST, 3), (DURABLE, 3)) if make in latency]
-    yield Line("one negotiation, p50 ms", latency, goal=min(goals, default=None))
+    shares = ((DEFAULT, 10), (FAST, 3), (DURABLE, 3))
+    goal = min([EDC_MILLISECONDS / 3, *(latency[make] / share for make, share in shares if make in latency)])
+    yield Line("one negotiation, p50 ms", latency, goal=goal)
     yield Line("one negotiation, p95 ms", each(lambda pair: pair.negotiations[1].percentile(0.95)))
     yield Line("one transfer start, p50 ms", each(lambda pair: pair.transfers[1].percentile(0.5)))
     yield Line("one transfer start, p95 ms", each(lambda pair: pair.transfers[1].percentile(0.95)))
-    durable = (
-        max((outcome.rate for outcome in found[DURABLE].negotiations.values()), default=0) if DURABLE in found else 0
-    )
+    durable = found[DURABLE].negotiations.values() if DURABLE in found else ()
+    wanted = 5 * max([EDC_RATE, *(load.rate for load in durable)])
     for number in IN_FLIGHT:
-        goal = 5 * durable if durable and number == max(IN_FLIGHT) else None
         for what, loads in (
             ("negotiations", {make: pair.negotiations[number] for make, pair in found.items()}),
             ("transfer starts", {make: pair.transfers[number] for make, pair in found.items()}),
         ):
             rates = {make: load.rate for make, load in loads.items()}
             failed = {make: 100 * load.failed for make, load in loads.items()}
-            yield Line(
-                f"{what} a second, {number} in flight", rates, "{:.1f}", False, goal if what == "negotiations" else None
-            )
+            aimed = wanted if what == "negotiations" and number == max(IN_FLIGHT) else None
+            yield Line(f"{what} a second, {number} in flight", rates, "{:.1f}", False, aimed)
             yield Line(f"{what} that failed, %, {number} in flight", failed, "{:.2f}", goal=0.0)
     yield Line("CPU a negotiation, ms, 64 in flight", each(lambda pair: pair.negotiations[64].cpu_each), "{:.1f}")
     yield Line("CPU a transfer start, ms, 64 in flight", each(lambda pair: pair.transfers[64].cpu_each), "{:.1f}")
@@ -173,7 +171,7 @@ def compare(found: dict[str, Measured]) -> Iterator[Line]:
 
 
 def main() -> int:
-    """Measure each pair in turn, and print the table. 1 where a goal was missed."""
+    """Measure each pair in turn, and print the table. 1 where ours failed in a negotiation."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="a short run of the same")
     parser.add_argument("--only", action="append", choices=list(OPENERS), help="only this pair; may be repeated")
@@ -194,9 +192,9 @@ def main() -> int:
     print(f"{max(load.others for load in loads):.1f} cores meanwhile. In brackets: how many times better ours is.\n")
     print("| | " + " | ".join(measured.name for measured in found.values()) + " | goal | |")
     print("|---" + "|---:" * (len(found) + 1) + "|---|")
-    lines = list(compare(found))
-    print("\n".join(line.markdown() for line in lines))
-    return 0 if all(line.reached for line in lines) else 1
+    print("\n".join(line.markdown() for line in compare(found)))
+    # A goal missed is told in the table; a negotiation lost is a fault.
+    return 1 if OURS in found and any(load.failures for load in found[OURS].negotiations.values()) else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A load on a pair of connectors: so many negotiations or transfers at a time, each followed to its end."""
 
+import math
 import os
 import statistics
 import threading
@@ -54,7 +55,7 @@ class Outcome:
     def percentile(self, share: float) -> float:
         """Of the time from asking until it was seen to have ended well, in milliseconds."""
         ordered = sorted(self.seconds) or [float("nan")]
-        return 1000 * (statistics.median(ordered) if share == 0.5 else ordered[int(share * (len(ordered) - 1))])
+        return 1000 * (statistics.median(ordered) if share == 0.5 else ordered[math.ceil(share * len(ordered)) - 1])
 
     @property
     def cpu_each(self) -> float:

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 ANSWER_SECONDS = 60.0
 # A connection that was idle for longer than this, in seconds, is not used again; uvicorn closes them after five.
 IDLE_SECONDS = 2.0
+# How long a fresh end is left alone before its memory is read, in seconds.
+SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Pair(Protocol):
     @property
     def start_seconds(self) -> Sequence[float]:
         """How long each end took from its start to its first answer."""
+
+    @property
+    def idle_megabytes(self) -> Sequence[float]:
+        """What each end held a second after that, before anybody asked it for anything."""
 
     def client(self) -> Client:
         """A client for one thread."""

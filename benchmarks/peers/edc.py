@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from benchmarks.peers import Connection, Seen
+from benchmarks.machine import resident_megabytes
+from benchmarks.peers import SETTLE_SECONDS, Connection, Seen
 from benchmarks.peers.database import database_server
 from examples.longyizhen.processes import Services, free_ports
 from tests.conformance.edc import management
@@ -39,6 +40,7 @@ class EdcPair:
     provider: Edc
     others: Mapping[str, int]
     start_seconds: Sequence[float]
+    idle_megabytes: Sequence[float]
     offer: Mapping[str, Any]
     sink: str
 
@@ -105,12 +107,14 @@ def edc_pair(folder: Path, *, tick_milliseconds: int | None = None, on_postgresq
             edcs.append(start_edc(services, name, tick_milliseconds=tick_milliseconds, database=database))
             started.append(time.monotonic() - begun)
         consumer, provider = edcs
+        time.sleep(SETTLE_SECONDS)
+        idle = [resident_megabytes(_pid(edc)) for edc in edcs]
         web.files[ASSET] = b"one,two\n1,2\n"
         offer = _offered(consumer, provider, web.url(ASSET))
         pace = "default ticks" if tick_milliseconds is None else f"{tick_milliseconds} ms ticks"
         stores = "PostgreSQL" if on_postgresql else "in memory"
         name = f"EDC {version()}, {pace}, {stores}"
-        yield EdcPair(name, consumer, provider, others, started, offer, web.url("sink"))
+        yield EdcPair(name, consumer, provider, others, started, idle, offer, web.url("sink"))
 
 
 def add_assets(pair: EdcPair, first: int, last: int) -> None:

@@ -12,7 +12,8 @@ from urllib.parse import quote
 import psycopg
 from sqlalchemy.engine import URL
 
-from benchmarks.peers import Connection, Seen
+from benchmarks.machine import resident_megabytes
+from benchmarks.peers import SETTLE_SECONDS, Connection, Seen
 from benchmarks.peers.database import database_server
 from connector.client import ConnectorClient
 from examples.longyizhen.cast import HOSPITALS, PLANNER, Member, product_of
@@ -39,6 +40,7 @@ class OurPair:
     token: str
     product: str
     start_seconds: Sequence[float]
+    idle_megabytes: Sequence[float]
     databases: Mapping[str, str]
 
     @property
@@ -107,9 +109,11 @@ def our_pair(folder: Path) -> Iterator[OurPair]:
         )
         space.wait()
         registry = RegistryClient(space.url, authorise=lambda: _operator(folder / "space", space.url))
-        joined, started = {}, []
+        joined, started, idle = {}, [], []
         for name, member, port in zip(("consumer", "provider"), (PLANNER, HOSPITALS[0]), ports[1:], strict=True):
             service, client, seconds = _connector(services, name, port, space.url, databases[name])
+            time.sleep(SETTLE_SECONDS)
+            idle.append(resident_megabytes(_pid(service)))
             _join(client, registry, member)
             joined[name] = service, client
             started.append(seconds)
@@ -127,6 +131,7 @@ def our_pair(folder: Path) -> Iterator[OurPair]:
             token,
             product,
             started,
+            idle,
             databases,
         )
 
