@@ -103,7 +103,7 @@ def test_a_negotiation(ready: Dataspace) -> None:
     ]
     assert bill == {
         "consumer": {"reads": 8, "writes": 11, "commits": 3},
-        "provider": {"reads": 8, "writes": 12, "commits": 3},
+        "provider": {"reads": 11, "writes": 12, "commits": 3},
         "signatures": {"made": 7, "checked": 7},
     }
 
