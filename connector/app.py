@@ -43,6 +43,7 @@ from connector.planes import DataPlane, http_pull
 from connector.planes.access import DATA_PATH, Access, Place
 from connector.planes.http_pull import PullPlane
 from connector.planes.http_push import PushPlane
+from connector.planes.s3_push import S3PushPlane
 from connector.publishing import Publisher
 from connector.receiving import DELIVERIES_PATH, Receiving
 from connector.retirement import Retirement
@@ -121,8 +122,9 @@ def create_app(
     access = Access(database, identity, handovers, settings.url, clock, _places(settings))
     pull = PullPlane(database, sources, handovers, access)
     push = PushPlane(sources, clock, settings.allows_loopback)
+    storage = S3PushPlane(sources, clock, settings.allows_loopback)
     services = Services.over(settings, database, sources, handovers, access)
-    planes: dict[str, DataPlane] = {pull.format: pull, push.format: push, **services.planes}
+    planes: dict[str, DataPlane] = {pull.format: pull, push.format: push, storage.format: storage, **services.planes}
     contracting = Contracting(identity, trust, evidence, settings, clock)
     fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes)
     subscriptions = Subscriptions(

@@ -18,6 +18,7 @@ from connector.pushes import CONNECT_SECONDS, STALL_SECONDS, Pushes
 from connector.receiving import Receiving
 from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
+from connector.uploads import Uploads
 from hexi.canonical import Clock, Json, instant
 from hexi.errors import Conflict
 from sandbox import owners
@@ -92,7 +93,7 @@ def deliveries(
     return Deliveries(
         engine,
         receiving,
-        Pushes(engine, sources, handovers, client, clock, loopback),
+        Pushes(engine, sources, handovers, client, Uploads(engine.database, loopback), clock, loopback),
         Downloads(engine, receiving, client, authorise, clock, loopback),
         client,
         clock,

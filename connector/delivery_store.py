@@ -48,7 +48,10 @@ class Handover:
 
 @dataclass(frozen=True)
 class Push:
-    """A push to carry out. `destination` may hold what its owner wants to see, so it is never shown."""
+    """A push to carry out. `destination` may hold what its owner wants to see, so it is never shown.
+
+    `upload` is what is known of an upload in parts (`connector.uploads`), of the source's state `version`.
+    """
 
     transfer: str
     destination: dict[str, str] = field(repr=False)
@@ -56,6 +59,7 @@ class Push:
     attempts: int = 0
     due: str = ""
     version: str | None = None
+    upload: dict[str, str] | None = None
     holder: str | None = None
     error: str | None = None
 
@@ -103,6 +107,7 @@ def push(session: Session, pid: str, *, lock: bool = False) -> Push | None:
 def save_push(session: Session, push: Push) -> None:
     """Write `push`."""
     values = _members(push, Push) | {"destination": _text(push.destination)}
+    values["upload"] = None if push.upload is None else _text(push.upload)
     session.merge(PushRow(**values))
     session.flush()
 
@@ -207,7 +212,9 @@ def _row(session: Session, table: type[Any], pid: str, *, lock: bool) -> Any:
 
 
 def _push(row: PushRow) -> Push:
-    return Push(**_members(row, Push) | {"destination": parse(row.destination), "state": JobState(row.state)})
+    upload = None if row.upload is None else parse(row.upload)
+    values = {"destination": parse(row.destination), "upload": upload, "state": JobState(row.state)}
+    return Push(**_members(row, Push) | values)
 
 
 def _arrival(row: ArrivalRow) -> Arrival:

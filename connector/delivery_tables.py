@@ -27,7 +27,10 @@ class PushRow(SQLModel, table=True):
     transfer: str = Field(primary_key=True)
     # The consumer's data address, with what it wants to see (authCode); never shown.
     destination: str
+    # The state of the source that `upload` is an upload of.
     version: str | None
+    # What storage must be told to go on with an upload in parts.
+    upload: str | None = None
     state: str
     attempts: int
     due: str

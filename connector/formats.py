@@ -10,7 +10,7 @@ from collections.abc import Mapping
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "sandbox-sql": ("HexiSandbox-SQL",),
     "encrypted-sum": ("HexiSandbox-EncryptedSum",),
-    "file": ("HttpData-PULL", "HttpData-PUSH"),
+    "file": ("HttpData-PULL", "HttpData-PUSH", "AmazonS3-PUSH"),
     "api": ("HttpApi-PULL",),
     "stream": ("ServerSentEvents-PULL",),
     "table": ("ArrowFlight-PULL",),

@@ -32,6 +32,8 @@ LAST_WINDOW_BYTES = 64 * 1024 * 1024
 LOOK_SECONDS = 0.25
 # What interruptions may cost in bytes that were sent twice, over the size itself once more.
 OVERLAP_BYTES = 2 * LAST_WINDOW_BYTES
+# The size of what is not finished by its last byte, but by whoever took it saying so.
+NOT_FINISHED = 2**62
 
 _USED_UP = frozenset({"policy.volume", "policy.records"})
 

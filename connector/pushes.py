@@ -7,25 +7,30 @@ the push. What is refused for good ends the transfer with the reason; anything e
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 import httpx
 import structlog
+from sqlmodel import Session
 
 from connector import delivery_store as store
-from connector import outbox, usage_store
+from connector import outbox, usage, usage_store
 from connector.engine import Engine
 from connector.errors import IllegalTransition, MessageInFlight
 from connector.grants import GrantState
-from connector.handovers import HandoverRefused, Handovers, Span
+from connector.handovers import NOT_FINISHED, HandoverRefused, Handovers, Span
 from connector.planes import Refused
 from connector.planes.http_pull import source_of
 from connector.planes.http_push import Destination, read_destination
+from connector.planes.s3_push import FORMAT as S3
 from connector.sources import Chunks, Content, Source
 from connector.sources.descriptions import Sources
 from connector.sources.digests import read_repr_digest, repr_digest
 from connector.transfer import Complete, TerminateTransfer
+from connector.uploads import UploadRefused, Uploads
 from hexi.canonical import Clock, instant, parse
 from hexi.errors import DataspaceError, Unavailable
 from sandbox import owners
@@ -68,6 +73,7 @@ class Pushes:
     sources: Sources
     handovers: Handovers
     client: httpx.Client
+    uploads: Uploads
     clock: Clock
     unsafe_allow_loopback: bool
     # How far resumable destinations were when they were last asked, in bytes: attempts count only without progress.
@@ -86,7 +92,7 @@ class Pushes:
             self._attempt(push)
         except HandoverRefused as error:
             self._hold_or_end(push, error)
-        except (PushRefused, Refused) as error:
+        except (PushRefused, Refused, UploadRefused) as error:
             self._end(push, error)
         except DataspaceError as error:
             progressed = self._reached.get(push.transfer, 0) > before
@@ -96,12 +102,17 @@ class Pushes:
         return True
 
     def _attempt(self, push: store.Push) -> None:
-        destination = read_destination(push.destination, unsafe_allow_loopback=self.unsafe_allow_loopback)
         with self.engine.database.reading() as session:
             grant = usage_store.grant(session, push.transfer)
             assert grant is not None, "a push has a grant"  # noqa: S101
             source = source_of(session, grant, self.sources)
         content = source.content()  # (1)
+        if grant.format == S3:
+            self.uploads.send(push, content, partial(self._uploaded, push, source, content))
+            with self.engine.database.transaction() as session:  # only now: a part that storage refused is sent again
+                usage.finish(session, push.transfer, self.clock(), digest=content.digest)
+            return
+        destination = read_destination(push.destination, unsafe_allow_loopback=self.unsafe_allow_loopback)
         offset, complete = self._offset(destination, content) if destination.resumable else (0, False)  # (2)
         self._reached[push.transfer] = offset
         if not complete:
@@ -119,12 +130,26 @@ class Pushes:
 
     def _send(self, push: store.Push, destination: Destination, source: Source, content: Content, offset: int) -> None:
         span = Span(offset, None if content.size is None else content.size - offset, content.size, content.digest)
+        with self._handed_over(push, source, content, span) as chunks:
+            method = "PATCH" if destination.resumable else destination.method
+            self._ask(method, destination, destination.headers | _headers(content, offset, destination), chunks)
+
+    @contextmanager
+    def _uploaded(self, push: store.Push, source: Source, content: Content, offset: int) -> Iterator[Chunks]:
+        """The bytes from `offset` on; that they were read does not yet finish the use, for storage may refuse them."""
+        self._reached[push.transfer] = offset
+        wanted = None if content.size is None else content.size - offset
+        span = Span(offset, wanted, None if content.size is None else NOT_FINISHED, content.digest)
+        with self._handed_over(push, source, content, span) as chunks:
+            yield chunks
+
+    @contextmanager
+    def _handed_over(self, push: store.Push, source: Source, content: Content, span: Span) -> Iterator[Chunks]:
         admitted = self.handovers.begin(push.transfer, span)
-        with source.open(content, offset) as chunks:
+        with source.open(content, span.offset) as chunks:
             metered = self.handovers.metered(push.transfer, span, admitted, self._leased(push, chunks))
             try:
-                method = "PATCH" if destination.resumable else destination.method
-                self._ask(method, destination, destination.headers | _headers(content, offset, destination), metered)
+                yield metered
             finally:
                 metered.close()
 
@@ -155,7 +180,8 @@ class Pushes:
     def _complete(self, push: store.Push) -> None:
         try:
             with self.engine.database.transaction() as session:  # (4)
-                store.save_push(session, replace(push, state=store.JobState.DONE, holder=None, error=None))
+                done = replace(_noted(session, push), state=store.JobState.DONE, upload=None, holder=None, error=None)
+                store.save_push(session, done)
                 self.engine.act_transfer(session, push.transfer, Complete())
         except MessageInFlight as error:  # everything has arrived; only our word on it has to wait
             self._again(push, error)
@@ -180,12 +206,13 @@ class Pushes:
         log.info("push interrupted", transfer=push.transfer, why=error.detail, attempt=push.attempts)
         due = instant(self.clock() + outbox.backoff(push.attempts))
         with self.engine.database.transaction() as session:
-            store.save_push(session, replace(push, due=due, holder=None, error=error.detail))
+            store.save_push(session, replace(_noted(session, push), due=due, holder=None, error=error.detail))
 
     def _end(self, push: store.Push, error: DataspaceError) -> None:
         log.info("push ended", transfer=push.transfer, why=error.detail)
+        self.uploads.give_up(push)
         with self.engine.database.transaction() as session:
-            failed = replace(push, state=store.JobState.FAILED, holder=None, error=error.detail)
+            failed = replace(_noted(session, push), state=store.JobState.FAILED, holder=None, error=error.detail)
             store.save_push(session, failed)
             try:
                 self.engine.act_transfer(session, push.transfer, TerminateTransfer(error.code, [error.detail]))
@@ -193,9 +220,18 @@ class Pushes:
                 log.info("the transfer ended by itself", transfer=push.transfer, why=late.detail)
 
     def _close(self, push: store.Push, state: store.JobState, error: str | None) -> None:
+        if state is store.JobState.FAILED:
+            self.uploads.give_up(push)
         with self.engine.database.transaction() as session:
             due = instant(self.clock())
-            store.save_push(session, replace(push, state=state, due=due, holder=None, error=error))
+            noted = _noted(session, push)
+            store.save_push(session, replace(noted, state=state, due=due, holder=None, error=error))
+
+
+def _noted(session: Session, push: store.Push) -> store.Push:
+    """`push` with what was noted of its upload since it was leased."""
+    noted = store.push(session, push.transfer, lock=True)
+    return push if noted is None else replace(push, version=noted.version, upload=noted.upload)
 
 
 def _headers(content: Content, offset: int, destination: Destination) -> dict[str, str]:

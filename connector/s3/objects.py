@@ -25,6 +25,8 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 # The most we read of an answer that is not the object, in bytes: a thousand parts of some 200 bytes are a page.
 MAX_ANSWER_BYTES = 1024 * 1024
+# What storage calls the client's fault and a broken connection can be the cause of (S3 API Reference, error codes).
+_AGAIN = frozenset({"RequestTimeout", "IncompleteBody", "OperationAborted"})
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class StoredObject:
 
     def _refusal(self, status: int, code: str) -> StorageRefused | StorageUnreachable:
         said = f"storage answered {' '.join(filter(None, (str(status), code)))} for {self._name}"
-        refused = StorageUnreachable if status >= 500 or status == 429 else StorageRefused
+        refused = StorageUnreachable if status >= 500 or status == 429 or code in _AGAIN else StorageRefused
         return refused(said, storageStatus=status, storageCode=code)
 
 

@@ -5,11 +5,13 @@ once its access control is on. `versitygw`, a production gateway over a folder, 
 ``go install github.com/versity/versitygw/cmd/versitygw@v1.8.0``.
 """
 
+import math
 import os
 import shutil
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,8 +62,11 @@ class Peer:
 @contextmanager
 def moto() -> Iterator[Peer]:
     import boto3
+    from moto import settings
     from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
+    # Users, and whether they are asked for, belong to the process: another server of it may have been here before.
+    settings.INITIAL_NO_AUTH_ACTION_COUNT = math.inf
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -76,10 +81,11 @@ def _moto_key(boto3: Any, endpoint: str) -> Credentials:
     """A user's access key with every right; from now on moto demands a signature of somebody it knows."""
     anybody = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": REGION}
     iam = boto3.client("iam", endpoint_url=endpoint, **anybody)
-    iam.create_user(UserName="connector")
+    user = f"connector-{uuid.uuid4()}"
+    iam.create_user(UserName=user)
     everything = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
-    iam.put_user_policy(UserName="connector", PolicyName="all", PolicyDocument=everything)
-    key = iam.create_access_key(UserName="connector")["AccessKey"]
+    iam.put_user_policy(UserName=user, PolicyName="all", PolicyDocument=everything)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
     httpx.post(f"{endpoint}/moto-api/reset-auth", content=b"0").raise_for_status()
     return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
 
