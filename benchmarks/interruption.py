@@ -1,6 +1,6 @@
 """A delivery that is interrupted by SIGKILL at the provider and then at the consumer, and must go on where it was.
 
-The tests do this with a small file; ``python -m benchmarks.delivery --kills`` does it with 2 GiB over TLS.
+The tests do this with a small file; ``python -m benchmarks.delivery --kills`` does it with 2 GiB.
 """
 
 import hashlib

@@ -4,6 +4,7 @@ from pydantic import ConfigDict, Field
 
 from connector.business_answers import INSTANT, TRANSFER, Answer
 from connector.delivery_store import JobState, Way
+from connector.transfer import TERMINAL
 from connector.transfer import State as TransferState
 
 
@@ -48,3 +49,8 @@ class Delivery(Answer):
     error: str | None = Field(description="What stopped the last attempt.")
     reason: tuple[str, ...] = Field(description="Why the transfer was suspended or terminated.")
     updated: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is here, has failed, or belongs to a transfer that ended without it."""
+        return self.state is not JobState.WAITING or self.transfer_state in TERMINAL

@@ -101,14 +101,15 @@ class Receiving:
 
         Raises `PlaceTaken`, `RequestIdTaken` where it is to lie elsewhere already.
         """
-        if target is not None and (not target.is_absolute() or target.exists() or not target.parent.is_dir()):
-            raise PlaceTaken("give an absolute path to a file that does not exist yet, in a folder that does")
         now, wanted = instant(self.clock()), None if target is None else str(target)
         known = store.arrival(session, pid, lock=True)
+        if target is not None and (known is None or known.target != wanted):
+            if not target.is_absolute() or target.exists() or not target.parent.is_dir():
+                raise PlaceTaken("give an absolute path to a file that does not exist yet, in a folder that does")
+            if known is not None:
+                raise RequestIdTaken("this transfer is delivered to another place already")
         if known is None:
             known = store.Arrival(pid, way, now, now, target=wanted, token_digest=token_digest, due=now)
-        elif target is not None and known.target != wanted:
-            raise RequestIdTaken("this transfer is delivered to another place already")
         elif known.state is store.JobState.FAILED:
             known = replace(known, state=store.JobState.WAITING, attempts=0, due=now, error=None, updated=now)
         store.save_arrival(session, known)

@@ -1,10 +1,5 @@
-"""A provider with one large file and a consumer who has agreed on it: real processes beside a space, on SQLite.
+"""A provider with one large file and a consumer who has agreed on it: real processes beside a space, on SQLite."""
 
-With a certificate everything goes over TLS; it must be named by ``SSL_CERT_FILE`` in this process's environment before
-the first call, as our clients take their trust from there.
-"""
-
-import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,6 +48,17 @@ class End:
         """Start it again, and wait until it answers."""
         self.service.start()
 
+    def restart_with_tls(self, certificate: tuple[Path, Path]) -> None:
+        """Start it again as a server of TLS only.
+
+        Who it is stays as it was: on loopback a space looks for participants over plain HTTP, so it joins without.
+        """
+        self.service.stop()
+        told = {"PUBLIC_URL": self.service.url, "TLS_CERTIFICATE": certificate[0], "TLS_KEY": certificate[1]}
+        self.service.environment |= {f"HEXI_CONNECTOR_{name}": str(value) for name, value in told.items()}
+        self.service.url = self.service.url.replace("http:", "https:")
+        self.service.start()
+
     def note_peak(self) -> None:
         """Take the peak of the living process into account."""
         self.peak = max(self.peak, peak_megabytes(self.pid))
@@ -93,13 +99,13 @@ def write_blocks(path: Path, size: int) -> None:
 
 
 @contextmanager
-def file_pair(folder: Path, file: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[FilePair]:
+def file_pair(folder: Path, file: Path) -> Iterator[FilePair]:
     """Start everything below `folder`, agree on `file`, and stop everything at the end."""
     with Services(folder) as services:
-        starting = _Starting(services, certificate)
         space_port, *ports = free_ports(3)
-        space = starting.launch("space", space_port, ["space", "serve"], {"HEXI_SPACE_CHAIN_SECONDS": "0.2"})
-        ends = [starting.connector(member.key, port, space.url) for member, port in zip(_MEMBERS, ports, strict=True)]
+        told = {"HEXI_SPACE_INSECURE_HTTP_DID_WEB": "true", "HEXI_SPACE_CHAIN_SECONDS": "0.2"}
+        space = _launched(services, "space", space_port, ["space", "serve"], told)
+        ends = [_connector(services, member.key, port, space.url) for member, port in zip(_MEMBERS, ports, strict=True)]
         registry = RegistryClient(space.url, authorise=lambda: _operator(folder / "space", space.url))
         services.callback(registry.close)
         for member, end in zip(_MEMBERS, ends, strict=True):
@@ -118,35 +124,26 @@ def file_pair(folder: Path, file: Path, certificate: tuple[Path, Path] | None = 
 _MEMBERS: tuple[Member, ...] = (HOSPITALS[0], PLANNER)
 
 
-@dataclass(frozen=True)
-class _Starting:
-    services: Services
-    certificate: tuple[Path, Path] | None
+def _launched(
+    services: Services, name: str, port: int, arguments: list[str], environment: Mapping[str, str]
+) -> Service:
+    """A service that answers; its folder has its name."""
+    prefix = f"HEXI_{arguments[0].upper()}_"
+    told = {prefix + "HOME": str(services.folder / name), prefix + "PORT": str(port), **environment}
+    service = services.launch(name, arguments, port=port, environment=told)
+    service.wait()
+    return service
 
-    def launch(self, name: str, port: int, arguments: list[str], environment: dict[str, str]) -> Service:
-        """A service that answers; its folder has its name."""
-        prefix = f"HEXI_{arguments[0].upper()}_"
-        told = {prefix + "HOME": str(self.services.folder / name), prefix + "PORT": str(port), **environment}
-        if self.certificate is None:
-            told |= {"HEXI_SPACE_INSECURE_HTTP_DID_WEB": "true"} if name == "space" else {}
-        else:
-            files = dict(zip((prefix + "TLS_CERTIFICATE", prefix + "TLS_KEY"), map(str, self.certificate), strict=True))
-            told |= files | {"SSL_CERT_FILE": os.environ["SSL_CERT_FILE"]}
-        service = self.services.launch(name, arguments, port=port, environment=told)
-        if self.certificate is not None:
-            service.url = f"https://127.0.0.1:{port}"
-        service.wait()
-        return service
 
-    def connector(self, name: str, port: int, space_url: str) -> End:
-        home = self.services.folder / name
-        made = run_hexi(["connector", "init", "--home", str(home), "--port", str(port), "--space-url", space_url])
-        if made.returncode:
-            raise RuntimeError(f"hexi connector init: {made.stderr.strip()}")
-        told = {"HEXI_CONNECTOR_SPACE_URL": space_url, "HEXI_CONNECTOR_WORKER_SECONDS": "0.05"}
-        service = self.launch(name, port, ["connector", "serve", "--home", str(home)], told)
-        token = (home / "management.token").read_text(encoding="utf-8").strip()
-        return End(service, home, ConnectorClient(service.url, token))
+def _connector(services: Services, name: str, port: int, space_url: str) -> End:
+    home = services.folder / name
+    made = run_hexi(["connector", "init", "--home", str(home), "--port", str(port), "--space-url", space_url])
+    if made.returncode:
+        raise RuntimeError(f"hexi connector init: {made.stderr.strip()}")
+    told = {"HEXI_CONNECTOR_SPACE_URL": space_url, "HEXI_CONNECTOR_WORKER_SECONDS": "0.05"}
+    service = _launched(services, name, port, ["connector", "serve", "--home", str(home)], told)
+    token = (home / "management.token").read_text(encoding="utf-8").strip()
+    return End(service, home, ConnectorClient(service.url, token))
 
 
 def _description() -> dict[str, object]:

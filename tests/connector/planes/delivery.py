@@ -25,11 +25,13 @@ def publish_source(space: Dataspace, source: dict[str, Any], **changes: Any) -> 
 
 
 class Offered:
-    """A file under a concluded agreement."""
+    """A file under a concluded agreement; or, with `source`, whatever that describes."""
 
-    def __init__(self, space: Dataspace, file: Path, policy: dict[str, Any] = USE) -> None:
+    def __init__(
+        self, space: Dataspace, file: Path, policy: dict[str, Any] = USE, *, source: dict[str, Any] | None = None
+    ) -> None:
         self.space, self.file = space, file
-        self.product = publish_source(space, {"type": "file", "path": str(file)}, policy=policy)
+        self.product = publish_source(space, source or {"type": "file", "path": str(file)}, policy=policy)
         self.agreement = space.agree(self.product).agreement
 
     def ask(self, format_: str, **asked: Any) -> str:
