@@ -35,7 +35,6 @@ from connector.business_answers import (
     Transfers,
 )
 from connector.delivery_answers import Delivery
-from connector.delivery_store import JobState
 from connector.management_errors import StillUnderWay
 from connector.negotiation import TERMINAL as NEGOTIATION_ENDED
 from connector.peer_messages import PeerCatalogueAnswer
@@ -261,11 +260,12 @@ class ConnectorClient:
     def wait_delivery(
         self, pid: str, timeout: float = WAIT_SECONDS, *, seen: Callable[[Delivery], None] = lambda _: None
     ) -> Delivery:
-        """The delivery once everything is here and checked, or it has failed. `seen` gets it whenever it was looked at.
+        """The delivery once it is here and checked, or has failed, or its transfer has ended without it. `seen` gets it
+        whenever it was looked at.
 
         Raises `StillUnderWay` after `timeout` seconds.
         """
-        return _wait(pid, lambda: self.delivery(pid), lambda found: found.state is not JobState.WAITING, timeout, seen)
+        return _wait(pid, lambda: self.delivery(pid), lambda found: found.is_over, timeout, seen)
 
     def deliveries(self) -> list[Delivery]:
         """The newest deliveries to us."""

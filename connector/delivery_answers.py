@@ -4,7 +4,6 @@ from pydantic import ConfigDict, Field
 
 from connector.business_answers import INSTANT, TRANSFER, Answer
 from connector.delivery_store import JobState, Way
-from connector.transfer import TERMINAL
 from connector.transfer import State as TransferState
 
 
@@ -52,5 +51,8 @@ class Delivery(Answer):
 
     @property
     def is_over(self) -> bool:
-        """Whether it is here, has failed, or belongs to a transfer that ended without it."""
-        return self.state is not JobState.WAITING or self.transfer_state in TERMINAL
+        """Whether it is here, has failed, or will never come. (A pusher may say that it is done a moment too early.)"""
+        ended = self.transfer_state is TransferState.TERMINATED or (
+            self.transfer_state is TransferState.COMPLETED and self.way is Way.PULL and not self.under_way
+        )
+        return self.state is not JobState.WAITING or ended

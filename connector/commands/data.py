@@ -74,7 +74,7 @@ def _followed(client: "ConnectorClient", transfer: str) -> "Delivery":
 
 
 def _show(delivery: "Delivery", as_json: bool) -> None:
-    """Print it; one that has failed ends the command with exit code 1."""
+    """Print it; one that has failed, or will never come, ends the command with exit code 1."""
     show_some(delivery, COLUMNS, as_json)
-    if delivery.state == "FAILED":
+    if delivery.is_over and delivery.state != "DONE":
         raise typer.Exit(REFUSED)

@@ -116,6 +116,7 @@ def test_data_are_fetched_followed_and_found(
     assert target.read_bytes() == CONTENT
     assert str(target) in hexi("data", "show", transfer).stdout
     assert [found["transfer"] for found in told(hexi("data", "list", "--json"))] == [transfer]
+    assert told(hexi("data", "fetch", transfer, "--to", str(target), "--json"))["state"] == "DONE"
 
     pushed = tmp_path / "pushed.csv"
     asked = hexi(
@@ -143,3 +144,12 @@ def test_a_product_is_withdrawn(dataspace: Dataspace, hexi: Hexi) -> None:
     product = dataspace.publish().identifier
     assert product in hexi("product", "withdraw", product, home="provider").stdout
     assert hexi("product", "list", home="provider").stdout == "nothing\n"
+
+
+def test_what_will_never_come_is_not_waited_for(dataspace: Dataspace, hexi: Hexi, tmp_path: Path) -> None:
+    (tmp_path / "visits.csv").write_bytes(CONTENT)
+    transfer = Offered(dataspace, tmp_path / "visits.csv").ask("HttpData-PULL")
+    hexi("data", "fetch", transfer, "--no-wait")
+    hexi("transfer", "terminate", next(dataspace.provider.client.transfers()).id, home="provider")
+    refused = told(hexi("data", "fetch", transfer, "--json", code=REFUSED))
+    assert (refused["state"], refused["transferState"], refused["bytes"]) == ("WAITING", "TERMINATED", 0)

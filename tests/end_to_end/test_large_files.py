@@ -80,7 +80,7 @@ def test_a_command_says_why_nothing_can_be_fetched(pair: FilePair, tmp_path: Pat
     (tmp_path / "taken").write_text("mine", "utf-8")
     words = ("--to", str(tmp_path / "taken"), "--home", str(pair.consumer.home))
     taken = run_hexi(["connector", "data", "fetch", transfer, *words])
-    assert (taken.returncode, "a file that does not exist yet" in taken.stderr) == (1, True)
+    assert (taken.returncode, "a file that does not exist yet" in taken.stderr) == (2, True)
     unknown = run_hexi(["connector", "data", "show", transfer, "--home", str(pair.consumer.home)])
     assert (unknown.returncode, "hexi connector data fetch" in unknown.stderr) == (1, True)
     assert (tmp_path / "taken").read_text("utf-8") == "mine"
