@@ -17,9 +17,15 @@ class Hand:
     def send(self) -> bool:
         """Send the next message that waits in memory; whether there was one."""
         ready = self.end.engine.ready
-        if ready._waiting.empty() or (item := ready.get()) is None:
+        if ready.is_empty() or (item := ready.get()) is None:
             return False
-        self._outcomes.append((item, self.end.engine.dispatcher.attempt(item)))
+        answered = False
+        try:
+            answer = self.end.engine.dispatcher.attempt(item)
+            answered = answer.status is not None
+            self._outcomes.append((item, answer))
+        finally:
+            ready.sent(item, answered=answered)
         return True
 
     def record(self) -> bool:
@@ -35,9 +41,10 @@ class Hand:
     def lose(self) -> None:
         """What is in memory is gone, and nothing more comes there."""
         ready = self.end.engine.ready
-        ready.close(0)
+        ready.close()
         for outcome in self._outcomes:
             ready.forget(outcome[0])
         self._outcomes.clear()
-        while not ready._waiting.empty() and (item := ready.get()) is not None:
+        while (item := ready.get()) is not None:
+            ready.sent(item, answered=True)
             ready.forget(item)

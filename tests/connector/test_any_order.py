@@ -94,7 +94,7 @@ def storms(acts: list[str]) -> st.SearchStrategy[Storm]:
 
 def free_play() -> st.SearchStrategy[Storm]:
     """Both ends act whenever they may, on fairer weather: long enough for many turns."""
-    acts = [*(f"{end} {what}" for end in ENDS for what in ("acts", *WORK))] * 2
+    acts = ["both act"] * 4 + [f"{end} {what}" for end in ENDS for what in ("acts", "delivers", "delivers", "sends")]
     steps = st.tuples(st.sampled_from(STEPS + acts), st.integers(0, 100))
     fates = st.lists(st.sampled_from(FATES + ["pass"] * 8), min_size=20, max_size=20)
     return st.tuples(st.lists(steps, min_size=40, max_size=40), fates)
@@ -114,6 +114,7 @@ def weather(pair: Pair, storm: Storm, pid: str) -> None:
     pair.network.fate = lambda request: next(coming, "pass")
     hands = {"provider": Hand(pair.provider), "consumer": Hand(pair.consumer)}
     for step, number in steps:
+        pair.clock.advance(milliseconds=1)  # or the history could not tell what came first
         who, _, what = step.partition(" ")
         if what in WORK:
             with suppress(Crash):  # what was handed over is lost by it; the outbox has it
@@ -123,7 +124,8 @@ def weather(pair: Pair, storm: Storm, pid: str) -> None:
         elif step == "wait":
             pair.clock.advance(seconds=number)
         elif step != "release":
-            act(pair, step, number, pid)
+            for end in ENDS if who == "both" else [who]:  # what both say crosses on its way
+                act(getattr(pair, end), number, pid, ending=what == "gives up")
     pair.network.fate = lambda request: "pass"
     for hand in hands.values():
         hand.lose()
@@ -163,12 +165,10 @@ def choose(process: Process, number: int, *, ending: bool) -> Action | None:
     return actions[wanted[number % len(wanted)]](process, fresh_id()) if wanted else None
 
 
-def act(pair: Pair, step: str, number: int, pid: str) -> None:
-    """``provider acts``, ``provider gives up``: as far as its state allows."""
-    who, what = step.split(" ", 1)
-    end: End = getattr(pair, who)
+def act(end: End, number: int, pid: str, *, ending: bool) -> None:
+    """`end` does something about the process, as far as its state allows."""
     process = end.side_of(pid)
-    action = None if process is None else choose(process, number, ending=what == "gives up")
+    action = None if process is None else choose(process, number, ending=ending)
     if process is not None and action is not None:
         with suppress(IllegalTransition, MessageInFlight, ProcessUnknown):  # not now; tested elsewhere
             end.act(process.pid, action)
