@@ -92,7 +92,8 @@ _BY_ALIAS = "response_model_by_alias"
 def _in_json(endpoint: Callable[..., Any], status: int | None) -> Callable[..., Any]:
     """`endpoint` whose answer, where it is a message as declared, is written by itself; else FastAPI takes a thread."""
     declared = inspect.signature(endpoint).return_annotation
-    if status is None or not (isinstance(declared, type) and issubclass(declared, BaseModel)):
+    is_message = isinstance(declared, type) and issubclass(declared, BaseModel)
+    if status is None or not is_message or inspect.iscoroutinefunction(endpoint):
         return endpoint
 
     @wraps(endpoint)

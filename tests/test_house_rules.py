@@ -26,6 +26,16 @@ def test_only_the_database_commits() -> None:
     assert [path.relative_to(ROOT).as_posix() for path in committing] == ["hexi/database.py"]
 
 
+def test_whoever_takes_a_session_has_it_in_one_thread() -> None:
+    # Else requests that hold a connection wait for a thread, and those that hold a thread for a connection.
+    taking = [path for path in sources() if re.search(r":\s*(Write|Read)\b[,)=\s]", path.read_text(encoding="utf-8"))]
+    endpoints = [path for path in taking if "APIRouter(" in path.read_text(encoding="utf-8")]
+    assert endpoints
+    for path in endpoints:
+        made = re.findall(r"APIRouter\(([^)]*)", path.read_text(encoding="utf-8"))
+        assert all("route_class=" in how for how in made), f"{path}: APIRouter(route_class=SessionRoute)"
+
+
 def test_every_folder_of_tests_is_a_package() -> None:
     # Without it tests/connector would be imported as `connector`, and the real one would vanish.
     folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}

@@ -22,7 +22,7 @@ from connector.sources import CHUNK_BYTES
 from connector.sources.digests import read_repr_digest, repr_digest
 from hexi.canonical import Wire
 from hexi.errors import Malformed, Unavailable
-from hexi.web import Read, problems
+from hexi.web import Read, SessionRoute, problems
 
 # The most deliveries listed at once.
 MAX_LISTED = 1_000
@@ -47,7 +47,9 @@ class Fetch(Wire):
 
 def create_receiving_router(receiving: Receiving) -> APIRouter:
     """``/deliveries``, for providers that push."""
-    router = APIRouter()
+    router = APIRouter(
+        route_class=SessionRoute,
+    )
 
     @router.head(DELIVERIES_PATH, tags=["data"], response_class=Response)
     def standing(request: Request) -> Response:
@@ -126,7 +128,7 @@ def _number(value: str | None, field: str) -> int | None:
 
 def create_router(deliveries: Deliveries) -> APIRouter:
     """What the owner asks about deliveries."""
-    router = APIRouter(prefix=PREFIX, tags=["transfers"])
+    router = APIRouter(route_class=SessionRoute, prefix=PREFIX, tags=["transfers"])
 
     @router.post(
         "/transfers/{pid}/download",

@@ -12,12 +12,12 @@ from connector.stream_answers import AppendedEvents, AppendEvents, Stream
 from connector.streams import store
 from connector.streams.appended import Streams
 from hexi.errors import TooLarge
-from hexi.web import Read, Write, problems
+from hexi.web import Read, SessionRoute, Write, problems
 
 
 def create_router(streams: Streams) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(prefix=PREFIX, tags=["streams"])
+    router = APIRouter(route_class=SessionRoute, prefix=PREFIX, tags=["streams"])
 
     @router.post("/streams/{name}/events", status_code=201, responses=problems(StreamUnknown, TooLarge))
     def append_events(_: Owner, name: str, body: AppendEvents, session: Write) -> AppendedEvents:

@@ -23,7 +23,7 @@ from connector.webhooks.answers import EventDeliveries, EventDelivery, NewWebhoo
 from connector.webhooks.store import Delivery, Subscription
 from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import instant
-from hexi.web import Read, Write, problems
+from hexi.web import Read, SessionRoute, Write, problems
 
 
 class DeliveriesAsked(Paged):
@@ -39,7 +39,7 @@ class DeliveriesAsked(Paged):
 
 def create_router(subscriptions: Subscriptions) -> APIRouter:
     """The routes of the subject."""
-    router = APIRouter(prefix=PREFIX, tags=["webhooks"])
+    router = APIRouter(route_class=SessionRoute, prefix=PREFIX, tags=["webhooks"])
 
     @router.post("/webhooks", status_code=201, responses=problems(CallbackRefused, EventTypeUnknown, TooManyWebhooks))
     def subscribe(_: Owner, body: Subscribe, session: Write) -> NewWebhook:
