@@ -13,7 +13,7 @@ from connector import management_store
 from connector.agreements import AgreementState
 from connector.business_errors import AgreementEnded, AgreementNotConcluded
 from connector.business_store import HeldAgreement
-from connector.errors import IllegalTransition
+from connector.errors import IllegalTransition, MessageInFlight
 from connector.evidence import Evidence
 from connector.monitoring import Monitor
 from connector.paging import MAX_LIMIT
@@ -47,8 +47,8 @@ class Retirement:
         for process in self._running(session, agreement_id):
             try:
                 self.monitor.stop(session, process.pid, ending, AgreementEnded.code, [reason])
-            except IllegalTransition:
-                continue  # it has ended meanwhile
+            except (IllegalTransition, MessageInFlight):
+                continue  # it has ended meanwhile, or its end is on the way; a silent peer must not hold up ours
         said = {"agreement": agreement_id, "endedBy": self.did, "reason": reason}
         facts: dict[str, str | int] = {"product": held.agreement.product, "endedBy": self.did}
         self.evidence.record(session, EntryKind.AGREEMENT_ENDED, agreement_id, digest(said), facts)

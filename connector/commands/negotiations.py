@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from connector.business_answers import Negotiation
     from connector.client import ConnectorClient
 
-app = typer.Typer(no_args_is_help=True, help="Contract negotiations: ask, follow, give up. 合约协商。")
+app = typer.Typer(no_args_is_help=True, help="Contract negotiations: ask, accept, counter, give up. 合约协商。")
 
 NegotiationId = Annotated[str, typer.Argument(metavar="NEGOTIATION", help="Its id, from 'list'. 协商编号。")]
 
@@ -48,11 +48,11 @@ def list_(
     home: Home = HOME,
     as_json: AsJson = False,
 ) -> None:
-    """List negotiations, newest first, in either role. 列出协商。
+    """List negotiations, newest first, in either role; ourTurn: it waits for one of us. 列出协商。
 
     Example: hexi connector negotiate list --state REQUESTED --home planner
     """
-    show_some(client_of(home).negotiations(state=state), PROCESS, as_json)
+    show_some(client_of(home).negotiations(state=state), (*PROCESS, "ourTurn"), as_json)
 
 
 @app.command("show")

@@ -15,6 +15,7 @@ from connector.client import ConnectorClient
 from hexi.canonical import encode, parse
 from hexi.cli import DONE, REFUSED
 from hexi.errors import RemoteProblem
+from tests.connector.business import USE
 from tests.connector.planes.delivery import CONTENT, Offered
 from tests.connector.planes.test_http_pull import Pull
 from tests.simulator import Dataspace
@@ -153,3 +154,45 @@ def test_what_will_never_come_is_not_waited_for(dataspace: Dataspace, hexi: Hexi
     hexi("transfer", "terminate", next(dataspace.provider.client.transfers()).id, home="provider")
     refused = told(hexi("data", "fetch", transfer, "--json", code=REFUSED))
     assert (refused["state"], refused["transferState"], refused["bytes"]) == ("WAITING", "TERMINATED", 0)
+
+
+def test_terms_are_haggled_over_and_the_agreement_is_ended(dataspace: Dataspace, hexi: Hexi, tmp_path: Path) -> None:
+    product, file = dataspace.publish().identifier, tmp_path / "said.json"
+
+    def said(content: dict[str, Any]) -> str:
+        file.write_bytes(encode(content))
+        return str(file)
+
+    by_hand = {"contract": USE, "selector": {"products": [product]}, "acceptance": "manual"}
+    assert "by-hand" in hexi("offer", "define", "by-hand", said(by_hand), home="provider").stdout
+    assert told(hexi("offer", "show", "by-hand", "--json", home="provider"))["contract"] == USE
+    offer = f"{product}#v1/by-hand.1"
+    assert offer in hexi("offer", "find", dataspace.provider.did).stdout
+    place = ("--provider", dataspace.provider.did, "--no-wait", "--json")
+    asked = told(hexi("negotiate", "request", product, "--offer", offer, *place))["id"]
+    dataspace.settle()
+
+    (theirs,) = told(hexi("negotiate", "list", "--state", "REQUESTED", "--json", home="provider"))
+    assert "ourTurn" in hexi("negotiate", "list", home="provider").stdout
+    fewer = {"permission": [{"action": "use", "constraint": [
+        {"leftOperand": "count", "operator": "lteq", "rightOperand": "3"}
+    ]}]}  # fmt: skip
+    hexi("negotiate", "counter", theirs["id"], said(fewer), home="provider")
+    dataspace.settle()
+    assert "count" in hexi("negotiate", "show", asked).stdout
+    agreed = told(hexi("negotiate", "accept", asked, "--json"))
+    assert agreed["state"] == "FINALIZED"
+
+    ended = hexi("agreement", "end", agreed["agreement"], "--reason", "the study is over", home="provider").stdout
+    assert "ENDED" in ended
+    refused = hexi("transfer", "request", agreed["agreement"], "HexiSandbox-SQL", code=REFUSED).stdout
+    assert "connector.agreement-ended" in refused
+
+    made = told(hexi("offer", "make", dataspace.consumer.did, product, "--json", home="provider"))["id"]
+    dataspace.settle()
+    (mine,) = told(hexi("negotiate", "list", "--state", "OFFERED", "--json"))
+    hexi("negotiate", "end", mine["id"], "--reason", "too dear")
+    dataspace.settle()
+    assert "too dear" in hexi("negotiate", "show", made, home="provider").stdout
+    hexi("offer", "withdraw", "by-hand", home="provider")
+    assert hexi("offer", "list", home="provider").stdout == "nothing\n"

@@ -10,7 +10,7 @@ from connector.business_errors import PolicyInvalid
 from connector.offers import Acceptance, Definition, Outcome, Rule, Selector, check
 from hexi.errors import RemoteProblem
 from tests.connector.business import USE, published
-from tests.simulator import Dataspace, Member
+from tests.simulator import PLANNER, Dataspace, Member
 
 COMPUTE = {"permission": [{"action": "urn:hexi:compute"}]}
 NOBODY = {"permission": [{"action": "use", "constraint": [
@@ -181,6 +181,31 @@ def test_a_consumer_ends_an_agreement_too(dataspace: Dataspace) -> None:
     with pytest.raises(RemoteProblem) as refused:
         dataspace.consumer.client.transfer(agreement, "HexiSandbox-SQL")
     assert refused.value.code == "connector.agreement-not-concluded"
+
+
+def test_a_silent_consumer_does_not_hold_up_the_end_of_an_agreement(dataspace: Dataspace) -> None:
+    agreement = str(dataspace.agree(dataspace.publish().identifier).agreement)
+    finishing, running = dataspace.transfer(agreement), dataspace.transfer(agreement)
+    provider = dataspace.provider.client
+    dataspace.network.leave(PLANNER)
+    provider.complete_transfer(of_peer(dataspace, finishing.id))
+    dataspace.settle(dataspace.provider)  # tried, and not heard: whether the consumer has it nobody knows
+
+    assert provider.end_agreement(agreement, "the study is over").state == "ENDED"
+
+    dataspace.network.join(PLANNER, dataspace.consumer.app)
+    dataspace.clock.advance(minutes=5)
+    dataspace.settle()
+    told = {one.id: one.state for one in dataspace.consumer.client.transfers()}
+    assert told == {finishing.id: "COMPLETED", running.id: "TERMINATED"}
+    with pytest.raises(RemoteProblem):
+        dataspace.consumer.client.run(finishing.id, "SELECT count(*) FROM visits")
+
+
+def of_peer(dataspace: Dataspace, consumers: str) -> str:
+    """The provider's id of a transfer that the consumer knows as `consumers`."""
+    (found,) = (one.id for one in dataspace.provider.client.transfers() if one.peer_id == consumers)
+    return found
 
 
 WRONG: dict[str, Callable[[], Definition]] = {
