@@ -11,14 +11,13 @@ from hexi.database import Database
 from hexi.errors import RemoteProblem
 from hexi.settings import ServiceSettings
 from hexi.web import create_shell
-from registry.access import member
 from sandbox.api import create_router
 from sandbox.bench import read_bench_product
 from sandbox.client import SandboxClient
 from sandbox.review import Reviewed, review
 from tests.asgi import ASGITransport
 from tests.sandbox.builders import Clinic
-from tests.sandbox.test_aggregation import Named
+from tests.sandbox.test_aggregation import NamedCallers
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "reference" / "sandbox.md"
 
@@ -31,7 +30,7 @@ def clinic(sqlite: Database, tmp_path: Path) -> Clinic:
 
 def transport(clinic: Clinic, caller: str) -> httpx.BaseTransport:
     app = create_shell("clinic", ServiceSettings(), clinic.database, create_router(clinic.sandbox))
-    app.dependency_overrides[member] = lambda: Named(caller)
+    app.state.presentations = NamedCallers(caller)
     return ASGITransport(app)
 
 
