@@ -39,7 +39,7 @@ from examples.longyizhen.scenario import eventually
 GIB = 1024**3
 RATE_BYTES, KILL_BYTES = GIB, 2 * GIB
 # Turns for each server; the median counts.
-TURNS = 5
+TURNS = 9
 READ_BYTES = 1024 * 1024
 GOAL_SHARE, GOAL_MEGABYTES = 0.8, 150
 START_SECONDS = 10.0
