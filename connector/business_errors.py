@@ -13,7 +13,7 @@
     |  `- AnswerInvalid               a run's answer that its receipt does not prove
     |- NotFound: ResourceUnknown, ProductUnknown, AgreementUnknown, RunUnknown, OfferUnknown
     |- Conflict: ResourceTaken, RequestIdTaken, AgreementNotConcluded, TransferNotStarted, AggregationIncomplete,
-    |  `- JobLost, EvidenceConflict
+    |  `- JobLost, EvidenceConflict, NotOurTurn, TermsRefuse, AgreementEnded, DutyNotOwed
     |- Forbidden: NotADataAddress
     |- Unauthenticated: ManagementTokenInvalid
     `- PeerRefused                    a peer answered with an error, or with something else than was asked for
@@ -108,6 +108,13 @@ class TermsRefuse(Conflict):
 
     code = "connector.terms-refuse"
     title = "These terms do not permit this agreement"
+
+
+class DutyNotOwed(Conflict):
+    """The terms do not ask this of us."""
+
+    code = "connector.duty-not-owed"
+    title = "This agreement does not ask that of us"
 
 
 class AgreementEnded(Conflict):

@@ -1,7 +1,7 @@
 """What the management API is asked, as it stands on the wire: strict, camelCase."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -157,6 +157,14 @@ class Terminate(Wire):
     model_config = _asked(reason="no longer needed")
 
     reason: Name = "ended by its owner"
+
+
+class Perform(Wire):
+    """Say that what the terms ask for after the use was done."""
+
+    model_config = _asked(duty="delete")
+
+    duty: Literal["delete", "anonymize"]
 
 
 class Suspend(Wire):

@@ -229,6 +229,10 @@ class ConnectorClient:
         """End an agreement, and everything that runs under it."""
         return self._post(Agreement, _at("/agreements", agreement, "/end"), {"reason": reason})
 
+    def perform_duty(self, agreement: str, duty: str) -> Evidence:
+        """Say, on the ledger, that what the terms ask for after the use (delete, anonymize) was done."""
+        return self._post(Evidence, _at("/agreements", agreement, "/duties"), {"duty": duty})
+
     # Transfers
 
     def transfer(

@@ -1,7 +1,8 @@
 """Retirement: an agreement is ended by either side; what runs under it ends with it, and the evidence stays.
 
 The Dataspace Protocol knows no message for it: the other end is told by the termination of every transfer that runs,
-and by the refusal of every one it asks for later, both with the reason.
+and by the refusal of every one it asks for later, both with the reason. What the consumer owes after the use (delete,
+anonymize) nobody else can see: it says that it was done, in an entry of its own on the ledger.
 """
 
 from dataclasses import dataclass, replace
@@ -11,13 +12,14 @@ from sqlmodel import Session
 from connector import business_store as store
 from connector import management_store
 from connector.agreements import AgreementState
-from connector.business_errors import AgreementEnded, AgreementNotConcluded
-from connector.business_store import HeldAgreement
+from connector.business_errors import AgreementEnded, AgreementNotConcluded, DutyNotOwed
+from connector.business_store import HeldAgreement, RecordedEvidence
 from connector.errors import IllegalTransition, MessageInFlight
 from connector.evidence import Evidence
 from connector.monitoring import Monitor
 from connector.paging import MAX_LIMIT
-from connector.processes import Kind, Process
+from connector.policy import PROMISES, read_policy
+from connector.processes import Kind, Process, Role
 from connector.progression import is_ended
 from connector.transfer import TerminateTransfer
 from hexi.canonical import digest
@@ -26,7 +28,7 @@ from ledger.entries import Kind as EntryKind
 
 @dataclass(frozen=True)
 class Retirement:
-    """Ends agreements in the caller's transaction."""
+    """Ends agreements, and records what is done afterwards, in the caller's transaction."""
 
     monitor: Monitor
     evidence: Evidence
@@ -53,6 +55,27 @@ class Retirement:
         facts: dict[str, str | int] = {"product": held.agreement.product, "endedBy": self.did}
         self.evidence.record(session, EntryKind.AGREEMENT_ENDED, agreement_id, digest(said), facts)
         return replace(held, state=AgreementState.ENDED)
+
+    def perform(self, session: Session, agreement_id: str, duty: str) -> RecordedEvidence:
+        """Put on record that `duty` was done; the same again changes nothing.
+
+        Raises `AgreementUnknown`, `PolicyInvalid`, and `DutyNotOwed` unless we are the consumer and the terms ask it.
+        """
+        held = store.agreement(session, agreement_id, lock=True)
+        policy = read_policy(held.agreement.terms)
+        owed = {rule.action for rule in policy.obligations}.union(
+            due.action for permission in policy.permissions for due in permission.duties
+        )
+        if held.role != Role.CONSUMER or held.state is AgreementState.AGREED or duty not in owed & PROMISES:
+            raise DutyNotOwed(f"as {held.role} of an agreement that is {held.state} we do not owe {duty}")
+        subject = f"{agreement_id}#{duty}"
+        said = {"agreement": agreement_id, "duty": duty, "performedBy": self.did}
+        facts = {"agreement": agreement_id, "product": held.agreement.product, "duty": duty}
+        self.evidence.record(session, EntryKind.DUTY_PERFORMED, subject, digest(said), facts)
+        session.flush()
+        wanted = {"kind": EntryKind.DUTY_PERFORMED, "subject": subject}
+        (recorded,) = management_store.evidence(session, wanted, None, None, 1).items
+        return recorded
 
     def _running(self, session: Session, agreement_id: str) -> list[Process]:
         found, cursor = [], None

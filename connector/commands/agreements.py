@@ -46,3 +46,17 @@ def end(
     Example: hexi connector agreement end urn:uuid:... --reason "the study is over" --home hospital
     """
     show_some(client_of(home).end_agreement(agreement, reason), COLUMNS, as_json)
+
+
+@app.command()
+def perform(
+    agreement: Annotated[str, typer.Argument(help="Its id, from 'list'. 合约编号。")],
+    duty: Annotated[str, typer.Argument(help="What was done: delete or anonymize. 义务。")],
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Put on the ledger that what the terms ask of the consumer after the use was done. 履行义务。
+
+    Example: hexi connector agreement perform urn:uuid:... delete --home planner
+    """
+    show_some(client_of(home).perform_duty(agreement, duty), ("kind", "subject", "created", "receipt"), as_json)

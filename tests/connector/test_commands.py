@@ -174,9 +174,8 @@ def test_terms_are_haggled_over_and_the_agreement_is_ended(dataspace: Dataspace,
 
     (theirs,) = told(hexi("negotiate", "list", "--state", "REQUESTED", "--json", home="provider"))
     assert "ourTurn" in hexi("negotiate", "list", home="provider").stdout
-    fewer = {"permission": [{"action": "use", "constraint": [
-        {"leftOperand": "count", "operator": "lteq", "rightOperand": "3"}
-    ]}]}  # fmt: skip
+    constraint = {"leftOperand": "count", "operator": "lteq", "rightOperand": "3"}
+    fewer = {"permission": [{"action": "use", "constraint": [constraint], "duty": [{"action": "delete"}]}]}
     hexi("negotiate", "counter", theirs["id"], said(fewer), home="provider")
     dataspace.settle()
     assert "count" in hexi("negotiate", "show", asked).stdout
@@ -187,6 +186,7 @@ def test_terms_are_haggled_over_and_the_agreement_is_ended(dataspace: Dataspace,
     assert "ENDED" in ended
     refused = hexi("transfer", "request", agreed["agreement"], "HexiSandbox-SQL", code=REFUSED).stdout
     assert "connector.agreement-ended" in refused
+    assert "duty-performed" in hexi("agreement", "perform", agreed["agreement"], "delete").stdout
 
     made = told(hexi("offer", "make", dataspace.consumer.did, product, "--json", home="provider"))["id"]
     dataspace.settle()

@@ -208,6 +208,23 @@ def of_peer(dataspace: Dataspace, consumers: str) -> str:
     return found
 
 
+def test_a_consumer_puts_on_record_that_it_has_deleted(dataspace: Dataspace) -> None:
+    terms = {"permission": [{"action": "use"}], "obligation": [{"action": "delete"}]}
+    agreement = str(dataspace.agree(dataspace.publish(terms).identifier).agreement)
+    provider, consumer = dataspace.provider.client, dataspace.consumer.client
+    consumer.end_agreement(agreement, "not needed any more")
+    done = consumer.perform_duty(agreement, "delete")
+    assert (done.kind, done.subject) == ("duty-performed", f"{agreement}#delete")
+    assert consumer.perform_duty(agreement, "delete") == done
+    dataspace.settle()
+    (entry,) = consumer.evidence(kind="duty-performed")
+    assert entry.receipt
+    for client, duty in ((consumer, "anonymize"), (provider, "delete")):
+        with pytest.raises(RemoteProblem) as refused:
+            client.perform_duty(agreement, duty)
+        assert refused.value.code == "connector.duty-not-owed"
+
+
 WRONG: dict[str, Callable[[], Definition]] = {
     "rules without a script": lambda: definition(rules=(Rule(Outcome.ACCEPT),)),
     "a counter without terms": lambda: scripted(Rule(Outcome.COUNTER)),

@@ -8,9 +8,9 @@ from connector import management_store
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import AgreementsAsked
-from connector.business_answers import Agreement, Agreements
-from connector.business_errors import AgreementNotConcluded, AgreementUnknown
-from connector.business_messages import Terminate
+from connector.business_answers import Agreement, Agreements, Evidence
+from connector.business_errors import AgreementNotConcluded, AgreementUnknown, DutyNotOwed, PolicyInvalid
+from connector.business_messages import Perform, Terminate
 from connector.desk import Desk
 from connector.management_errors import CursorInvalid
 from hexi.web import Read, SessionRoute, Write, problems
@@ -36,5 +36,10 @@ def create_router(desk: Desk) -> APIRouter:
     def end_agreement(_: Owner, agreement: str, body: Terminate, session: Write) -> Agreement:
         """End an agreement: its transfers end at once, the other end is told why, the evidence stays. 终止合约。"""
         return views.agreement(desk.retirement.end(session, agreement, body.reason))
+
+    @router.post("/agreements/{agreement}/duties", responses=problems(AgreementUnknown, DutyNotOwed, PolicyInvalid))
+    def perform_duty(_: Owner, agreement: str, body: Perform, session: Write) -> Evidence:
+        """Put on the ledger that what the terms ask of the consumer after the use was done. 履行义务。"""
+        return views.evidence(desk.retirement.perform(session, agreement, body.duty))
 
     return router
