@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.dev import plain_traceback
 
 from hexi.database import Database
 from tests.builders import SettableClock
@@ -13,6 +15,10 @@ from tests.profiles import load_profile
 from tests.simulator import Dataspace
 
 load_profile()
+# A traceback as Python prints it: the pretty ones show every local variable and take seconds each.
+structlog.configure(
+    processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(exception_formatter=plain_traceback)]
+)
 
 
 @pytest.fixture
