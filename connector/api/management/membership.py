@@ -14,13 +14,16 @@ from connector.desk import Desk
 from connector.management_errors import CursorInvalid
 from hexi.client import Unreachable
 from hexi.web import Read, SessionRoute, problems
+from registry.errors import ApplicationConflict, DidHostForbidden
 
 
 def create_router(desk: Desk) -> APIRouter:
     """The routes of the subject."""
     router = APIRouter(route_class=SessionRoute, prefix=PREFIX, tags=["membership"])
 
-    @router.post("/application", status_code=202, responses=problems(Unreachable))
+    @router.post(
+        "/application", status_code=202, responses=problems(ApplicationConflict, DidHostForbidden, Unreachable)
+    )
     def apply(_: Owner, body: Apply) -> Membership:
         """Apply for membership of the space. The same again is the same application. 申请加入空间。"""
         return Membership.model_validate(desk.membership.apply(body.model_dump(mode="json", by_alias=True)))
