@@ -71,8 +71,10 @@ def _schemas() -> Tally:
 def _edc() -> Tally:
     print(f"Eclipse EDC {runtime.version()}", flush=True)
     tally = _pytest("tests/conformance/edc", "-m", "edc")
-    print(f"Eclipse EDC {runtime.version()}: {tally.passed} ok, {tally.failed} failed, {tally.skipped} skipped")
-    return Tally(tally.passed, tally.failed + tally.skipped)
+    # EDC is there: nothing excuses a test that did not ask it.
+    tally = Tally(tally.passed, tally.failed + tally.skipped)
+    print(f"edc: {tally.passed} ok, {tally.failed} failed", flush=True)
+    return tally
 
 
 def _kit(database: str, runs: int) -> Tally:
