@@ -1,6 +1,7 @@
 """A space, our connector and two EDCs, all as processes on loopback, ready to deal with each other.
 
 Ours is the real connector on PostgreSQL, a member of a real space; one EDC plays the provider, the other the consumer.
+Everything between us and an EDC goes through a relay, one before each of us.
 """
 
 import os
@@ -20,11 +21,14 @@ from registry.client import RegistryClient
 from registry.identity import Identity, did_web
 from registry.presentation import present
 from tests.conformance.edc.management import Management
+from tests.conformance.edc.relay import Relay
 from tests.conformance.edc.runtime import Edc, launch_edc
+from tests.conformance.edc.web import Web
 from tests.connector.business import description
 
 # How long a process of the protocol may take to get where it should, in seconds. On two busy cores EDC takes one.
 PATIENCE_SECONDS = 60.0
+TABLE, SLOW = "table", "slow"
 ROOT = Path(__file__).parents[3]
 
 
@@ -36,6 +40,7 @@ class Ours:
     did: str
     dsp_url: str
     product: str
+    relay: Relay
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Theirs:
     participant: str
     management: Management
     dsp_url: str
+    relay: Relay
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Exchange:
     ours: Ours
     provider: Theirs
     consumer: Theirs
+    # Where EDC's assets lie, and where anybody's data may be pushed to.
+    web: Web
 
 
 @contextmanager
@@ -65,10 +73,12 @@ def exchange(folder: Path, space_database: str, our_database: str) -> Iterator[E
         space.wait()
         for edc in edcs:
             edc.service.wait()
-        connector = _connector(services, our_database, space.url, edcs)
-        ours = _joined(services, connector, space.url)
         theirs = [_theirs(services, edc) for edc in edcs]
-        yield Exchange(ours, *theirs)
+        connector, relay = _connector(services, our_database, space.url, theirs)
+        ours = _joined(services, connector, relay, space.url)
+        web = services.enter_context(Web())
+        _offer_assets(theirs[0], web)
+        yield Exchange(ours, *theirs, web)
 
 
 def eventually(what: str, look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
@@ -91,9 +101,10 @@ def _space(services: Services, database: str) -> Service:
     return services.launch("space", ["space", "serve"], port=port, environment=environment)
 
 
-def _connector(services: Services, database: str, space_url: str, edcs: list[Edc]) -> Service:
+def _connector(services: Services, database: str, space_url: str, theirs: list[Theirs]) -> tuple[Service, Relay]:
     (port,) = free_ports(1)
-    peers = [f"--peer={edc.participant}={edc.dsp_url}" for edc in edcs]
+    relay = services.enter_context(Relay(f"http://127.0.0.1:{port}"))
+    peers = [f"--peer={edc.participant}={edc.dsp_url}" for edc in theirs]
     service = Service(
         name="connector",
         url=f"http://127.0.0.1:{port}",
@@ -105,6 +116,7 @@ def _connector(services: Services, database: str, space_url: str, edcs: list[Edc
             "LANG": "C.UTF-8",
             "HEXI_CONNECTOR_HOME": str(services.folder / "connector"),
             "HEXI_CONNECTOR_PORT": str(port),
+            "HEXI_CONNECTOR_PUBLIC_URL": relay.url,
             "HEXI_CONNECTOR_SPACE_URL": space_url,
             "HEXI_CONNECTOR_DATABASE_URL": database,
             # EDC signs nothing. Agreements with it prove nothing to third parties; here they only have to come about.
@@ -114,10 +126,10 @@ def _connector(services: Services, database: str, space_url: str, edcs: list[Edc
     )
     services.callback(service.stop)
     service.start()
-    return service
+    return service, relay
 
 
-def _joined(services: Services, connector: Service, space_url: str) -> Ours:
+def _joined(services: Services, connector: Service, relay: Relay, space_url: str) -> Ours:
     """Our connector as a member of the space, with one product to offer."""
     token = (services.folder / "connector" / "management.token").read_text(encoding="utf-8").strip()
     client = ConnectorClient(connector.url, token)
@@ -128,7 +140,7 @@ def _joined(services: Services, connector: Service, space_url: str) -> Ours:
     services.callback(registry.close)
     registry.approve(str(application.id))
     eventually("membership", client.status, lambda seen: seen.membership.state == "active")
-    return Ours(client, did_web(connector.url), connector.url + PATH, _published(client, services.folder))
+    return Ours(client, did_web(relay.url), relay.url + PATH, _published(client, services.folder), relay)
 
 
 def _published(client: ConnectorClient, folder: Path) -> str:
@@ -144,7 +156,16 @@ def _theirs(services: Services, edc: Edc) -> Theirs:
     management = Management.at(edc.management_url)
     services.callback(management.http.close)
     management.open_to_everybody()
-    return Theirs(edc.participant, management, edc.dsp_url)
+    base, path = edc.dsp_url.partition("/protocol")[0], edc.dsp_url.partition("/protocol")[2]
+    relay = services.enter_context(Relay(base))
+    return Theirs(edc.participant, management, f"{relay.url}/protocol{path}", relay)
+
+
+def _offer_assets(provider: Theirs, web: Web) -> None:
+    """What EDC has to offer: a table, and a file that never ends by itself."""
+    web.files[TABLE] = b"person,sex,cost\n" + b"p1,f,12\n" * 20_000
+    for name in (TABLE, SLOW):
+        provider.management.offer_asset(name, web.url(name))
 
 
 def _operator(home: Path, url: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.conformance.edc.exchange import Exchange
+from tests.conformance.edc.exchange import TABLE, Exchange
 
 # Of negotiations and of transfers; EDC puts some away afterwards.
 ENDED = {"FINALIZED", "COMPLETED", "TERMINATED", "DEPROVISIONED"}
@@ -12,9 +12,8 @@ def ended(process: dict[str, Any]) -> bool:
     return process["state"] in ENDED
 
 
-def offered(parties: Exchange, asset: str) -> dict[str, Any]:
+def offered(parties: Exchange, asset: str = TABLE) -> dict[str, Any]:
     """EDC's offer of an asset, as our people find it."""
-    parties.provider.management.offer_asset(asset, "http://127.0.0.1:9/nothing")
     found = parties.ours.client.peer_catalogue(parties.provider.participant)
     dataset = next(item for item in found.datasets if item.id == asset)
     assert "HttpData-PUSH" in dataset.formats

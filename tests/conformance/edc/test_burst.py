@@ -35,7 +35,7 @@ def check(way: str, seen: list[Ends]) -> None:
 
 def test_thirty_at_once_with_edc_as_provider(parties: Exchange) -> None:
     ours, edc = parties.ours.client, parties.provider
-    offer = offered(parties, "burst")
+    offer = offered(parties)
 
     with ThreadPoolExecutor(BURST) as pool:
         pids = list(pool.map(lambda _: ours.negotiate_offer(edc.participant, offer).id, range(BURST)))

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.edc
 def test_we_negotiate_an_offer_of_edcs_catalogue(parties: Exchange) -> None:
     ours, edc = parties.ours.client, parties.provider
 
-    pid = ours.negotiate_offer(edc.participant, offered(parties, "asset-1")).id
+    pid = ours.negotiate_offer(edc.participant, offered(parties)).id
 
     seen = ours.wait_negotiation(pid)
     assert (seen.state, seen.reason) == ("FINALIZED", ())
