@@ -29,6 +29,8 @@ from tests.connector.business import description
 # How long a process of the protocol may take to get where it should, in seconds. On two busy cores EDC takes one.
 PATIENCE_SECONDS = 60.0
 TABLE, SLOW = "table", "slow"
+# What we deliver: enough that a reader who takes his time is still at it when the delivery is stopped.
+DELIVERED = bytes(range(256)) * 65_536
 ROOT = Path(__file__).parents[3]
 
 
@@ -40,6 +42,7 @@ class Ours:
     did: str
     dsp_url: str
     product: str
+    file: str
     relay: Relay
 
 
@@ -140,7 +143,8 @@ def _joined(services: Services, connector: Service, relay: Relay, space_url: str
     services.callback(registry.close)
     registry.approve(str(application.id))
     eventually("membership", client.status, lambda seen: seen.membership.state == "active")
-    return Ours(client, did_web(relay.url), relay.url + PATH, _published(client, services.folder), relay)
+    product, file = _published(client, services.folder), _delivered(client, services.folder)
+    return Ours(client, did_web(relay.url), relay.url + PATH, product, file, relay)
 
 
 def _published(client: ConnectorClient, folder: Path) -> str:
@@ -150,6 +154,23 @@ def _published(client: ConnectorClient, folder: Path) -> str:
     client.add_resource("visits", {"visits": str(table)})
     rights = {"rights": ["holding", "processing-use", "product-operation"]}
     return client.publish("visits", description(**rights)).identifier
+
+
+def _delivered(client: ConnectorClient, folder: Path) -> str:
+    """A product of ours that is delivered as a file; returns its identifier."""
+    file = folder / "delivered.bin"
+    file.write_bytes(DELIVERED)
+    client.add_resource("delivered", source={"type": "file", "path": str(file)})
+    figures = ("normativity", "completeness", "accuracy", "consistency", "timeliness", "accessibility")
+    product = description(
+        tables=[],
+        modes=["file"],
+        title={"zh": "文件", "en": "File"},
+        hasPersonalInformation=False,
+        quality=dict.fromkeys(figures, 1.0) | {"assessedAt": "2026-11-23"},
+        rights=["holding"],
+    )
+    return client.publish("delivered", product).identifier
 
 
 def _theirs(services: Services, edc: Edc) -> Theirs:

@@ -22,8 +22,14 @@ def offered(parties: Exchange, asset: str = TABLE) -> dict[str, Any]:
 
 
 def our_offer(parties: Exchange) -> dict[str, Any]:
-    """Our offer, as EDC's people find it."""
+    """The offer of our tables, as EDC's people find it."""
+    return offer_of_ours(parties, parties.ours.product)
+
+
+def offer_of_ours(parties: Exchange, product: str) -> dict[str, Any]:
+    """Our offer of a product, as EDC's people find it."""
     catalogue = parties.consumer.management.catalogue(parties.ours.did, parties.ours.dsp_url)
-    dataset = next(item for item in catalogue["dataset"] if item["@id"] == parties.ours.product)
-    (offer,) = dataset["hasPolicy"]
-    return offer | {"target": parties.ours.product}
+    datasets = catalogue["dataset"] if isinstance(catalogue["dataset"], list) else [catalogue["dataset"]]
+    (dataset,) = [item for item in datasets if item["@id"] == product]
+    (offer,) = dataset["hasPolicy"] if isinstance(dataset["hasPolicy"], list) else [dataset["hasPolicy"]]
+    return dict(offer) | {"target": product}

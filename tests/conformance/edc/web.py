@@ -21,8 +21,8 @@ CHUNK_SECONDS = 0.05
 class Web:
     """Serves `files` by name, and keeps in `received` what is posted to any other address, by its path.
 
-    The file ``slow`` never ends by itself: it is for transfers that have to be stopped. `under_way` counts those who
-    read it or post now.
+    The file ``slow`` never ends by itself, and what is posted below ``slow`` is read a little at a time: both
+    are for transfers that have to be stopped. `under_way` counts those who read it or post now.
     """
 
     def __init__(self) -> None:
@@ -102,15 +102,23 @@ class Web:
             def _body(self) -> bytes:
                 if "chunked" not in self.headers.get("Transfer-Encoding", ""):
                     length = int(self.headers.get("Content-Length", 0))
-                    body = self.rfile.read(length)
+                    body = self._read(length)
                     if len(body) < length:
                         raise OSError("broken off")
                     return body
                 body = b""
                 while size := int(self.rfile.readline().split(b";")[0], 16):
-                    body += self.rfile.read(size)
+                    body += self._read(size)
                     self.rfile.readline()
                 self.rfile.readline()
+                return body
+
+            def _read(self, length: int) -> bytes:
+                if not self.path.startswith("/slow"):
+                    return self.rfile.read(length)
+                body = b""
+                while len(body) < length and not web._stopping.wait(CHUNK_SECONDS):
+                    body += self.rfile.read(min(len(CHUNK), length - len(body)))
                 return body
 
             def _answer(self, status: int, content: bytes = b"") -> None:

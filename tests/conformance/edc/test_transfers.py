@@ -1,0 +1,171 @@
+"""Transfers with EDC, pushed in both directions: whole, completed at both ends, and stopped by either side."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.edc.exchange import DELIVERED, PATIENCE_SECONDS, SLOW, TABLE, Exchange, eventually
+from tests.conformance.edc.management import Management
+from tests.conformance.edc.offers import ENDED, ended, offer_of_ours, offered
+
+pytestmark = pytest.mark.edc
+
+PUSH = "HttpData-PUSH"
+REASON = "no longer wanted"
+
+
+def agreed_with_edc(parties: Exchange, asset: str) -> str:
+    """An agreement over an asset of EDC's; its id."""
+    ours = parties.ours.client
+    seen = ours.wait_negotiation(
+        ours.negotiate_offer(parties.provider.participant, offered(parties, asset)).id, PATIENCE_SECONDS
+    )
+    assert seen.state == "FINALIZED", seen.reason
+    return str(seen.agreement)
+
+
+def agreed_with_us(parties: Exchange) -> str:
+    """EDC's agreement over our file; its id at EDC."""
+    ours, edc = parties.ours, parties.consumer.management
+    theirs = edc.negotiate(ours.did, ours.dsp_url, offer_of_ours(parties, ours.file))
+    done = eventually("EDC's agreement", lambda: edc.negotiation(theirs), ended)
+    assert done["state"] == "FINALIZED", done
+    return str(done["contractAgreementId"])
+
+
+def of_edc(parties: Exchange, pid: str) -> dict[str, Any]:
+    """EDC's end, as provider, of our transfer."""
+    found = [one for one in parties.provider.management.transfers() if one["correlationId"] == pid]
+    return found[0] if found else {"state": "none"}
+
+
+def of_ours(parties: Exchange, theirs: str) -> Any:
+    """Our end, as provider, of EDC's transfer."""
+    return next((one for one in parties.ours.client.transfers() if one.peer_id == theirs), None)
+
+
+def test_edc_pushes_to_us(parties: Exchange, tmp_path: Path) -> None:
+    target = tmp_path / "arrived.csv"
+    ours = parties.ours.client
+    pid = ours.transfer(agreed_with_edc(parties, TABLE), PUSH, to=str(target)).id
+
+    seen = ours.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
+
+    assert (seen.state, seen.reason) == ("COMPLETED", ()), [seen.reason, [s.body[:1500] for s, a in parties.provider.relay.passed if "transfers" in s.path]]
+    assert target.read_bytes() == parties.web.files[TABLE]
+    assert eventually("EDC's", lambda: of_edc(parties, pid), _is_over)["state"] in {"COMPLETED", "DEPROVISIONED"}
+
+
+def test_edc_pushes_to_another_place_of_ours(parties: Exchange) -> None:
+    ours = parties.ours.client
+    place = {"type": "HttpData", "baseUrl": parties.web.url("sink/of-ours")}
+    pid = ours.transfer(agreed_with_edc(parties, TABLE), PUSH, destination=place).id
+
+    seen = ours.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
+
+    assert (seen.state, seen.reason) == ("COMPLETED", ())
+    assert parties.web.received["sink/of-ours"] == parties.web.files[TABLE]
+
+
+def test_we_push_to_edc(parties: Exchange) -> None:
+    ours, edc = parties.ours, parties.consumer.management
+    agreement = agreed_with_us(parties)
+
+    theirs = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("sink/of-edc"))
+
+    assert eventually("EDC's", lambda: edc.transfer_status(theirs), _is_over)["state"] in {"COMPLETED", "DEPROVISIONED"}
+    assert parties.web.received["sink/of-edc"] == DELIVERED
+    seen = eventually("ours", lambda: of_ours(parties, theirs), lambda one: one.state in ENDED)
+    assert (seen.state, seen.reason) == ("COMPLETED", ())
+
+
+def test_we_as_provider_stop_a_push(parties: Exchange) -> None:
+    ours, edc = parties.ours, parties.consumer.management
+    agreement = agreed_with_us(parties)
+    theirs = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("slow/of-edc"))
+    eventually("the push", lambda: parties.web.under_way, bool)
+    pid = of_ours(parties, theirs).id
+
+    ours.client.end_transfer(pid, REASON)
+
+    assert eventually("EDC's", lambda: edc.transfer_status(theirs), _is_over)["state"] in {
+        "TERMINATED",
+        "DEPROVISIONED",
+    }
+    seen = ours.client.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
+    assert (seen.state, REASON in seen.reason) == ("TERMINATED", True)
+    eventually("the end of the push", lambda: parties.web.under_way, lambda count: count == 0)
+    assert "slow/of-edc" not in parties.web.received
+
+
+def test_edc_as_provider_stops_a_push(parties: Exchange, tmp_path: Path) -> None:
+    ours, edc = parties.ours.client, parties.provider.management
+    pid = ours.transfer(agreed_with_edc(parties, SLOW), PUSH, to=str(tmp_path / "never")).id
+    eventually("the push", lambda: parties.web.under_way, bool)
+    theirs = of_edc(parties, pid)["@id"]
+
+    edc.end_transfer(theirs, REASON)
+
+    seen = ours.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
+    assert (seen.state, REASON in " ".join(seen.reason)) == ("TERMINATED", True)
+    assert eventually("EDC's", lambda: edc.transfer_status(theirs), _is_over)["state"] in {
+        "TERMINATED",
+        "DEPROVISIONED",
+    }
+    assert not (tmp_path / "never").exists()
+
+
+def test_we_as_consumer_end_a_push(parties: Exchange, tmp_path: Path) -> None:
+    ours, edc = parties.ours.client, parties.provider.management
+    pid = ours.transfer(agreed_with_edc(parties, SLOW), PUSH, to=str(tmp_path / "never")).id
+    eventually("the push", lambda: parties.web.under_way, bool)
+    theirs = of_edc(parties, pid)["@id"]
+
+    ours.end_transfer(pid, REASON)
+
+    seen = ours.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
+    assert (seen.state, REASON in seen.reason) == ("TERMINATED", True)
+    assert eventually("EDC's", lambda: edc.transfer_status(theirs), _is_over)["state"] in {
+        "TERMINATED",
+        "DEPROVISIONED",
+    }
+
+
+def test_edc_as_consumer_ends_a_push(parties: Exchange) -> None:
+    ours, edc = parties.ours, parties.consumer.management
+    agreement = agreed_with_us(parties)
+    theirs = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("slow/again"))
+    eventually("the push", lambda: parties.web.under_way, bool)
+    pid = of_ours(parties, theirs).id
+
+    edc.end_transfer(theirs, REASON)
+
+    seen = ours.client.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
+    assert seen.state == "TERMINATED"
+    assert eventually("EDC's", lambda: edc.transfer_status(theirs), _is_over)["state"] in {
+        "TERMINATED",
+        "DEPROVISIONED",
+    }
+    eventually("the end of the push", lambda: parties.web.under_way, lambda count: count == 0)
+
+
+def test_a_format_that_we_do_not_deliver_is_refused_with_its_reason(parties: Exchange) -> None:
+    ours, edc = parties.ours, parties.consumer.management
+    theirs = edc.negotiate(ours.did, ours.dsp_url, offer_of_ours(parties, ours.product))
+    agreement = str(eventually("EDC's agreement", lambda: edc.negotiation(theirs), ended)["contractAgreementId"])
+
+    asked = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("sink/never"))
+
+    done = eventually("EDC's", lambda: edc.transfer_status(asked), _is_over)
+    assert done["state"] in {"TERMINATED", "DEPROVISIONED"}
+    assert of_ours(parties, asked).reason[0] == "connector.format-unknown"
+
+
+def _is_over(process: dict[str, Any]) -> bool:
+    return process["state"] in ENDED
+
+
+def _last(edc: Management, identifier: str) -> str:
+    """The state that a transfer of EDC's ends in."""
+    return str(eventually("EDC's", lambda: edc.transfer_status(identifier), _is_over)["state"])
