@@ -17,6 +17,7 @@ from connector.delivery_store import Way
 from connector.engine import Engine
 from connector.monitoring import Monitor
 from connector.negotiation import TerminateNegotiation
+from connector.planes.data_address import destination_address
 from connector.planes.http_push import FORMAT as PUSH
 from connector.processes import Kind, Process, Role
 from connector.receiving import Receiving
@@ -80,7 +81,8 @@ class Dealings:
         with self.database.transaction() as session:
             if known := self._known(session, Kind.TRANSFER, asked.id, wanted):
                 return self.engine.transfer(session, known)
-            address, token_digest = asked.destination, None
+            told, token_digest = asked.destination, None
+            address = None if told is None else destination_address(told)
             if asked.format == PUSH and address is None:
                 address, token_digest = self.receiving.invite()
             pid = self.engine.request_transfer(

@@ -18,8 +18,8 @@ from hexi.canonical import Json, parse_instant
 BACKOFF_SECONDS = 0.25
 BACKOFF_CAP_SECONDS = 30.0
 # A peer may need a moment before it has written down what it just told us, in seconds: until then it says that it does
-# not know the process (404), or that our answer does not fit its state (409, as Eclipse EDC does).
-NOT_YET_SECONDS = 5.0
+# not know the process or the agreement (404), or that our answer does not fit its state (409, as Eclipse EDC does).
+NOT_YET_SECONDS = 10.0
 # How long a peer may be away before its process is given up. The ledger is never given up: evidence must not be lost.
 PATIENCE = timedelta(minutes=10)
 

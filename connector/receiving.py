@@ -19,7 +19,7 @@ from connector.business_errors import RequestIdTaken
 from connector.engine import Engine
 from connector.errors import IllegalTransition, MessageInFlight
 from connector.parts import Part, PlaceTaken, open_part, received
-from connector.planes.data_address import data_address
+from connector.planes.data_address import destination_address
 from connector.planes.http_push import RESUMABLE
 from connector.planes.tokens import bearer
 from connector.transfer import Complete, State
@@ -90,9 +90,9 @@ class Receiving:
     def invite(self) -> tuple[dict[str, Json], str]:
         """A data address for a push, and the digest of the token in it."""
         token = secrets.token_urlsafe(32)
-        endpoint = self.url + DELIVERIES_PATH
-        properties = {"baseUrl": endpoint, "method": "POST", "authKey": "Authorization", "authCode": f"Bearer {token}"}
-        return data_address("HttpData", endpoint, properties | {RESUMABLE: "true"}), digest_bytes(token.encode())
+        place = {"baseUrl": self.url + DELIVERIES_PATH, "method": "POST", RESUMABLE: "true"}
+        shown = {"authKey": "Authorization", "authCode": f"Bearer {token}"}
+        return destination_address(place | shown), digest_bytes(token.encode())
 
     def expect(
         self, session: Session, pid: str, way: store.Way, target: Path | None, token_digest: str | None = None

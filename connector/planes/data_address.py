@@ -22,6 +22,24 @@ def data_address(endpoint_type: str, endpoint: str, properties: Mapping[str, str
     }
 
 
+def destination_address(told: Mapping[str, Json]) -> dict[str, Json]:
+    """A place to push to, in people's words (``{"type": "HttpData", "baseUrl": "https://..."}``), for the wire.
+
+    Property names are written as full IRIs, the only way in which EDC finds them; what is a data address already stays.
+    """
+    if told.get("@type") == "DataAddress":
+        return dict(told)
+    properties = {name: value for name, value in told.items() if isinstance(value, str) and name != "type"}
+    endpoint = properties.get("baseUrl") or properties.get("endpoint") or ""
+    return data_address(
+        str(told.get("type") or "HttpData"), endpoint, {_full(name): value for name, value in properties.items()}
+    )
+
+
+def _full(name: str) -> str:
+    return name if ":" in name else EDC + name
+
+
 def properties_of(address: Mapping[str, Json] | None) -> dict[str, str]:
     """The properties of a data address by their short names, with its endpoint as ``endpoint``; other than text is
     passed over."""

@@ -30,7 +30,7 @@ from tests.connector.business import description
 PATIENCE_SECONDS = 60.0
 TABLE, SLOW = "table", "slow"
 # What we deliver: enough that a reader who takes his time is still at it when the delivery is stopped.
-DELIVERED = bytes(range(256)) * 65_536
+DELIVERED = bytes(range(256)) * 131_072
 ROOT = Path(__file__).parents[3]
 
 

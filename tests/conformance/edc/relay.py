@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.conformance.edc.web import read_body
+
 ANSWER_SECONDS = 60.0
 
 
@@ -143,7 +145,11 @@ def _handler(relay: Relay) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            try:
+                body = read_body(self)
+            except OSError:
+                self.close_connection = True
+                return
             wanted = {name: value for name, value in self.headers.items() if name.lower() in _HEADERS}
             answered = relay.way(relay, Sent(self.command, self.path, wanted, body))
             self.send_response(answered.status)

@@ -13,25 +13,29 @@ pytestmark = pytest.mark.edc
 
 PUSH = "HttpData-PUSH"
 REASON = "no longer wanted"
+ATTEMPTS = 3
 
 
 def agreed_with_edc(parties: Exchange, asset: str) -> str:
-    """An agreement over an asset of EDC's; its id."""
-    ours = parties.ours.client
-    seen = ours.wait_negotiation(
-        ours.negotiate_offer(parties.provider.participant, offered(parties, asset)).id, PATIENCE_SECONDS
-    )
-    assert seen.state == "FINALIZED", seen.reason
-    return str(seen.agreement)
+    """An agreement over an asset of EDC's; its id. EDC now and then ends a negotiation in a race with itself."""
+    ours, offer = parties.ours.client, offered(parties, asset)
+    for _ in range(ATTEMPTS):
+        asked = ours.negotiate_offer(parties.provider.participant, offer)
+        seen = ours.wait_negotiation(asked.id, PATIENCE_SECONDS)
+        if seen.state == "FINALIZED":
+            return str(seen.agreement)
+    raise AssertionError(seen.reason)
 
 
-def agreed_with_us(parties: Exchange) -> str:
-    """EDC's agreement over our file; its id at EDC."""
-    ours, edc = parties.ours, parties.consumer.management
-    theirs = edc.negotiate(ours.did, ours.dsp_url, offer_of_ours(parties, ours.file))
-    done = eventually("EDC's agreement", lambda: edc.negotiation(theirs), ended)
-    assert done["state"] == "FINALIZED", done
-    return str(done["contractAgreementId"])
+def agreed_with_us(parties: Exchange, product: str) -> str:
+    """EDC's agreement over a product of ours; its id at EDC."""
+    ours, edc, offer = parties.ours, parties.consumer.management, offer_of_ours(parties, product)
+    for _ in range(ATTEMPTS):
+        theirs = edc.negotiate(ours.did, ours.dsp_url, offer)
+        done = eventually("EDC's agreement", lambda theirs=theirs: edc.negotiation(theirs), ended)
+        if done["state"] == "FINALIZED":
+            return str(done["contractAgreementId"])
+    raise AssertionError(done)
 
 
 def of_edc(parties: Exchange, pid: str) -> dict[str, Any]:
@@ -52,7 +56,7 @@ def test_edc_pushes_to_us(parties: Exchange, tmp_path: Path) -> None:
 
     seen = ours.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
 
-    assert (seen.state, seen.reason) == ("COMPLETED", ()), [seen.reason, [s.body[:1500] for s, a in parties.provider.relay.passed if "transfers" in s.path]]
+    assert (seen.state, seen.reason) == ("COMPLETED", ())
     assert target.read_bytes() == parties.web.files[TABLE]
     assert eventually("EDC's", lambda: of_edc(parties, pid), _is_over)["state"] in {"COMPLETED", "DEPROVISIONED"}
 
@@ -70,7 +74,7 @@ def test_edc_pushes_to_another_place_of_ours(parties: Exchange) -> None:
 
 def test_we_push_to_edc(parties: Exchange) -> None:
     ours, edc = parties.ours, parties.consumer.management
-    agreement = agreed_with_us(parties)
+    agreement = agreed_with_us(parties, parties.ours.file)
 
     theirs = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("sink/of-edc"))
 
@@ -82,10 +86,10 @@ def test_we_push_to_edc(parties: Exchange) -> None:
 
 def test_we_as_provider_stop_a_push(parties: Exchange) -> None:
     ours, edc = parties.ours, parties.consumer.management
-    agreement = agreed_with_us(parties)
+    agreement = agreed_with_us(parties, parties.ours.file)
     theirs = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("slow/of-edc"))
     eventually("the push", lambda: parties.web.under_way, bool)
-    pid = of_ours(parties, theirs).id
+    pid = eventually("our end", lambda: of_ours(parties, theirs), bool).id
 
     ours.client.end_transfer(pid, REASON)
 
@@ -103,7 +107,7 @@ def test_edc_as_provider_stops_a_push(parties: Exchange, tmp_path: Path) -> None
     ours, edc = parties.ours.client, parties.provider.management
     pid = ours.transfer(agreed_with_edc(parties, SLOW), PUSH, to=str(tmp_path / "never")).id
     eventually("the push", lambda: parties.web.under_way, bool)
-    theirs = of_edc(parties, pid)["@id"]
+    theirs = eventually("EDC's end", lambda: of_edc(parties, pid), lambda one: one["state"] != "none")["@id"]
 
     edc.end_transfer(theirs, REASON)
 
@@ -120,7 +124,7 @@ def test_we_as_consumer_end_a_push(parties: Exchange, tmp_path: Path) -> None:
     ours, edc = parties.ours.client, parties.provider.management
     pid = ours.transfer(agreed_with_edc(parties, SLOW), PUSH, to=str(tmp_path / "never")).id
     eventually("the push", lambda: parties.web.under_way, bool)
-    theirs = of_edc(parties, pid)["@id"]
+    theirs = eventually("EDC's end", lambda: of_edc(parties, pid), lambda one: one["state"] != "none")["@id"]
 
     ours.end_transfer(pid, REASON)
 
@@ -134,10 +138,10 @@ def test_we_as_consumer_end_a_push(parties: Exchange, tmp_path: Path) -> None:
 
 def test_edc_as_consumer_ends_a_push(parties: Exchange) -> None:
     ours, edc = parties.ours, parties.consumer.management
-    agreement = agreed_with_us(parties)
+    agreement = agreed_with_us(parties, parties.ours.file)
     theirs = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("slow/again"))
     eventually("the push", lambda: parties.web.under_way, bool)
-    pid = of_ours(parties, theirs).id
+    pid = eventually("our end", lambda: of_ours(parties, theirs), bool).id
 
     edc.end_transfer(theirs, REASON)
 
@@ -152,8 +156,7 @@ def test_edc_as_consumer_ends_a_push(parties: Exchange) -> None:
 
 def test_a_format_that_we_do_not_deliver_is_refused_with_its_reason(parties: Exchange) -> None:
     ours, edc = parties.ours, parties.consumer.management
-    theirs = edc.negotiate(ours.did, ours.dsp_url, offer_of_ours(parties, ours.product))
-    agreement = str(eventually("EDC's agreement", lambda: edc.negotiation(theirs), ended)["contractAgreementId"])
+    agreement = agreed_with_us(parties, ours.product)
 
     asked = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("sink/never"))
 

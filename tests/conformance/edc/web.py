@@ -8,6 +8,7 @@ with Web() as web:
 """
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,8 @@ from typing import Self
 CHUNK = b"0123456789abcdef" * 64
 # The wait between two chunks of it, in seconds.
 CHUNK_SECONDS = 0.05
+# What a slow reader takes at a time, in bytes: a megabyte a second, so that what lies in buffers is soon gone.
+SLOW_BYTES = 65_536
 
 
 class Web:
@@ -100,25 +103,16 @@ class Web:
                     web._count(-1)
 
             def _body(self) -> bytes:
-                if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-                    length = int(self.headers.get("Content-Length", 0))
-                    body = self._read(length)
-                    if len(body) < length:
-                        raise OSError("broken off")
-                    return body
-                body = b""
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    body += self._read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-                return body
+                return read_body(self, self._read)
 
             def _read(self, length: int) -> bytes:
                 if not self.path.startswith("/slow"):
                     return self.rfile.read(length)
                 body = b""
                 while len(body) < length and not web._stopping.wait(CHUNK_SECONDS):
-                    body += self.rfile.read(min(len(CHUNK), length - len(body)))
+                    if not (piece := self.rfile.read(min(SLOW_BYTES, length - len(body)))):
+                        break
+                    body += piece
                 return body
 
             def _answer(self, status: int, content: bytes = b"") -> None:
@@ -132,3 +126,23 @@ class Web:
                 """Keep quiet."""
 
         return Handler
+
+
+def read_body(request: BaseHTTPRequestHandler, read: Callable[[int], bytes] | None = None) -> bytes:
+    """The body of a request, in one piece or in chunks. Raises `OSError` if it was broken off."""
+    read = read or request.rfile.read
+    if "chunked" not in request.headers.get("Transfer-Encoding", ""):
+        length = int(request.headers.get("Content-Length") or 0)
+        return _whole(read(length), length)
+    body = b""
+    while size := int(request.rfile.readline().split(b";")[0] or b"-1", 16):
+        body += _whole(read(size), size)
+        request.rfile.readline()
+    request.rfile.readline()
+    return body
+
+
+def _whole(body: bytes, length: int) -> bytes:
+    if len(body) != length:
+        raise OSError("broken off")
+    return body
