@@ -28,9 +28,9 @@ from tests.connector.business import description
 
 # How long a process of the protocol may take to get where it should, in seconds. On two busy cores EDC takes one.
 PATIENCE_SECONDS = 60.0
-TABLE, SLOW = "table", "slow"
+TABLE, LARGE, SLOW = "table", "large", "slow"
 # What we deliver: enough that a reader who takes his time is still at it when the delivery is stopped.
-DELIVERED = bytes(range(256)) * 131_072
+DELIVERED = bytes(range(256)) * 262_144
 ROOT = Path(__file__).parents[3]
 
 
@@ -183,9 +183,9 @@ def _theirs(services: Services, edc: Edc) -> Theirs:
 
 
 def _offer_assets(provider: Theirs, web: Web) -> None:
-    """What EDC has to offer: a table, and a file that never ends by itself."""
-    web.files[TABLE] = b"person,sex,cost\n" + b"p1,f,12\n" * 20_000
-    for name in (TABLE, SLOW):
+    """What EDC has to offer: a table, a large file, and one that never ends by itself."""
+    web.files |= {TABLE: b"person,sex,cost\n" + b"p1,f,12\n" * 20_000, LARGE: DELIVERED}
+    for name in (TABLE, LARGE, SLOW):
         provider.management.offer_asset(name, web.url(name))
 
 
