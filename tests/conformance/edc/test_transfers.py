@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from connector.management_errors import StillUnderWay
 from tests.conformance.edc.exchange import DELIVERED, LARGE, PATIENCE_SECONDS, SLOW, TABLE, Exchange, eventually
 from tests.conformance.edc.management import Management
 from tests.conformance.edc.offers import ENDED, ended, offer_of_ours, offered
@@ -17,14 +18,20 @@ ATTEMPTS = 3
 
 
 def agreed_with_edc(parties: Exchange, asset: str) -> str:
-    """An agreement over an asset of EDC's; its id. EDC now and then ends a negotiation in a race with itself."""
-    ours, offer = parties.ours.client, offered(parties, asset)
+    """An agreement over an asset of EDC's; its id. EDC now and then ends a negotiation, or loses a state of its own, in a
+    race with itself; then another one is asked for."""
+    ours, offer, ends = parties.ours.client, offered(parties, asset), []
     for _ in range(ATTEMPTS):
         asked = ours.negotiate_offer(parties.provider.participant, offer)
-        seen = ours.wait_negotiation(asked.id, PATIENCE_SECONDS)
+        try:
+            seen = ours.wait_negotiation(asked.id, PATIENCE_SECONDS / ATTEMPTS)
+        except StillUnderWay as lost:
+            ends.append(str(lost))
+            continue
         if seen.state == "FINALIZED":
             return str(seen.agreement)
-    raise AssertionError(seen.reason)
+        ends.append(str(seen.reason))
+    raise AssertionError(ends)
 
 
 def agreed_with_us(parties: Exchange, product: str) -> str:
