@@ -18,8 +18,7 @@ ATTEMPTS = 3
 
 
 def agreed_with_edc(parties: Exchange, asset: str) -> str:
-    """An agreement over an asset of EDC's; its id. EDC now and then ends a negotiation, or loses a state of its own, in a
-    race with itself; then another one is asked for."""
+    """An agreement over an asset of EDC's; its id. Where EDC loses one in a race with itself, another is asked for."""
     ours, offer, ends = parties.ours.client, offered(parties, asset), []
     for _ in range(ATTEMPTS):
         asked = ours.negotiate_offer(parties.provider.participant, offer)
@@ -95,7 +94,7 @@ def test_we_as_provider_stop_a_push(parties: Exchange) -> None:
     ours, edc = parties.ours, parties.consumer.management
     agreement = agreed_with_us(parties, parties.ours.file)
     theirs = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("slow/of-edc"))
-    eventually("the push", lambda: parties.web.under_way, bool)
+    eventually("the push", lambda: parties.web.posting, bool)
     pid = eventually("our end", lambda: of_ours(parties, theirs), bool).id
 
     ours.client.end_transfer(pid, REASON)
@@ -106,7 +105,7 @@ def test_we_as_provider_stop_a_push(parties: Exchange) -> None:
     }
     seen = ours.client.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
     assert (seen.state, REASON in seen.reason) == ("TERMINATED", True)
-    eventually("the end of the push", lambda: parties.web.under_way, lambda count: count == 0)
+    eventually("the end of the push", lambda: parties.web.posting, lambda count: count == 0)
     assert "slow/of-edc" not in parties.web.received
 
 
@@ -115,7 +114,7 @@ def test_edc_as_provider_stops_a_push(parties: Exchange) -> None:
     ours, edc = parties.ours.client, parties.provider.management
     place = {"type": "HttpData", "baseUrl": parties.web.url("slow/of-ours")}
     pid = ours.transfer(agreed_with_edc(parties, LARGE), PUSH, destination=place).id
-    eventually("the push", lambda: parties.web.under_way, bool)
+    eventually("the push", lambda: parties.web.posting, bool)
     theirs = eventually("EDC's end", lambda: of_edc(parties, pid), lambda one: one["state"] != "none")["@id"]
 
     edc.end_transfer(theirs, REASON)
@@ -123,14 +122,14 @@ def test_edc_as_provider_stops_a_push(parties: Exchange) -> None:
     seen = ours.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
     assert (seen.state, REASON in " ".join(seen.reason)) == ("TERMINATED", True)
     assert _last(edc, theirs) in {"TERMINATED", "DEPROVISIONED"}
-    eventually("the end of the push", lambda: parties.web.under_way, lambda count: count == 0)
+    eventually("the end of the push", lambda: parties.web.posting, lambda count: count == 0)
     assert "slow/of-ours" not in parties.web.received
 
 
 def test_we_as_consumer_end_a_push(parties: Exchange, tmp_path: Path) -> None:
     ours, edc = parties.ours.client, parties.provider.management
     pid = ours.transfer(agreed_with_edc(parties, SLOW), PUSH, to=str(tmp_path / "never")).id
-    eventually("the push", lambda: parties.web.under_way, bool)
+    eventually("the push", lambda: parties.web.reading, bool)
     theirs = eventually("EDC's end", lambda: of_edc(parties, pid), lambda one: one["state"] != "none")["@id"]
 
     ours.end_transfer(pid, REASON)
@@ -147,7 +146,7 @@ def test_edc_as_consumer_ends_a_push(parties: Exchange) -> None:
     ours, edc = parties.ours, parties.consumer.management
     agreement = agreed_with_us(parties, parties.ours.file)
     theirs = edc.transfer(ours.did, ours.dsp_url, agreement, parties.web.url("slow/again"))
-    eventually("the push", lambda: parties.web.under_way, bool)
+    eventually("the push", lambda: parties.web.posting, bool)
     pid = eventually("our end", lambda: of_ours(parties, theirs), bool).id
 
     edc.end_transfer(theirs, REASON)
@@ -158,7 +157,7 @@ def test_edc_as_consumer_ends_a_push(parties: Exchange) -> None:
         "TERMINATED",
         "DEPROVISIONED",
     }
-    eventually("the end of the push", lambda: parties.web.under_way, lambda count: count == 0)
+    eventually("the end of the push", lambda: parties.web.posting, lambda count: count == 0)
 
 
 def test_a_format_that_we_do_not_deliver_is_refused_with_its_reason(parties: Exchange) -> None:

@@ -25,13 +25,14 @@ class Web:
     """Serves `files` by name, and keeps in `received` what is posted to any other address, by its path.
 
     The file ``slow`` never ends by itself, and what is posted below ``slow`` is read a little at a time: both
-    are for transfers that have to be stopped. `under_way` counts those who read it or post now.
+    are for transfers that have to be stopped. `reading` counts those who read it
+    now, `posting` those who post.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.received: dict[str, bytes] = {}
-        self.under_way = 0
+        self.reading = self.posting = 0
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -54,9 +55,10 @@ class Web:
         self._server.server_close()
         self._thread.join()
 
-    def _count(self, by: int) -> None:
+    def _count(self, *, reading: int = 0, posting: int = 0) -> None:
         with self._lock:
-            self.under_way += by
+            self.reading += reading
+            self.posting += posting
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         web = self
@@ -77,17 +79,17 @@ class Web:
                 self.do_POST()
 
             def do_POST(self) -> None:
-                web._count(1)
+                web._count(posting=1)
                 try:
                     web.received[self.path.lstrip("/")] = self._body()
                     self._answer(204)
                 except (OSError, ValueError):
                     self.close_connection = True  # broken off by the sender: nothing was received
                 finally:
-                    web._count(-1)
+                    web._count(posting=-1)
 
             def _drip(self) -> None:
-                web._count(1)
+                web._count(reading=1)
                 self.send_response(200)
                 self.send_header("Content-Type", "application/octet-stream")
                 self.send_header("Transfer-Encoding", "chunked")
@@ -100,7 +102,7 @@ class Web:
                     pass  # the reader has gone, as it should
                 finally:
                     self.close_connection = True
-                    web._count(-1)
+                    web._count(reading=-1)
 
             def _body(self) -> bytes:
                 return read_body(self, self._read)
