@@ -30,7 +30,7 @@ from connector.negotiation import NegotiationAction
 from connector.outbox import PATIENCE
 from connector.outbox_items import OutboxItem, OutboxState
 from connector.processes import Kind, Process, Role
-from connector.progression import TERMINATIONS, InFlight, is_ended, reasons_of, receive, settle
+from connector.progression import TERMINATIONS, InFlight, is_ended, is_said_again, reasons_of, receive, settle
 from connector.protocol import Decisions
 from connector.sender import Sender
 from connector.steps import OnState, Steps
@@ -288,6 +288,8 @@ class Engine:
         if not store.remember_message(session, caller.did, key, pid, self._steps.now(), reasons_of(message)):
             if store.process_of_message(session, caller.did, key) != pid:
                 raise MessageMalformed("this message @id was used for another process; every message has its own")
+            return process
+        if is_said_again(process, message):
             return process
         process = _named(session, process, message)
         item = store.lock_pending(session, pid)

@@ -3,7 +3,7 @@
 Both ends run the same rules on the same table, so a message sent and a message received are the same thing seen from
 two sides: `advance` serves both. Our own messages count from the moment the other end has them. Between sending and
 hearing that, nobody here knows; so a message that arrives meanwhile is judged as if ours had been taken, since it may
-well be the answer to it. Four rules make both ends come to one result whatever crosses:
+well be the answer to it. Five rules make both ends come to one result whatever crosses:
 
 1. A message of ours that was never tried has not been taken: theirs is judged without it (and replaces it).
 2. A termination wins over everything but a process that has ended.
@@ -12,6 +12,8 @@ well be the answer to it. Four rules make both ends come to one result whatever 
    consumer's resumption asked for again until its own, with where the data now are, has arrived: `MessageCrossed`.
 4. Otherwise ours is taken to have arrived. Where theirs would have been right with or without it, nobody can tell which
    they mean (an acceptance of which offer?): `MessageCrossed`, and they ask again in a moment.
+5. A provider that finalizes once more, under a new id, is told that we have heard: Eclipse EDC does so where its two
+   threads meet, takes a refusal for the end, and would be left without the contract that we hold.
 
 Source: Dataspace Protocol 2025-1 leaves crossings open; this is our choice, held by the property tests.
 """
@@ -105,6 +107,12 @@ def as_answered(process: Process, answer: Json) -> Process:
     if process.suspended_by is Role.CONSUMER and process.role is Role.CONSUMER and said == Role.PROVIDER:
         return replace(process, suspended_by=Role.PROVIDER)
     return process
+
+
+def is_said_again(process: Process, message: ProcessMessage) -> bool:
+    """Rule 5: whether `message` says what concluded this negotiation already."""
+    concluded = (process.role, process.state) == (Role.CONSUMER, negotiation.State.FINALIZED)
+    return concluded and message.event is negotiation.Event.FINALIZED
 
 
 def receive(process: Process, in_flight: InFlight | None, message: ProcessMessage) -> list[Process]:

@@ -1,4 +1,4 @@
-"""What becomes of two messages that meet: the four rules of `connector.progression`, each with its counter-example."""
+"""What becomes of two messages that meet: the rules of `connector.progression`, each with its counter-example."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from connector.messages import (
     TransferSuspensionMessage,
 )
 from connector.processes import Kind, Process, Role
-from connector.progression import SUSPENDED_BY, InFlight, as_answered, receive
+from connector.progression import SUSPENDED_BY, InFlight, as_answered, is_said_again, receive
 
 POLICY = {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]}
 PIDS = {"provider_pid": "p", "consumer_pid": "c"}
@@ -117,6 +117,14 @@ def test_the_provider_says_in_its_answer_that_it_has_suspended_as_well() -> None
     for answer in ({SUSPENDED_BY: "consumer"}, {}, "nonsense", None):  # a peer of another make says nothing of it
         assert as_answered(ours["consumer"], answer) == ours["consumer"]
     assert as_answered(ours["provider"], {SUSPENDED_BY: "consumer"}) == ours["provider"]
+
+
+def test_only_the_providers_finalization_may_be_said_again() -> None:
+    assert is_said_again(process("consumer", "FINALIZED"), FINALIZE)
+    assert not is_said_again(process("consumer", "VERIFIED"), FINALIZE)
+    assert not is_said_again(process("provider", "FINALIZED"), FINALIZE)
+    assert not is_said_again(process("consumer", "FINALIZED"), AGREE)
+    assert not is_said_again(process("consumer", "TERMINATED"), TERMINATE)
 
 
 def test_two_messages_to_different_states_are_not() -> None:

@@ -79,7 +79,8 @@ def test_what_was_recorded_of_edc_changes_nothing_when_it_comes_again(parties: E
     eventually("EDC's", lambda: edc.management.negotiation(theirs), ended)
     (process,) = [one for one in ours.client.negotiations() if one.peer_id == theirs]
     before = ours.client.wait_negotiation(process.id, PATIENCE_SECONDS)
-    recorded = [sent for sent, _ in ours.relay.passed if sent.method == "POST" and "/negotiations/" in sent.path]
+    passed = [sent for sent, _ in ours.relay.passed if sent.method == "POST" and "/negotiations/" in sent.path]
+    recorded = list({sent.message["@id"]: sent for sent in passed}.values())
 
     answers = [ours.relay.pass_on(sent) for sent in recorded]
 
