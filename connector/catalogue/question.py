@@ -164,7 +164,7 @@ def read_token(token: str) -> Wanted:
             _criterion(Property(name), Match(match), values) for name, match, values in said["criteria"][:MAX_CRITERIA]
         )
         by_id, edges = bool(said["byId"]), (said["after"], said["before"])
-        if not all(edge is None or isinstance(edge, str if by_id else int) for edge in edges):
+        if not all(edge is None or (_storable(edge) if by_id else _whole(edge)) for edge in edges):
             raise ValueError("an edge of another kind")
         paged = _paged(Wanted(criteria, by_id, bool(said["descending"])), said["offset"], said["limit"])
         return replace(paged, after=edges[0], before=edges[1])
@@ -232,6 +232,8 @@ def _criterion(name: Property, match: Match, value: Json) -> Criterion:
         raise FilterUnsupported(f"{name} is compared with 1 to {MAX_VALUES} values")
     if not all(isinstance(one, str) and len(one) <= MAX_VALUE_CHARACTERS for one in values):
         raise FilterUnsupported(f"{name} is compared with texts of at most {MAX_VALUE_CHARACTERS} characters")
+    if not all(_storable(one) for one in values):
+        raise FilterUnsupported(f"{name} is compared with texts that Unicode can write, without the character NUL")
     return Criterion(name, match, tuple(values))
 
 
@@ -251,6 +253,11 @@ def _paged(wanted: Wanted, offset: Json, limit: Json) -> Wanted:
 
 def _whole(value: Json) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _storable(value: Json) -> bool:
+    """Whether a database can compare with it: PostgreSQL knows no NUL, and half a surrogate pair has no UTF-8."""
+    return isinstance(value, str) and not any(one == "\0" or "\ud800" <= one <= "\udfff" for one in value)
 
 
 def _local(name: str) -> str:
