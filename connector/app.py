@@ -16,36 +16,37 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 import sandbox.api
-from connector import publishing
 from connector.api import data, dsp, management
 from connector.api import deliveries as deliveries_api
 from connector.api import peers as peers_api
 from connector.api.management import views
-from connector.bargaining import Bargaining
-from connector.computations import Computations
-from connector.contracting import Contracting
-from connector.dealings import Dealings
+from connector.contracts import publishing
+from connector.contracts.bargaining import Bargaining
+from connector.contracts.contracting import Contracting
+from connector.contracts.evidence import Evidence
+from connector.contracts.publishing import Publisher
 from connector.decisions import BusinessDecisions
-from connector.deliveries import Deliveries, deliveries
-from connector.desk import Desk
-from connector.engine import Engine
-from connector.engine import Settings as EngineSettings
-from connector.evidence import Evidence
+from connector.deliveries.receiving import DELIVERIES_PATH, Receiving
+from connector.deliveries.service import Deliveries, deliveries
 from connector.fulfilment import SANDBOX_PATH, Fulfilment
-from connector.handovers import Handovers
-from connector.management_token import management_token
-from connector.membership import Membership
-from connector.messages import PATH
+from connector.management.computations import Computations
+from connector.management.dealings import Dealings
+from connector.management.desk import Desk
+from connector.management.membership import Membership
+from connector.management.peer_catalogue import PeerCatalogues
+from connector.management.token import management_token
 from connector.monitoring import Monitor
-from connector.peer_catalogue import PeerCatalogues
-from connector.peers import Peers, of_the_space
 from connector.planes import DataPlane, http_pull
 from connector.planes.access import DATA_PATH, Access, Place
+from connector.planes.handovers import Handovers
 from connector.planes.http_pull import PullPlane
 from connector.planes.http_push import PushPlane
 from connector.planes.s3_push import S3PushPlane
-from connector.publishing import Publisher
-from connector.receiving import DELIVERIES_PATH, Receiving
+from connector.protocol.engine import Engine
+from connector.protocol.engine import Settings as EngineSettings
+from connector.protocol.messages import PATH
+from connector.protocol.peers import Peers, of_the_space
+from connector.protocol.worker import Worker
 from connector.retirement import Retirement
 from connector.services import Services, services_places
 from connector.settings import ConnectorSettings
@@ -53,7 +54,6 @@ from connector.sources.descriptions import Sources
 from connector.webhooks.delivering import Courier
 from connector.webhooks.signing import webhook_key
 from connector.webhooks.subscriptions import Subscriptions
-from connector.worker import Worker
 from hexi.canonical import Clock, Json, system_clock
 from hexi.database import Database
 from hexi.web import Lifespan, create_shell
@@ -92,7 +92,7 @@ def create_app(
     peers: Callable[[Peers], Peers] = of_the_space,
 ) -> FastAPI:
     """The connector that `settings` describe. `transport` replaces the network towards space and peers; `peers` stands
-    other kinds of peers beside those of the space (`connector.peers`).
+    other kinds of peers beside those of the space (`connector.protocol.peers`).
 
     Without the worker nothing goes by itself: whoever has the application steps the outbox
     (``app.state.engine.deliver_due()``) and the webhooks (``app.state.courier.deliver_due()``), and looks at the

@@ -43,7 +43,7 @@ def init(
 
     Example: hexi connector init --home clinic --port 8081 --space-url http://127.0.0.1:8080
     """
-    from connector.management_token import management_token
+    from connector.management.token import management_token
     from registry.identity import Identity, did_web
 
     told = {

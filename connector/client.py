@@ -2,7 +2,7 @@
 
 connector = ConnectorClient("http://127.0.0.1:8081", token)
 negotiation = connector.wait_negotiation(connector.negotiate(product).id)
-transfer = connector.wait_transfer(connector.transfer(negotiation.agreement, "HexiSandbox-SQL").id)
+transfer = connector.wait_transfer(connector.protocol.transfer(negotiation.agreement, "HexiSandbox-SQL").id)
 """
 
 import time
@@ -13,7 +13,8 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
-from connector.business_answers import (
+from connector.deliveries.answers import Delivery
+from connector.management.answers import (
     Agreement,
     Agreements,
     EncryptedSum,
@@ -34,13 +35,12 @@ from connector.business_answers import (
     Transfer,
     Transfers,
 )
-from connector.delivery_answers import Delivery
-from connector.management_errors import StillUnderWay
-from connector.negotiation import TERMINAL as NEGOTIATION_ENDED
-from connector.peer_messages import PeerCatalogueAnswer
-from connector.stream_answers import AppendedEvents, Stream
-from connector.transfer import TERMINAL as TRANSFER_ENDED
-from connector.transfer import State as TransferState
+from connector.management.errors import StillUnderWay
+from connector.management.peer_messages import PeerCatalogueAnswer
+from connector.management.stream_answers import AppendedEvents, Stream
+from connector.protocol.negotiation import TERMINAL as NEGOTIATION_ENDED
+from connector.protocol.transfer import TERMINAL as TRANSFER_ENDED
+from connector.protocol.transfer import State as TransferState
 from connector.webhooks.answers import EventDeliveries, EventDelivery, NewWebhook, Webhook
 from hexi.canonical import Json
 from hexi.client import ServiceClient

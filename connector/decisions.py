@@ -1,22 +1,22 @@
-"""The decisions of a real connector: contracts in `connector.contracting`, what they entitle to in `fulfilment`."""
+"""The decisions of a real connector: contracts in `contracts.contracting`, what they entitle to in `fulfilment`."""
 
 from dataclasses import dataclass
 
 from sqlmodel import Session
 
 from connector.catalogue.question import Page, Wanted
-from connector.contracting import Contracting
+from connector.contracts.contracting import Contracting
 from connector.fulfilment import Fulfilment
-from connector.negotiation import NegotiationAction
-from connector.processes import Process
-from connector.transfer import TransferAction
+from connector.protocol.negotiation import NegotiationAction
+from connector.protocol.processes import Process
+from connector.protocol.transfer import TransferAction
 from hexi.canonical import Json
 from registry.presentation import Caller
 
 
 @dataclass(frozen=True)
 class BusinessDecisions:
-    """Implements `connector.protocol.Decisions` with offers, policies, agreements, permits and data planes."""
+    """Implements `protocol.decisions.Decisions` with offers, policies, agreements, permits and data planes."""
 
     contracting: Contracting
     fulfilment: Fulfilment

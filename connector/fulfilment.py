@@ -11,21 +11,22 @@ from typing import Any
 
 from sqlmodel import Session
 
-from connector import business_store as store
-from connector import usage
-from connector.agreements import ORDER, Agreement, AgreementState
-from connector.business_errors import AgreementEnded, AgreementUnknown, OrderInvalid, ProductUnknown
-from connector.business_store import HeldAgreement
-from connector.entitlements import Ask, Order, entitle, payment_needed, verify_order
-from connector.evaluation import Party, Verdict
-from connector.evidence import Evidence
+from connector.contracts import store
+from connector.contracts.agreements import ORDER, Agreement, AgreementState
+from connector.contracts.entitlements import Ask, Order, entitle, payment_needed, verify_order
+from connector.contracts.errors import AgreementEnded, AgreementUnknown, OrderInvalid, ProductUnknown
+from connector.contracts.evidence import Evidence
+from connector.contracts.store import HeldAgreement
 from connector.formats import COMPUTED, MODES
-from connector.grants import Grant, Paid, delivery_record
-from connector.parties import party_of
 from connector.planes import DataPlane, Refused
-from connector.processes import Process, Role
+from connector.policies.evaluation import Party, Verdict
+from connector.policies.parties import party_of
+from connector.protocol.processes import Process, Role
+from connector.protocol.transfer import Start, State, TerminateTransfer, TransferAction
 from connector.settings import ConnectorSettings
-from connector.transfer import Start, State, TerminateTransfer, TransferAction
+from connector.usage import counting as usage
+from connector.usage import store as usage_store
+from connector.usage.grants import Grant, Paid, delivery_record
 from hexi.canonical import Clock, Json, digest, instant
 from ledger.entries import Kind
 from registry.errors import ParticipantRevoked, ParticipantUnknown
@@ -90,7 +91,7 @@ class Fulfilment:
             mode=mode,
             minimum_isolation=published.product.disclosure.minimum_isolation,
             order=order,
-            used=store.used(session, held.agreement.id, order.id if order else None),
+            used=usage_store.used(session, held.agreement.id, order.id if order else None),
             party=self._party(process.counterparty),
         )
         entitlement = entitle(held.agreement, ask, self._clock())

@@ -1,8 +1,8 @@
 """Monitoring: deliveries that run are looked at again and again, and stopped the moment their terms say so.
 
-`connector.usage.admit` refuses the next piece by itself; the monitor ends the transfer, tells the consumer why, and
-puts the end on record, all in one transaction. A provider who stops a transfer by hand goes the same way (`stop`).
-What must end is decided by `connector.admission.ending`; here it is found and done.
+`connector.usage.counting.admit` refuses the next piece by itself; the monitor ends the transfer, tells the consumer
+why, and puts the end on record, all in one transaction. A provider who stops a transfer by hand goes the same way
+(`stop`). What must end is decided by `connector.usage.admission.ending`; here it is found and done.
 
     with Monitor(database, engine, fulfilment, trust, clock):
         ...
@@ -16,16 +16,17 @@ from typing import Self
 import structlog
 from sqlmodel import Session
 
-from connector import usage, usage_store
-from connector.admission import WINDOW_CLOSED, Ending
-from connector.engine import Engine
-from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
-from connector.evaluation import Reason
 from connector.fulfilment import Fulfilment
-from connector.grants import Grant, GrantState
-from connector.management_errors import ComputationEnded
-from connector.processes import Process, Role
-from connector.transfer import Complete, Start, State, Suspend, TerminateTransfer, TransferAction
+from connector.management.errors import ComputationEnded
+from connector.policies.evaluation import Reason
+from connector.protocol.engine import Engine
+from connector.protocol.errors import IllegalTransition, MessageInFlight, ProcessUnknown
+from connector.protocol.processes import Process, Role
+from connector.protocol.transfer import Complete, Start, State, Suspend, TerminateTransfer, TransferAction
+from connector.usage import counting as usage
+from connector.usage import store as usage_store
+from connector.usage.admission import WINDOW_CLOSED, Ending
+from connector.usage.grants import Grant, GrantState
 from hexi.canonical import Clock
 from hexi.database import Database
 from hexi.errors import Unavailable

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 
 from sqlmodel import Session
 
-from connector import business_store as store
-from connector import management_store
-from connector.agreements import AgreementState
-from connector.business_errors import AgreementEnded, AgreementNotConcluded, DutyNotOwed
-from connector.business_store import HeldAgreement, RecordedEvidence
-from connector.errors import IllegalTransition, MessageInFlight
-from connector.evidence import Evidence
+from connector.contracts import store
+from connector.contracts.agreements import AgreementState
+from connector.contracts.errors import AgreementEnded, AgreementNotConcluded, DutyNotOwed
+from connector.contracts.evidence import Evidence
+from connector.contracts.store import HeldAgreement, RecordedEvidence
+from connector.management import store as management_store
+from connector.management.paging import MAX_LIMIT
 from connector.monitoring import Monitor
-from connector.paging import MAX_LIMIT
-from connector.policy import PROMISES, read_policy
-from connector.processes import Kind, Process, Role
-from connector.progression import is_ended
-from connector.transfer import TerminateTransfer
+from connector.policies.policy import PROMISES, read_policy
+from connector.protocol.errors import IllegalTransition, MessageInFlight
+from connector.protocol.processes import Kind, Process, Role
+from connector.protocol.progression import is_ended
+from connector.protocol.transfer import TerminateTransfer
 from hexi.canonical import digest
 from ledger.entries import Kind as EntryKind
 

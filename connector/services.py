@@ -10,10 +10,10 @@ from fastapi import APIRouter
 from connector.api import calls, events
 from connector.api.calls import Upstream
 from connector.api.management import streams as streams_api
-from connector.handovers import Handovers
 from connector.planes import DataPlane, api, stream, tables
 from connector.planes.access import Access, Place
 from connector.planes.api import ApiPlane
+from connector.planes.handovers import Handovers
 from connector.planes.stream import StreamPlane
 from connector.planes.tables import TablePlane
 from connector.settings import ConnectorSettings

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import httpx
 from fastapi import FastAPI
 
-from connector.policy import read_policy
+from connector.policies.policy import read_policy
 from hexi.canonical import Clock, Json, system_clock
 from hexi.database import Database
 from hexi.errors import DataspaceError

@@ -13,7 +13,7 @@ import httpx
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
-from connector.messages import PATH
+from connector.protocol.messages import PATH
 from hexi.canonical import parse
 from tests.conformance.schemas import check_if_at_hand
 

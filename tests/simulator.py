@@ -12,9 +12,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from connector.app import create_app
-from connector.business_answers import Negotiation, Publication, Transfer
 from connector.client import ConnectorClient
-from connector.management_token import management_token
+from connector.management.answers import Negotiation, Publication, Transfer
+from connector.management.token import management_token
 from connector.settings import ConnectorSettings
 from marketplace import space as marketplace_space
 from marketplace.client import MarketplaceClient

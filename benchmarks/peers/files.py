@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import peak_megabytes
-from connector import store
 from connector.client import ConnectorClient
 from connector.planes.data_address import properties_of
+from connector.protocol import store
 from examples.longyizhen.cast import HOSPITALS, PLANNER, Member
 from examples.longyizhen.processes import Service, Services, free_ports, run_hexi
 from examples.longyizhen.scenario import eventually

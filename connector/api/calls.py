@@ -20,11 +20,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from connector.api.streaming import STALL_SECONDS, TooManyAtOnce
-from connector.delivery_errors import AnswerTooLarge, ApiUnavailable
-from connector.handovers import HandoverRefused
+from connector.deliveries.errors import AnswerTooLarge, ApiUnavailable
 from connector.planes.access import DATA_PATH
 from connector.planes.api import ApiPlane, CallAdmitted, CallAsked
 from connector.planes.api_rules import answer_headers
+from connector.planes.handovers import HandoverRefused
 from hexi.errors import DataspaceError
 
 log = structlog.get_logger("connector.calls")

@@ -10,14 +10,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from connector import delivery_store as store
 from connector.api.management.access import PREFIX, Owner
-from connector.deliveries import Deliveries, NotFetched
-from connector.delivery_answers import Delivery
-from connector.delivery_store import Arrival
-from connector.errors import ProcessUnknown
-from connector.parts import Part, PlaceTaken
-from connector.receiving import DELIVERIES_PATH, DeliveryUnknown, Receiving, Upload
+from connector.deliveries import store
+from connector.deliveries.answers import Delivery
+from connector.deliveries.parts import Part, PlaceTaken
+from connector.deliveries.receiving import DELIVERIES_PATH, DeliveryUnknown, Receiving, Upload
+from connector.deliveries.service import Deliveries, NotFetched
+from connector.deliveries.store import Arrival
+from connector.protocol.errors import ProcessUnknown
 from connector.sources import CHUNK_BYTES
 from connector.sources.digests import read_repr_digest, repr_digest
 from hexi.canonical import Wire

@@ -18,8 +18,8 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from connector.catalogue.question import Page, Wanted, read_filter, read_token, write_token
-from connector.engine import Engine, check_party
-from connector.messages import (
+from connector.protocol.engine import Engine, check_party
+from connector.protocol.messages import (
     CONTEXT,
     PATH,
     VERSION,
@@ -39,8 +39,8 @@ from connector.messages import (
     TransferTerminationMessage,
     wire,
 )
-from connector.processes import Kind, Process
-from connector.progression import SUSPENDED_BY
+from connector.protocol.processes import Kind, Process
+from connector.protocol.progression import SUSPENDED_BY
 from hexi.canonical import Json, digest, parse
 from hexi.errors import DataspaceError, Malformed
 from hexi.web import Read, SessionRoute, Write, as_malformed

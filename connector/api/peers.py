@@ -6,11 +6,11 @@ from fastapi import APIRouter
 
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
-from connector.business_answers import Negotiation
-from connector.business_errors import PeerRefused, RequestIdTaken
-from connector.errors import CallbackRefused, MessageMalformed
-from connector.peer_catalogue import PeerCatalogues
-from connector.peer_messages import AskCatalogue, NegotiateOffer, PeerCatalogueAnswer
+from connector.contracts.errors import PeerRefused, RequestIdTaken
+from connector.management.answers import Negotiation
+from connector.management.peer_catalogue import PeerCatalogues
+from connector.management.peer_messages import AskCatalogue, NegotiateOffer, PeerCatalogueAnswer
+from connector.protocol.errors import CallbackRefused, MessageMalformed
 from hexi.client import Unreachable
 from hexi.web import problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown

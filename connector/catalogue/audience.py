@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from connector.evaluation import Situation, Stage, evaluate_terms
-from connector.operands import PARTICIPANT, known_at
-from connector.policy import Condition, Constraint, Policy, Rule, read_policy
+from connector.policies.evaluation import Situation, Stage, evaluate_terms
+from connector.policies.operands import PARTICIPANT, known_at
+from connector.policies.policy import Condition, Constraint, Policy, Rule, read_policy
 from hexi.canonical import Json
 from hexi.errors import Malformed
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from connector.errors import FilterUnsupported
+from connector.protocol.errors import FilterUnsupported
 from hexi.canonical import Json, encode, parse
 from hexi.errors import Malformed
 

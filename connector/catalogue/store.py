@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select, true, update
 from sqlmodel import Session, SQLModel
 
-from connector.business_tables import ProductRow
 from connector.catalogue.audience import Audience, audience_of_all
 from connector.catalogue.question import Criterion, Match, Property, Wanted, fold
 from connector.catalogue.tables import CatalogueRow, KeywordRow, ListedRow, RevisionRow, TermsRow
-from connector.offers import ProductOffer
-from connector.policy import terms_of
-from connector.products import PublishedProduct, dataset_of
+from connector.contracts.offers import ProductOffer
+from connector.contracts.products import PublishedProduct, dataset_of
+from connector.contracts.tables import ProductRow
+from connector.policies.policy import terms_of
 from hexi.canonical import Json, digest, encode, parse
 
 _TABLES = SQLModel.metadata.tables

@@ -12,7 +12,7 @@ from hexi.cli import REFUSED
 
 if TYPE_CHECKING:
     from connector.client import ConnectorClient
-    from connector.delivery_answers import Delivery
+    from connector.deliveries.answers import Delivery
 
 app = typer.Typer(no_args_is_help=True, help="Data delivered here: fetch, follow, find. 收到的数据。")
 

@@ -42,7 +42,7 @@ def settings_of(home: Path) -> ConnectorSettings:
 
 def client_of(home: Path) -> "ConnectorClient":
     """A client of the connector in `home`. Raises `Malformed` if there is none."""
-    from connector.management_token import TOKEN_FILE
+    from connector.management.token import TOKEN_FILE
 
     path = home / TOKEN_FILE
     if not path.exists():

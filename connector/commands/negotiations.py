@@ -9,8 +9,8 @@ from connector.commands.homes import HOME, Home, client_of
 from connector.commands.output import PROCESS, AsJson, Wait, read_object, show_history, show_process, show_some
 
 if TYPE_CHECKING:
-    from connector.business_answers import Negotiation
     from connector.client import ConnectorClient
+    from connector.management.answers import Negotiation
 
 app = typer.Typer(no_args_is_help=True, help="Contract negotiations: ask, accept, counter, give up. 合约协商。")
 
@@ -119,8 +119,8 @@ def _negotiate_offer(
     client: "ConnectorClient", provider: str, product: str, offer: str, purpose: str | None, request_id: str | None
 ) -> "Negotiation":
     """Ask for an offer as it stands in its provider's catalogue. Raises `OfferUnknown` if it is not there for us."""
-    from connector.agreements import PURPOSE
-    from connector.business_errors import OfferUnknown
+    from connector.contracts.agreements import PURPOSE
+    from connector.contracts.errors import OfferUnknown
 
     found = client.peer_catalogue(provider, filter_={"id": product})
     offers = {str(one.get("@id")): one for dataset in found.datasets if dataset.id == product for one in dataset.offers}

@@ -14,9 +14,9 @@ from connector.formats import FORMATS
 from hexi.errors import NotFound, RemoteProblem
 
 if TYPE_CHECKING:
-    from connector.business_answers import Transfer
     from connector.client import ConnectorClient
-    from connector.delivery_answers import Delivery
+    from connector.deliveries.answers import Delivery
+    from connector.management.answers import Transfer
 
 # The state, the bytes that have arrived, and how many there will be if that is known.
 Report = Callable[[str, int, int | None], None]

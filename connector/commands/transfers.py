@@ -8,12 +8,12 @@ import typer
 from connector.commands.homes import HOME, Home, client_of
 from connector.commands.output import PROCESS, AsJson, Wait, show_history, show_process, show_some
 from connector.commands.progress import followed
-from connector.transfer import State
+from connector.protocol.transfer import State
 from hexi.cli import REFUSED
 
 if TYPE_CHECKING:
-    from connector.business_answers import Transfer
     from connector.client import ConnectorClient
+    from connector.management.answers import Transfer
 
 app = typer.Typer(no_args_is_help=True, help="Transfers: ask, follow, steer. 数据传输（含计算）。")
 

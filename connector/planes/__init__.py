@@ -2,15 +2,16 @@
 
 A plane is asked inside the engine's transaction and does no network there: it answers with a data address (pull), or
 notes down work that a thread of its own does later (push). Before it hands anything over it asks
-`connector.usage.admit`, so that what the agreement says holds while the transfer runs and not only when it starts.
+`connector.usage.counting.admit`, so that what the agreement says holds while the transfer runs and not only when it
+starts.
 """
 
 from typing import Protocol
 
 from sqlmodel import Session
 
-from connector.grants import Grant
-from connector.processes import Process
+from connector.protocol.processes import Process
+from connector.usage.grants import Grant
 from hexi.canonical import Json
 from hexi.errors import Malformed
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 
 from sqlmodel import Session
 
-from connector import delivery_store as store
-from connector.grants import Grant
-from connector.handovers import Handovers
+from connector.deliveries import store
 from connector.planes.data_address import HTTP, data_address
+from connector.planes.handovers import Handovers
 from connector.planes.tokens import (
     ACCESS_SECONDS,
     ACCESS_TYPE,
@@ -23,7 +22,8 @@ from connector.planes.tokens import (
     open_token,
     seal_token,
 )
-from connector.processes import Process
+from connector.protocol.processes import Process
+from connector.usage.grants import Grant
 from hexi.canonical import Clock, Json
 from hexi.database import Database
 from registry.identity import Identity

@@ -10,18 +10,17 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
-from connector import call_store
-from connector.call_store import Call
-from connector.grants import Grant, Use
-from connector.handovers import Handovers
-from connector.planes import NotDeliverable
+from connector.planes import NotDeliverable, call_store
 from connector.planes.access import Access
 from connector.planes.api_rules import request_headers, target
+from connector.planes.call_store import Call
+from connector.planes.handovers import Handovers
 from connector.planes.offered import kept_here, resource_of
-from connector.processes import Process
+from connector.protocol.processes import Process
 from connector.sources import SourceUnavailable
 from connector.sources.descriptions import Sources
 from connector.sources.services import ApiDescription
+from connector.usage.grants import Grant, Use
 from hexi.canonical import Clock, Json, instant
 from hexi.database import Database
 

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
-from connector.delivery_errors import CallRefused
+from connector.deliveries.errors import CallRefused
 from connector.sources.services import ApiDescription
 
 # A longer path or query is nothing an API asks for, in characters.

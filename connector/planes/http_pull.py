@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 
 from sqlmodel import Session
 
-from connector.grants import Grant
-from connector.handovers import Handovers, Span, at_most
 from connector.planes import NotDeliverable
 from connector.planes.access import Access
+from connector.planes.handovers import Handovers, Span, at_most
 from connector.planes.offered import kept_here, resource_of
 from connector.planes.ranges import read_range
-from connector.processes import Process
+from connector.protocol.processes import Process
 from connector.sources import Chunks, Content, Source, SourceUnavailable
 from connector.sources.descriptions import Sources
 from connector.sources.digests import etag, repr_digest
 from connector.sources.files import DirectorySource
+from connector.usage.grants import Grant
 from hexi.canonical import Json
 from hexi.database import Database
 from hexi.errors import NotFound

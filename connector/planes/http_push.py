@@ -2,7 +2,7 @@
 
 Two kinds of places are known. Any HTTP endpoint gets one POST (or PUT) of everything, as EDC's sink expects. A
 connector of our own kind says that it is ``urn:hexi:resumable``: it is asked how much it has, and gets the rest.
-The address was chosen by somebody else, so it passes the guard that callbacks pass (`connector.callbacks`).
+The address was chosen by somebody else, so it passes the guard that callbacks pass (`connector.protocol.callbacks`).
 """
 
 import re
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from connector import delivery_store as store
-from connector.callbacks import check_callback
-from connector.errors import CallbackRefused
-from connector.grants import Grant
+from connector.deliveries import store
 from connector.planes import NotDeliverable, Refused
 from connector.planes.data_address import properties_of
 from connector.planes.http_pull import source_of
-from connector.processes import Process
+from connector.protocol.callbacks import check_callback
+from connector.protocol.errors import CallbackRefused
+from connector.protocol.processes import Process
 from connector.sources import SourceUnavailable
 from connector.sources.descriptions import Sources
+from connector.usage.grants import Grant
 from hexi.canonical import Clock, Json, instant
 
 FORMAT = "HttpData-PUSH"
@@ -45,7 +45,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class PushPlane:
-    """Implements `connector.planes.DataPlane`; `connector.pushes` carries the pushes out."""
+    """Implements `connector.planes.DataPlane`; `connector.deliveries.pushes` carries the pushes out."""
 
     sources: Sources
     clock: Clock

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import structlog
 from sqlmodel import Session
 
-from connector import business_store
-from connector.business_errors import ResourceUnusable
-from connector.grants import Grant
-from connector.resources import Resource
+from connector.contracts import store as business_store
+from connector.contracts.resources import Resource
 from connector.sources import SourceUnavailable
+from connector.sources.errors import ResourceUnusable
+from connector.usage.grants import Grant
 
 log = structlog.get_logger("connector.data")
 

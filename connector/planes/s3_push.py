@@ -1,26 +1,26 @@
 """AmazonS3-PUSH: the provider writes one object into the storage that the consumer names in its request.
 
 The data address is that of Eclipse EDC: type ``AmazonS3``, and properties as `connector.s3.location` reads them. The
-endpoint was chosen by somebody else, so it passes the guard that callbacks pass (`connector.callbacks`).
+endpoint was chosen by somebody else, so it passes the guard that callbacks pass (`connector.protocol.callbacks`).
 """
 
 from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from connector import delivery_store as store
-from connector.callbacks import check_callback
-from connector.errors import CallbackRefused
-from connector.grants import Grant
+from connector.deliveries import store
 from connector.planes import NotDeliverable, Refused
 from connector.planes.data_address import properties_of
 from connector.planes.http_pull import source_of
-from connector.processes import Process
+from connector.protocol.callbacks import check_callback
+from connector.protocol.errors import CallbackRefused
+from connector.protocol.processes import Process
 from connector.s3.errors import LocationInvalid
 from connector.s3.location import Location, read_location
 from connector.s3.signing import Credentials
 from connector.sources import SourceUnavailable
 from connector.sources.descriptions import Sources
+from connector.usage.grants import Grant
 from hexi.canonical import Clock, instant
 
 FORMAT = "AmazonS3-PUSH"
@@ -30,7 +30,7 @@ _UNNAMED = "data"
 
 @dataclass(frozen=True)
 class S3PushPlane:
-    """Implements `connector.planes.DataPlane`; `connector.uploads` carries the uploads out."""
+    """Implements `connector.planes.DataPlane`; `connector.deliveries.uploads` carries the uploads out."""
 
     sources: Sources
     clock: Clock

@@ -3,7 +3,7 @@
 `data` is one line of JSON, so nothing in it can end an event or begin another; names are checked where they come in.
 """
 
-from connector.delivery_errors import LastEventIdInvalid
+from connector.deliveries.errors import LastEventIdInvalid
 from connector.streams import Event
 from hexi.canonical import Json, encode
 

@@ -10,23 +10,24 @@ from dataclasses import dataclass, replace
 
 from sqlmodel import Session
 
-from connector import delivery_store, usage_store
-from connector.business_errors import ResourceUnusable
-from connector.delivery_errors import LastEventIdInvalid
-from connector.grants import Grant, Use
-from connector.handovers import HandoverRefused, Handovers
+from connector.contracts.resources import Resource
+from connector.deliveries import store as delivery_store
+from connector.deliveries.errors import LastEventIdInvalid
 from connector.planes import NotDeliverable, sse
 from connector.planes.access import Access
+from connector.planes.handovers import HandoverRefused, Handovers
 from connector.planes.offered import kept_here, resource_of
-from connector.processes import Process
-from connector.resources import Resource
+from connector.protocol.processes import Process
 from connector.sources import SourceUnavailable
 from connector.sources.descriptions import read_description
+from connector.sources.errors import ResourceUnusable
 from connector.sources.services import NdjsonDescription, StreamDescription
 from connector.streams import EventSource, Extent
 from connector.streams import store as stream_store
 from connector.streams.appended import AppendedStream, Streams
 from connector.streams.ndjson import NdjsonStream
+from connector.usage import store as usage_store
+from connector.usage.grants import Grant, Use
 from hexi.canonical import Json
 from hexi.database import Database
 

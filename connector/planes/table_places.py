@@ -7,7 +7,7 @@ the provider, and counts for the same transfer, table, columns and state of the 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connector.delivery_errors import TablePlaceInvalid
+from connector.deliveries.errors import TablePlaceInvalid
 from hexi.canonical import digest
 from hexi.errors import DataspaceError
 from hexi.keys import verify

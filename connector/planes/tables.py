@@ -14,15 +14,16 @@ from typing import Any
 
 from sqlmodel import Session
 
-from connector import admission, business_store
-from connector.delivery_errors import TableUnknown
-from connector.grants import Grant, Use
-from connector.handovers import HandoverRefused, Handovers
+from connector.contracts import store as business_store
+from connector.deliveries.errors import TableUnknown
 from connector.planes import NotDeliverable
 from connector.planes.access import Access
+from connector.planes.handovers import HandoverRefused, Handovers
 from connector.planes.offered import resource_of
 from connector.planes.table_places import TablePlace, open_place, seal_place
-from connector.processes import Process
+from connector.protocol.processes import Process
+from connector.usage import admission
+from connector.usage.grants import Grant, Use
 from hexi.canonical import Clock, Json, encode
 from hexi.database import Database
 from hexi.errors import Unavailable

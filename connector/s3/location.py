@@ -46,7 +46,7 @@ class Location:
 def read_location(properties: Mapping[str, str], default_key: str = "") -> tuple[Location, Credentials]:
     """The object and the key to it that `properties` name. Raises `LocationInvalid`.
 
-    The endpoint's address is only read here; whether it may be called is checked by `connector.callbacks`.
+    The endpoint's address is only read here; whether it may be called is checked by `connector.protocol.callbacks`.
     """
     return _location(properties, default_key), _credentials(properties)
 

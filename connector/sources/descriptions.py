@@ -16,11 +16,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from connector.business_errors import ResourceUnusable
 from connector.s3.errors import LocationInvalid
 from connector.s3.location import Location, read_location
 from connector.s3.signing import Credentials
 from connector.sources import Content, Source
+from connector.sources.errors import ResourceUnusable
 from connector.sources.files import Digests, DirectorySource, FileSource
 from connector.sources.http import HttpSource
 from connector.sources.postgresql import PostgresqlSource

@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psycopg
-from psycopg import sql
-
 from connector.sources import CHUNK_BYTES, Chunks, Content, SourceUnavailable
 
 CSV = "text/csv"
@@ -36,6 +33,9 @@ class PostgresqlSource:
     def open(self, content: Content, offset: int = 0) -> Iterator[Chunks]:
         if offset:
             raise SourceUnavailable("what a query gives cannot be resumed; ask for it from its beginning")
+        import psycopg  # ten megabytes that a connector without such a source need not hold
+        from psycopg import sql
+
         try:
             with psycopg.connect(self.dsn, connect_timeout=CONNECT_SECONDS) as connection:
                 connection.read_only = True

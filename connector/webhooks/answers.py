@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from connector.business_answers import INSTANT, PROVIDER, TRANSFER, Answer, Page
-from connector.history import Outcome
+from connector.management.answers import INSTANT, PROVIDER, TRANSFER, Answer, Page
+from connector.protocol.history import Outcome
 from hexi.canonical import Wire
 
 WEBHOOK = "urn:uuid:0c2f5b1e-6a3d-4d0c-9f7e-000000000004"

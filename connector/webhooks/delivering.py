@@ -1,7 +1,7 @@
 """Delivering events: passes over the outbox of their own, so that a slow receiver never holds up the protocol.
 
-Lease (transaction), send (none), record (transaction), as in `connector.dispatch`; a crash between any two is made good
-by a later pass, which sends the same event with the same id again.
+Lease (transaction), send (none), record (transaction), as in `connector.protocol.dispatch`; a crash between any two is
+made good by a later pass, which sends the same event with the same id again.
 """
 
 import threading
@@ -11,12 +11,12 @@ import httpx
 import structlog
 from sqlmodel import Session
 
-from connector import outbox
-from connector import store as messages
-from connector.callbacks import peer_transport
-from connector.errors import CallbackRefused
-from connector.outbox import Answer, Verdict
-from connector.outbox_items import WEBHOOK, OutboxItem, OutboxState
+from connector.protocol import outbox
+from connector.protocol import store as messages
+from connector.protocol.callbacks import peer_transport
+from connector.protocol.errors import CallbackRefused
+from connector.protocol.outbox import Answer, Verdict
+from connector.protocol.outbox_items import WEBHOOK, OutboxItem, OutboxState
 from connector.webhooks import store
 from connector.webhooks.events import CONTENT_TYPE
 from connector.webhooks.signing import secret_of, sign

@@ -8,8 +8,8 @@ Source: CloudEvents 1.0.2, structured content mode with the JSON format; ``seque
 
 from collections.abc import Iterable
 
-from connector import negotiation, transfer
-from connector.management_errors import EventTypeUnknown
+from connector.management.errors import EventTypeUnknown
+from connector.protocol import negotiation, transfer
 from hexi.canonical import Json
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"

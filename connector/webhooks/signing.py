@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from connector.management_errors import WebhookSignatureInvalid
+from connector.management.errors import WebhookSignatureInvalid
 from hexi.canonical import Json, parse
 from sandbox.noise_key import secret_in
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, func, select, update
 
-from connector.management_errors import DeliveryUnknown, WebhookUnknown
-from connector.outbox_items import WEBHOOK, OutboxState
-from connector.paging import Cursor, Page
-from connector.tables import OutboxRow
+from connector.management.errors import DeliveryUnknown, WebhookUnknown
+from connector.management.paging import Cursor, Page
+from connector.protocol.outbox_items import WEBHOOK, OutboxState
+from connector.protocol.tables import OutboxRow
 from connector.webhooks.tables import SubscriptionRow
 from hexi.canonical import Json, encode, parse
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
-from connector import outbox
-from connector.callbacks import check_callback
-from connector.management_errors import TooManyWebhooks
-from connector.outbox_items import WEBHOOK
+from connector.management.errors import TooManyWebhooks
+from connector.protocol import outbox
+from connector.protocol.callbacks import check_callback
+from connector.protocol.outbox_items import WEBHOOK
 from connector.webhooks import store
 from connector.webhooks.events import EVERYTHING, PING, check_patterns, cloud_event, matches
 from connector.webhooks.signing import secret_of

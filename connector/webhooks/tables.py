@@ -1,4 +1,4 @@
-"""The table of subscriptions. Deliveries stand in the outbox (`connector.tables`), under the subscription's id."""
+"""The table of subscriptions. Deliveries stand in the outbox (`protocol.tables`), under the subscription's id."""
 
 from sqlmodel import Field, SQLModel
 

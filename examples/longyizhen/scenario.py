@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from connector.business_answers import Agreement, EncryptedSum, Publication
 from connector.client import ConnectorClient
+from connector.management.answers import Agreement, EncryptedSum, Publication
 from examples.longyizhen import cast
 from examples.longyizhen.cast import HOSPITALS, PLANNER, Member
 from examples.longyizhen.data import TABLE, write_shares

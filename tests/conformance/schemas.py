@@ -17,7 +17,7 @@ from pathlib import Path
 from jsonschema import Draft201909Validator, ValidationError
 from referencing import Registry, Resource
 
-from connector.messages import CONTEXT
+from connector.protocol.messages import CONTEXT
 from hexi.canonical import Json, parse
 from tests.conformance import maven
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import ValidationError
 
-from connector.errors import MessageMalformed
-from connector.messages import CONTEXT, MESSAGES, PATH, ContractAgreementMessage, ContractOfferMessage
-from connector.negotiation import (
+from connector.protocol.errors import MessageMalformed
+from connector.protocol.messages import CONTEXT, MESSAGES, PATH, ContractAgreementMessage, ContractOfferMessage
+from connector.protocol.negotiation import (
     Accept,
     Agree,
     Finalize,
@@ -24,7 +24,7 @@ from connector.negotiation import (
     TerminateNegotiation,
     Verify,
 )
-from connector.transfer import Complete, Start, Suspend, TerminateTransfer
+from connector.protocol.transfer import Complete, Start, Suspend, TerminateTransfer
 from hexi.canonical import Json
 from tests.conformance.schemas import Schemas, at_hand
 from tests.connector.pair import ADDRESS, POLICY, Pair, agreement, offer

@@ -7,18 +7,18 @@ from typing import Any
 
 from sqlmodel import Session
 
-from connector import business_store as store
-from connector import management_store
-from connector.agreements import SIGNATURE
-from connector.business_store import HeldAgreement, RecordedEvidence
-from connector.contracting import Contracting
+from connector.contracts import store
+from connector.contracts.agreements import SIGNATURE
+from connector.contracts.contracting import Contracting
+from connector.contracts.evidence import Evidence
+from connector.contracts.products import PublishedProduct
+from connector.contracts.resources import Resource
+from connector.contracts.store import HeldAgreement, RecordedEvidence
 from connector.decisions import BusinessDecisions
-from connector.evidence import Evidence
 from connector.fulfilment import Fulfilment
-from connector.negotiation import Agree, Verify
-from connector.processes import Kind, Process, Role
-from connector.products import PublishedProduct
-from connector.resources import Resource
+from connector.management import store as management_store
+from connector.protocol.negotiation import Agree, Verify
+from connector.protocol.processes import Kind, Process, Role
 from connector.settings import ConnectorSettings
 from hexi.database import Database
 from hexi.keys import SigningKey, VerifyingKey

@@ -1,7 +1,7 @@
 """A worker's work done by hand: what its threads do, one step at a time, in an order that a test chooses."""
 
-from connector.dispatch import Outcome
-from connector.worker import Worker
+from connector.protocol.dispatch import Outcome
+from connector.protocol.worker import Worker
 from tests.connector.pair import End
 
 

@@ -16,18 +16,18 @@ from typing import Any
 import httpx
 from sqlmodel import Session
 
-from connector import negotiation, store, transfer
 from connector.api.dsp import create_router
-from connector.binding import Action
 from connector.catalogue.question import Page, Wanted, page_of
-from connector.engine import Engine, Settings
-from connector.errors import DatasetUnknown
-from connector.messages import PATH
-from connector.negotiation import Accept, Agree, Finalize, NegotiationAction, Offer, Verify
-from connector.outbox import PATIENCE
-from connector.outbox_items import OutboxState
-from connector.processes import Kind, Process, Role
-from connector.transfer import Start, TransferAction
+from connector.protocol import negotiation, store, transfer
+from connector.protocol.binding import Action
+from connector.protocol.engine import Engine, Settings
+from connector.protocol.errors import DatasetUnknown
+from connector.protocol.messages import PATH
+from connector.protocol.negotiation import Accept, Agree, Finalize, NegotiationAction, Offer, Verify
+from connector.protocol.outbox import PATIENCE
+from connector.protocol.outbox_items import OutboxState
+from connector.protocol.processes import Kind, Process, Role
+from connector.protocol.transfer import Start, TransferAction
 from hexi.canonical import Json, parse
 from hexi.database import Database
 from hexi.errors import Unauthenticated

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connector.agreements import (
+from connector.contracts.agreements import (
     PRODUCT_DIGEST,
     PURPOSE,
     VERSION,
@@ -14,7 +14,7 @@ from connector.agreements import (
     check_signature,
     difference,
 )
-from connector.business_errors import AgreementInvalid
+from connector.contracts.errors import AgreementInvalid
 from hexi.canonical import encode
 from ledger.documents import sign_document
 from tests.connector.business import CONSUMER, OPERATOR, PRODUCT, PROVIDER, STRANGER, KnownParticipants, published

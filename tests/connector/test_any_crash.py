@@ -19,12 +19,12 @@ import httpx
 import pytest
 from sqlalchemy import event
 
-from connector import management_store
-from connector.history import entries
-from connector.negotiation import Agree, Finalize, Offer, Request, Verify
-from connector.outbox_items import OutboxState
-from connector.processes import Process
-from connector.transfer import Complete, Start, Suspend, TerminateTransfer
+from connector.management import store as management_store
+from connector.protocol.history import entries
+from connector.protocol.negotiation import Agree, Finalize, Offer, Request, Verify
+from connector.protocol.outbox_items import OutboxState
+from connector.protocol.processes import Process
+from connector.protocol.transfer import Complete, Start, Suspend, TerminateTransfer
 from hexi.database import Database
 from tests.builders import SettableClock
 from tests.connector.hand import Hand

@@ -18,14 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector import management_store, negotiation, transfer
-from connector.binding import Action, fresh_id
-from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
-from connector.history import Direction, entries
-from connector.messages import PATH
-from connector.negotiation import Accept, Agree, Finalize, Offer, Request, TerminateNegotiation, Verify
-from connector.processes import Kind, Process
-from connector.transfer import Complete, Start, Suspend, TerminateTransfer
+from connector.management import store as management_store
+from connector.protocol import negotiation, transfer
+from connector.protocol.binding import Action, fresh_id
+from connector.protocol.errors import IllegalTransition, MessageInFlight, ProcessUnknown
+from connector.protocol.history import Direction, entries
+from connector.protocol.messages import PATH
+from connector.protocol.negotiation import Accept, Agree, Finalize, Offer, Request, TerminateNegotiation, Verify
+from connector.protocol.processes import Kind, Process
+from connector.protocol.transfer import Complete, Start, Suspend, TerminateTransfer
 from hexi.database import Database
 from tests.builders import SettableClock
 from tests.connector.hand import Hand

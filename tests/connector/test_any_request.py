@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.schemas import APIOperation
 
-from connector.messages import CONTEXT, PATH
-from connector.processes import Kind
+from connector.protocol.messages import CONTEXT, PATH
+from connector.protocol.processes import Kind
 from hexi.canonical import Json
 from hexi.errors import PROBLEM_TYPE
 from tests.asgi import ASGITransport

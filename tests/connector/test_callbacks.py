@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from connector.callbacks import check_address, check_callback, peer_transport
-from connector.errors import CallbackRefused
+from connector.protocol.callbacks import check_address, check_callback, peer_transport
+from connector.protocol.errors import CallbackRefused
 
 
 @pytest.mark.parametrize("address", ["https://p.example/dsp", "https://p.example:8443", "https://93.184.216.34/dsp//"])
@@ -107,7 +107,7 @@ def test_the_address_connected_to_is_the_one_that_was_checked(
         return resolve("127.0.0.1" if asked.count(host) == 1 else "127.0.0.2", *args, **kwargs)
 
     checked: list[str] = []
-    monkeypatch.setattr("connector.callbacks.check_address", checked.append)
+    monkeypatch.setattr("connector.protocol.callbacks.check_address", checked.append)
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     with httpx.Client(transport=peer_transport(unsafe_allow_loopback=False)) as client:
         assert client.post(f"http://rebinding.test:{port}/", content=b"{}").status_code == 302

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from connector import business_store as store
 from connector.catalogue import store as index
 from connector.catalogue.audience import Audience, audience_of
 from connector.catalogue.question import MAX_PAGE, Wanted, page_of, read_filter, read_token, write_token
-from connector.errors import FilterUnsupported
-from connector.evaluation import Situation, Stage, evaluate_terms
-from connector.products import PublishedProduct
+from connector.contracts import store
+from connector.contracts.products import PublishedProduct
+from connector.policies.evaluation import Situation, Stage, evaluate_terms
+from connector.protocol.errors import FilterUnsupported
 from hexi.canonical import encode
 from hexi.database import Database
 from ledger.documents import SignedDocument, sign_document

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from connector.business_answers import Run
+from connector.management.answers import Run
 from hexi.canonical import parse
 from hexi.errors import RemoteProblem
 from ledger.documents import SignedDocument, verify_document

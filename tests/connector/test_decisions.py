@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from connector import business_store as store
-from connector.agreements import ORDER, PROVIDER_SIGNATURE, PURPOSE, SIGNATURE, AgreementState
 from connector.catalogue.question import Wanted
-from connector.errors import DatasetUnknown
+from connector.contracts import store
+from connector.contracts.agreements import ORDER, PROVIDER_SIGNATURE, PURPOSE, SIGNATURE, AgreementState
 from connector.fulfilment import permit_in
-from connector.negotiation import Agree, Finalize, TerminateNegotiation, Verify
-from connector.processes import Process, Role
-from connector.transfer import Start, TerminateTransfer
+from connector.protocol.errors import DatasetUnknown
+from connector.protocol.negotiation import Agree, Finalize, TerminateNegotiation, Verify
+from connector.protocol.processes import Process, Role
+from connector.protocol.transfer import Start, TerminateTransfer
+from connector.usage import store as usage_store
 from hexi.database import Database
 from ledger.documents import verify_document
 from registry.presentation import Caller
@@ -273,7 +274,7 @@ def test_runs_are_granted_once_whatever_is_asked_for_them(
     assert provider.transferring(replace(first, state="COMPLETED")) is None
     again = provider.transferring(transfer(agreement, properties=shown))
     with provider.database.reading() as session:
-        assert store.used(session, agreement, "urn:uuid:order-1").of_order == 3
+        assert usage_store.used(session, agreement, "urn:uuid:order-1").of_order == 3
     assert isinstance(again, Start)
     assert len(provider.revoked) == 1
 

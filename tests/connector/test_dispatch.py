@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from connector import outbox, store
-from connector.negotiation import Accept, Agree, Offer, TerminateNegotiation
-from connector.outbox import Answer, Verdict, backoff, judge_ledger, judge_peer
-from connector.outbox_items import OutboxItem, OutboxState
-from connector.worker import Worker
+from connector.protocol import outbox, store
+from connector.protocol.negotiation import Accept, Agree, Offer, TerminateNegotiation
+from connector.protocol.outbox import Answer, Verdict, backoff, judge_ledger, judge_peer
+from connector.protocol.outbox_items import OutboxItem, OutboxState
+from connector.protocol.worker import Worker
 from hexi.canonical import Json, instant
 from sandbox import owners
 from tests.connector.pair import Crash, Pair, agreement, offer
@@ -204,7 +204,7 @@ def test_a_delayed_action_waits_and_gives_way(pair: Pair) -> None:
 
 
 def test_one_message_at_a_time(pair: Pair) -> None:
-    from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
+    from connector.protocol.errors import IllegalTransition, MessageInFlight, ProcessUnknown
 
     pair.provider.script.negotiations = {"REQUESTED": lambda p: Offer(offer())}
     pair.consumer.script.negotiations = {}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from connector.messages import CONTEXT
+from connector.protocol.messages import CONTEXT
 from hexi.canonical import Json
 from tests.connector.pair import Pair, offer
 

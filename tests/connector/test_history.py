@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from connector import management_store
-from connector.history import Direction, Entry, Outcome, entries
+from connector.management import store as management_store
+from connector.protocol.history import Direction, Entry, Outcome, entries
 from tests.connector.pair import End, Pair
 
 

@@ -8,7 +8,7 @@ import httpx
 import jsonschema
 import pytest
 
-from connector.paging import MAX_LIMIT, Cursor
+from connector.management.paging import MAX_LIMIT, Cursor
 from tests.connector.test_cli import commands
 from tests.simulator import PLANNER, Dataspace
 

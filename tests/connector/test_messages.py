@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from connector.errors import MessageMalformed
-from connector.messages import (
+from connector.protocol.errors import MessageMalformed
+from connector.protocol.messages import (
     CONTEXT,
     MESSAGES,
     CatalogRequestMessage,
@@ -16,8 +16,8 @@ from connector.messages import (
     TransferStartMessage,
     read_any,
 )
-from connector.negotiation import TerminateNegotiation
-from connector.transfer import Complete, Start, Suspend, TerminateTransfer
+from connector.protocol.negotiation import TerminateNegotiation
+from connector.protocol.transfer import Complete, Start, Suspend, TerminateTransfer
 from hexi.canonical import Json
 from tests.connector.pair import ADDRESS, POLICY, PROVIDER_OFFERS, Pair, offer
 

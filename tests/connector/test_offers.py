@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from connector.business_answers import Negotiation
-from connector.business_errors import PolicyInvalid
-from connector.offers import Acceptance, Definition, Outcome, Rule, Selector, check
+from connector.contracts.offers import Acceptance, Definition, Outcome, Rule, Selector, check
+from connector.management.answers import Negotiation
+from connector.policies.errors import PolicyInvalid
 from hexi.errors import RemoteProblem
 from tests.connector.business import USE, published
 from tests.simulator import PLANNER, Dataspace, Member

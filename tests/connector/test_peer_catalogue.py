@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from connector.peer_messages import PeerDatasetAnswer
+from connector.management.peer_messages import PeerDatasetAnswer
 from hexi.errors import RemoteProblem
 from tests.simulator import PLANNER, Dataspace
 

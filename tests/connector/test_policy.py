@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from connector.business_errors import ConstraintUnknown, PolicyInvalid
-from connector.evaluation import Situation, Stage, count_limit, ends, evaluate, evaluate_terms
-from connector.policy import Constraint, Policy, Rule, read_policy, same_terms
+from connector.policies.errors import ConstraintUnknown, PolicyInvalid
+from connector.policies.evaluation import Situation, Stage, count_limit, ends, evaluate, evaluate_terms
+from connector.policies.policy import Constraint, Policy, Rule, read_policy, same_terms
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 HOSPITAL, BANK = "did:web:hospital", "did:web:bank"

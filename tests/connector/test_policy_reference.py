@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from connector.operands import OPERANDS, SPELLINGS, Stage
-from connector.policy import ACTIONS, DUTIES
+from connector.policies.operands import OPERANDS, SPELLINGS, Stage
+from connector.policies.policy import ACTIONS, DUTIES
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/policies.md").read_text(encoding="utf-8")
 

@@ -1,11 +1,11 @@
-"""What becomes of two messages that meet: the rules of `connector.progression`, each with its counter-example."""
+"""What becomes of two messages that meet: the rules of `protocol.progression`, each with its counter-example."""
 
 from dataclasses import replace
 
 import pytest
 
-from connector.errors import IllegalTransition, MessageCrossed
-from connector.messages import (
+from connector.protocol.errors import IllegalTransition, MessageCrossed
+from connector.protocol.messages import (
     ContractAgreementMessage,
     ContractNegotiationEventMessage,
     ContractNegotiationTerminationMessage,
@@ -17,8 +17,8 @@ from connector.messages import (
     TransferStartMessage,
     TransferSuspensionMessage,
 )
-from connector.processes import Kind, Process, Role
-from connector.progression import SUSPENDED_BY, InFlight, as_answered, is_said_again, receive
+from connector.protocol.processes import Kind, Process, Role
+from connector.protocol.progression import SUSPENDED_BY, InFlight, as_answered, is_said_again, receive
 
 POLICY = {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]}
 PIDS = {"provider_pid": "p", "consumer_pid": "c"}

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from connector import ready, store
-from connector.messages import PATH
-from connector.negotiation import TerminateNegotiation
-from connector.outbox_items import OutboxItem, OutboxState
-from connector.ready import Ready
-from connector.worker import Worker
+from connector.protocol import ready, store
+from connector.protocol.messages import PATH
+from connector.protocol.negotiation import TerminateNegotiation
+from connector.protocol.outbox_items import OutboxItem, OutboxState
+from connector.protocol.ready import Ready
+from connector.protocol.worker import Worker
 from hexi.canonical import Json, instant, parse
 from sandbox import owners
 from tests.connector.pair import Pair, offer

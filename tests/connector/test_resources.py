@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.business_errors import ResourceUnusable
-from connector.resources import Count, Resource, check_resource, count, quality
+from connector.contracts.resources import Count, Resource, check_resource, count, quality
+from connector.sources.errors import ResourceUnusable
 from registry.catalogue import Column, ColumnRole, Datatype, Table, Text
 
 TITLE = Text(zh="门诊", en="Visits")

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from connector import store
-from connector.negotiation import Finalize, TerminateNegotiation
-from connector.transfer import Complete, Start, Suspend
+from connector.protocol import store
+from connector.protocol.negotiation import Finalize, TerminateNegotiation
+from connector.protocol.transfer import Complete, Start, Suspend
 from tests.connector.pair import ADDRESS, PROVIDER_OFFERS, Pair
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from connector import outbox, sender, store
-from connector.outbox import Answer
-from connector.outbox_items import OutboxItem, OutboxState
-from connector.sender import Sender
+from connector.protocol import outbox, sender, store
+from connector.protocol.outbox import Answer
+from connector.protocol.outbox_items import OutboxItem, OutboxState
+from connector.protocol.sender import Sender
 from hexi.canonical import Json, parse
 from tests.connector.pair import Pair
 from tests.connector.test_dispatch import item

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.business_answers import History
-from connector.transfer import State
+from connector.management.answers import History
+from connector.protocol.transfer import State
 from hexi.errors import RemoteProblem
 from tests.connector.planes.test_http_pull import Pull
 from tests.simulator import Dataspace

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from connector import negotiation, transfer
-from connector.errors import IllegalTransition
-from connector.processes import Role
+from connector.protocol import negotiation, transfer
+from connector.protocol.errors import IllegalTransition
+from connector.protocol.processes import Role
 
 P, C = Role.PROVIDER, Role.CONSUMER
 

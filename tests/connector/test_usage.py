@@ -8,21 +8,22 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
-from connector import business_store as store
-from connector import usage, usage_store
-from connector.admission import WINDOW_CLOSED
-from connector.agreements import AgreementState
-from connector.business_store import HeldAgreement
-from connector.engine import Engine
-from connector.engine import Settings as EngineSettings
-from connector.evaluation import Verdict
-from connector.grants import Grant, GrantState, Use
+from connector.contracts import store
+from connector.contracts.agreements import AgreementState
+from connector.contracts.store import HeldAgreement
 from connector.monitoring import Monitor
-from connector.outbox_items import OutboxItem
 from connector.planes import Refused
-from connector.processes import Process, Role
-from connector.store import insert_process, lock_pending
-from connector.transfer import Start, Suspend, TerminateTransfer
+from connector.policies.evaluation import Verdict
+from connector.protocol.engine import Engine
+from connector.protocol.engine import Settings as EngineSettings
+from connector.protocol.outbox_items import OutboxItem
+from connector.protocol.processes import Process, Role
+from connector.protocol.store import insert_process, lock_pending
+from connector.protocol.transfer import Start, Suspend, TerminateTransfer
+from connector.usage import counting as usage
+from connector.usage import store as usage_store
+from connector.usage.admission import WINDOW_CLOSED
+from connector.usage.grants import Grant, GrantState, Use
 from hexi.canonical import Json, instant
 from hexi.database import Database
 from ledger.entries import read_entry
@@ -405,8 +406,8 @@ def test_the_monitor_looks_at_every_page(
 
 def _taken(provider: Provider, pid: str, **changes: Any) -> None:
     """The consumer has taken our last message: the process is in the state it leads to."""
-    from connector.outbox_items import OutboxState
-    from connector.store import close_item, lock_process, save_process
+    from connector.protocol.outbox_items import OutboxState
+    from connector.protocol.store import close_item, lock_process, save_process
 
     with provider.database.transaction() as session:
         item = lock_pending(session, pid)

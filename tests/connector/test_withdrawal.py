@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.publishing import complete_catalogue
+from connector.contracts.publishing import complete_catalogue
 from hexi.errors import RemoteProblem, Unavailable
 from ledger.entries import Kind, read_entry
 from tests.connector.business import USE

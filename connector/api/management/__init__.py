@@ -2,7 +2,7 @@
 
 Plain JSON, camelCase; errors are problem+json. Every endpoint takes `Owner`. Nothing here is for other participants;
 they speak the Dataspace Protocol. One module a subject, each with a `create_router`; what it answers is typed
-(`connector.business_answers`), and what may go wrong is named with `hexi.web.problems`, so that the description at
+(`connector.management.answers`), and what may go wrong is named with `hexi.web.problems`, so that the description at
 ``/openapi.json`` says all of it.
 """
 
@@ -20,8 +20,8 @@ from connector.api.management import (
     webhooks,
 )
 from connector.api.management.access import PREFIX, Owner
-from connector.business_errors import ManagementTokenInvalid
-from connector.desk import Desk
+from connector.contracts.errors import ManagementTokenInvalid
+from connector.management.desk import Desk
 from hexi.web import problems
 
 __all__ = ["PREFIX", "Owner", "create_router", "webhooks"]

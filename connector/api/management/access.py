@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from connector.business_errors import ManagementTokenInvalid
+from connector.contracts.errors import ManagementTokenInvalid
 
 # Every router of the API has it itself: logs and metrics name a route by its own path.
 PREFIX = "/management"

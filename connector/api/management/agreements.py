@@ -4,15 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from connector import management_store
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import AgreementsAsked
-from connector.business_answers import Agreement, Agreements, Evidence
-from connector.business_errors import AgreementNotConcluded, AgreementUnknown, DutyNotOwed, PolicyInvalid
-from connector.business_messages import Perform, Terminate
-from connector.desk import Desk
-from connector.management_errors import CursorInvalid
+from connector.contracts.errors import AgreementNotConcluded, AgreementUnknown, DutyNotOwed
+from connector.management import store as management_store
+from connector.management.answers import Agreement, Agreements, Evidence
+from connector.management.desk import Desk
+from connector.management.errors import CursorInvalid
+from connector.management.messages import Perform, Terminate
+from connector.policies.errors import PolicyInvalid
 from hexi.web import Read, SessionRoute, Write, problems
 
 

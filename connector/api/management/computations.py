@@ -3,8 +3,7 @@
 from fastapi import APIRouter
 
 from connector.api.management.access import PREFIX, Owner
-from connector.business_answers import EncryptedSum, Run
-from connector.business_errors import (
+from connector.contracts.errors import (
     AggregationIncomplete,
     AnswerInvalid,
     JobLost,
@@ -13,9 +12,10 @@ from connector.business_errors import (
     RunUnknown,
     TransferNotStarted,
 )
-from connector.business_messages import AskEncryptedSum, AskRun
-from connector.desk import Desk
-from connector.errors import ProcessUnknown
+from connector.management.answers import EncryptedSum, Run
+from connector.management.desk import Desk
+from connector.management.messages import AskEncryptedSum, AskRun
+from connector.protocol.errors import ProcessUnknown
 from hexi.client import Unreachable
 from hexi.web import problems
 from sandbox.messages import RunAnswer

@@ -5,10 +5,10 @@ An unknown filter is refused, not passed over: a mistyped one would otherwise sh
 
 from pydantic import Field
 
-from connector import negotiation, transfer
-from connector.agreements import AgreementState
-from connector.paging import DEFAULT_LIMIT, MAX_CURSOR_CHARACTERS, MAX_LIMIT, Cursor
-from connector.processes import Role
+from connector.contracts.agreements import AgreementState
+from connector.management.paging import DEFAULT_LIMIT, MAX_CURSOR_CHARACTERS, MAX_LIMIT, Cursor
+from connector.protocol import negotiation, transfer
+from connector.protocol.processes import Role
 from hexi.canonical import Wire
 
 _NAME = Field(default=None, min_length=1, max_length=200)

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from connector import management_store
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import EvidenceAsked
-from connector.business_answers import EvidencePage, Membership, Status
-from connector.business_messages import Apply
-from connector.desk import Desk
-from connector.management_errors import CursorInvalid
+from connector.management import store as management_store
+from connector.management.answers import EvidencePage, Membership, Status
+from connector.management.desk import Desk
+from connector.management.errors import CursorInvalid
+from connector.management.messages import Apply
 from hexi.client import Unreachable
 from hexi.web import Read, SessionRoute, problems
 from registry.errors import ApplicationConflict, DidHostForbidden

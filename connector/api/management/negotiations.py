@@ -4,17 +4,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from connector import management_store
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import NegotiationsAsked
-from connector.business_answers import History, Negotiation, Negotiations
-from connector.business_errors import NotOurTurn, PolicyInvalid, ProductUnknown, RequestIdTaken, TermsRefuse
-from connector.business_messages import Counter, Negotiate, Terminate
-from connector.desk import Desk
-from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
-from connector.management_errors import CursorInvalid
-from connector.processes import Kind
+from connector.contracts.errors import NotOurTurn, ProductUnknown, RequestIdTaken, TermsRefuse
+from connector.management import store as management_store
+from connector.management.answers import History, Negotiation, Negotiations
+from connector.management.desk import Desk
+from connector.management.errors import CursorInvalid
+from connector.management.messages import Counter, Negotiate, Terminate
+from connector.policies.errors import PolicyInvalid
+from connector.protocol.errors import IllegalTransition, MessageInFlight, ProcessUnknown
+from connector.protocol.processes import Kind
 from hexi.client import Unreachable
 from hexi.web import Read, SessionRoute, Write, problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown

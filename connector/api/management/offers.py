@@ -4,15 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from connector import offer_store, offering
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
-from connector.business_answers import Negotiation, Offer
-from connector.business_errors import ConstraintUnknown, OfferUnknown, PolicyInvalid, ProductUnknown
-from connector.business_messages import DefineOffer, OfferProduct
-from connector.desk import Desk
-from connector.errors import CallbackRefused
-from connector.offers import Definition, Rule, Selector
+from connector.contracts import offer_store, offering
+from connector.contracts.errors import OfferUnknown, ProductUnknown
+from connector.contracts.offers import Definition, Rule, Selector
+from connector.management.answers import Negotiation, Offer
+from connector.management.desk import Desk
+from connector.management.messages import DefineOffer, OfferProduct
+from connector.policies.errors import ConstraintUnknown, PolicyInvalid
+from connector.protocol.errors import CallbackRefused
 from hexi.canonical import instant
 from hexi.web import Read, SessionRoute, Write, problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown

@@ -4,25 +4,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from connector import business_store as store
-from connector import management_store
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import ProductsAsked
-from connector.business_answers import Product, Products, Publication, Resource
-from connector.business_errors import (
-    ConstraintUnknown,
-    PolicyInvalid,
-    ProductUnknown,
-    ResourceTaken,
-    ResourceUnknown,
-    ResourceUnusable,
-)
-from connector.business_messages import AddResource, PublishProduct
-from connector.desk import Desk
-from connector.management_errors import CursorInvalid
-from connector.resources import Resource as LocalResource
-from connector.resources import check_resource
+from connector.contracts import store
+from connector.contracts.errors import ProductUnknown, ResourceTaken, ResourceUnknown
+from connector.contracts.resources import Resource as LocalResource
+from connector.contracts.resources import check_resource
+from connector.management import store as management_store
+from connector.management.answers import Product, Products, Publication, Resource
+from connector.management.desk import Desk
+from connector.management.errors import CursorInvalid
+from connector.management.messages import AddResource, PublishProduct
+from connector.policies.errors import ConstraintUnknown, PolicyInvalid
+from connector.sources.errors import ResourceUnusable
 from hexi.canonical import instant
 from hexi.client import Unreachable
 from hexi.web import Read, SessionRoute, Write, problems

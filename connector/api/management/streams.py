@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter
 
-from connector import business_store
 from connector.api.management.access import PREFIX, Owner
-from connector.business_errors import ResourceUnknown
-from connector.delivery_errors import StreamUnknown
+from connector.contracts import store as business_store
+from connector.contracts.errors import ResourceUnknown
+from connector.deliveries.errors import StreamUnknown
+from connector.management.stream_answers import AppendedEvents, AppendEvents, Stream
 from connector.sources.descriptions import read_description
 from connector.sources.services import StreamDescription
-from connector.stream_answers import AppendedEvents, AppendEvents, Stream
 from connector.streams import store
 from connector.streams.appended import Streams
 from hexi.errors import TooLarge

@@ -4,17 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from connector import management_store
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import TransfersAsked
-from connector.business_answers import History, Transfer, Transfers
-from connector.business_errors import AgreementNotConcluded, AgreementUnknown, RequestIdTaken
-from connector.business_messages import RequestTransfer, Suspend, Terminate
-from connector.desk import Desk
-from connector.errors import IllegalTransition, MessageInFlight, ProcessUnknown
-from connector.management_errors import ComputationEnded, CursorInvalid
-from connector.processes import Kind
+from connector.contracts.errors import AgreementNotConcluded, AgreementUnknown, RequestIdTaken
+from connector.management import store as management_store
+from connector.management.answers import History, Transfer, Transfers
+from connector.management.desk import Desk
+from connector.management.errors import ComputationEnded, CursorInvalid
+from connector.management.messages import RequestTransfer, Suspend, Terminate
+from connector.protocol.errors import IllegalTransition, MessageInFlight, ProcessUnknown
+from connector.protocol.processes import Kind
 from hexi.web import Read, SessionRoute, Write, problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown
 

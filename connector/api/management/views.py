@@ -5,9 +5,14 @@ from typing import TypeVar
 
 from sqlmodel import Session
 
-from connector import management_store, offer_store
-from connector.bargaining import is_our_turn
-from connector.business_answers import (
+from connector.contracts import offer_store
+from connector.contracts.bargaining import is_our_turn
+from connector.contracts.offers import Definition
+from connector.contracts.products import PublishedProduct
+from connector.contracts.resources import Resource as LocalResource
+from connector.contracts.store import HeldAgreement, RecordedEvidence
+from connector.management import store as management_store
+from connector.management.answers import (
     Agreement,
     Answer,
     Evidence,
@@ -19,15 +24,11 @@ from connector.business_answers import (
     Step,
     Transfer,
 )
-from connector.business_store import HeldAgreement, RecordedEvidence
-from connector.history import Entry, entries
-from connector.negotiation import State as NegotiationState
-from connector.offers import Definition
-from connector.paging import Page
-from connector.processes import Kind, Process, Role
-from connector.products import PublishedProduct
-from connector.resources import Resource as LocalResource
-from connector.transfer import State as TransferState
+from connector.management.paging import Page
+from connector.protocol.history import Entry, entries
+from connector.protocol.negotiation import State as NegotiationState
+from connector.protocol.processes import Kind, Process, Role
+from connector.protocol.transfer import State as TransferState
 from connector.webhooks.events import type_of
 from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Json

@@ -8,16 +8,16 @@ from pydantic import Field
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import Paged
-from connector.errors import CallbackRefused
-from connector.history import OUTCOMES, Outcome
-from connector.management_errors import (
+from connector.management.errors import (
     CursorInvalid,
     DeliveryUnknown,
     EventTypeUnknown,
     TooManyWebhooks,
     WebhookUnknown,
 )
-from connector.outbox_items import OutboxState
+from connector.protocol.errors import CallbackRefused
+from connector.protocol.history import OUTCOMES, Outcome
+from connector.protocol.outbox_items import OutboxState
 from connector.webhooks import store
 from connector.webhooks.answers import EventDeliveries, EventDelivery, NewWebhook, Subscribe, Webhook
 from connector.webhooks.store import Delivery, Subscription

@@ -2,6 +2,6 @@
 
     python -m tests.conformance.dsp --database postgresql --runs 3
 
-`script` plays the kit's scenarios as a `connector.protocol.Decisions`, `connector` serves the engine with it,
+`script` plays the kit's scenarios as a `connector.protocol.decisions.Decisions`, `connector` serves the engine with it,
 `kit` runs the published kit, `__main__` puts them together. Production code knows nothing of any of this.
 """

@@ -19,13 +19,13 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from connector import store
 from connector.api import dsp
-from connector.engine import Engine, Settings
-from connector.messages import PATH
-from connector.negotiation import State
-from connector.processes import Kind, Process, Role
-from connector.worker import Worker
+from connector.protocol import store
+from connector.protocol.engine import Engine, Settings
+from connector.protocol.messages import PATH
+from connector.protocol.negotiation import State
+from connector.protocol.processes import Kind, Process, Role
+from connector.protocol.worker import Worker
 from hexi.canonical import Json, encode, instant, parse, system_clock
 from hexi.database import Database
 from hexi.keys import SigningKey

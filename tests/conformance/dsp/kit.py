@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from connector.messages import PATH
+from connector.protocol.messages import PATH
 from hexi.canonical import Json, parse
 from hexi.errors import DataspaceError
 from registry.identity import did_web

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from sqlmodel import Session
 
-from connector.binding import Action, fresh_id
-from connector.business_errors import AgreementUnknown
 from connector.catalogue.question import Page, Wanted
-from connector.errors import DatasetUnknown
-from connector.negotiation import (
+from connector.contracts.errors import AgreementUnknown
+from connector.protocol.binding import Action, fresh_id
+from connector.protocol.errors import DatasetUnknown
+from connector.protocol.negotiation import (
     Accept,
     Agree,
     Finalize,
@@ -25,8 +25,8 @@ from connector.negotiation import (
     TerminateNegotiation,
     Verify,
 )
-from connector.processes import Process
-from connector.transfer import Complete, Start, Suspend, TerminateTransfer, TransferAction
+from connector.protocol.processes import Process
+from connector.protocol.transfer import Complete, Start, Suspend, TerminateTransfer, TransferAction
 from hexi.canonical import Json
 from registry.presentation import Caller
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.client import ConnectorClient
-from connector.messages import PATH
+from connector.protocol.messages import PATH
 from examples.longyizhen.processes import Service, Services, free_ports
 from hexi.canonical import system_clock
 from registry.client import RegistryClient

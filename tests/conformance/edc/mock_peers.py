@@ -9,7 +9,7 @@ known, recognised and called as a member of the space.
 import json
 from collections.abc import Callable, Mapping
 
-from connector.peers import Peers
+from connector.protocol.peers import Peers
 from hexi.keys import VerifyingKey
 from registry.errors import PresentationInvalid
 from registry.participants import Participant, ParticipantStatus, Role

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.business_answers import Negotiation
+from connector.management.answers import Negotiation
 from tests.conformance.edc.exchange import PATIENCE_SECONDS, Exchange, eventually
 from tests.conformance.edc.offers import ended, offered, our_offer
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connector.management_errors import StillUnderWay
+from connector.management.errors import StillUnderWay
 from tests.conformance.edc.exchange import DELIVERED, LARGE, PATIENCE_SECONDS, SLOW, TABLE, Exchange, eventually
 from tests.conformance.edc.management import Management
 from tests.conformance.edc.offers import ENDED, ended, offer_of_ours, offered

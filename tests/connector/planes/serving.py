@@ -10,10 +10,10 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
-from connector import usage_store
-from connector.grants import Grant
 from connector.planes.data_address import properties_of
-from connector.transfer import Suspend, TerminateTransfer
+from connector.protocol.transfer import Suspend, TerminateTransfer
+from connector.usage import store as usage_store
+from connector.usage.grants import Grant
 from tests.connector.business import USE, description
 from tests.simulator import HOSPITAL, Dataspace
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from connector import call_store
+from connector.planes import call_store
 from tests.connector.planes.serving import Delivery, served
 from tests.simulator import Dataspace
 
@@ -212,7 +212,7 @@ def test_an_api_that_is_away_is_said_to_be(calling: Delivery, dataspace: Dataspa
         nobody.bind(("127.0.0.1", 0))
         away = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
         with engine.database.transaction() as session:
-            from connector.business_tables import ResourceRow
+            from connector.contracts.tables import ResourceRow
 
             row = session.get(ResourceRow, "delivered")
             row.source = row.source.replace(source_url(row.source), away)

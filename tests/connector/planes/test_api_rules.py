@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connector.delivery_errors import CallRefused
+from connector.deliveries.errors import CallRefused
 from connector.planes.api_rules import answer_headers, request_headers, target
 from connector.sources.services import ApiDescription
 

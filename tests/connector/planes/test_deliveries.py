@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from connector import delivery_store as store
-from connector import usage_store
+from connector.deliveries import store
 from connector.planes import Refused
 from connector.planes.http_push import read_destination
-from connector.transfer import Start, Suspend
+from connector.protocol.transfer import Start, Suspend
+from connector.usage import store as usage_store
 from hexi.errors import RemoteProblem
 from tests.connector.planes.delivery import CONTENT, Offered
 from tests.simulator import HOSPITAL, PLANNER, Dataspace

@@ -10,10 +10,10 @@ import pyarrow.parquet
 import pytest
 from pyarrow import flight
 
-from connector.errors import CallbackRefused
 from connector.planes.flight_server import TableServer
+from connector.planes.table_client import FlightAddress, fetch_table
 from connector.planes.tables import TableDelivery, TableRequest, ticket_of
-from connector.table_client import FlightAddress, fetch_table
+from connector.protocol.errors import CallbackRefused
 from hexi.canonical import parse
 from hexi.client import Unreachable
 from hexi.errors import Forbidden, RemoteProblem, Unauthenticated, Unavailable

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from connector import usage_store
 from connector.planes.data_address import properties_of
-from connector.transfer import Suspend
+from connector.protocol.transfer import Suspend
+from connector.usage import store as usage_store
 from tests.connector.business import USE
 from tests.connector.planes.delivery import CONTENT, publish_source
 from tests.simulator import HOSPITAL, Dataspace, Member

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from connector import delivery_store
+from connector.deliveries import store as delivery_store
+from connector.deliveries.uploads import PART_BYTES
 from connector.planes import Refused
 from connector.planes.s3_push import FORMAT, read_storage
-from connector.uploads import PART_BYTES
 from tests.connector.planes.serving import Delivery, served
 from tests.connector.s3 import peers
 from tests.connector.s3.peers import REGION, Peer

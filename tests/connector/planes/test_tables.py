@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 from pyarrow import flight
 
+from connector.planes.table_client import Fetched, FlightAddress, fetch_table
 from connector.planes.table_files import BATCH_ROWS
 from connector.planes.tables import FORMAT, ticket_of
-from connector.table_client import Fetched, FlightAddress, fetch_table
 from hexi.canonical import Json, parse
 from hexi.errors import RemoteProblem
 from tests.connector.business import USE, description

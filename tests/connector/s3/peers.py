@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from connector.callbacks import peer_transport
+from connector.protocol.callbacks import peer_transport
 from connector.s3.location import Location
 from connector.s3.objects import StoredObject
 from connector.s3.signing import Credentials

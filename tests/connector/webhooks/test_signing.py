@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.management_errors import WebhookSignatureInvalid
+from connector.management.errors import WebhookSignatureInvalid
 from connector.webhooks.signing import ID, SIGNATURE, TIMESTAMP, TOLERANCE, secret_of, sign, verify
 from hexi.canonical import encode
 

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from connector.callbacks import peer_transport
-from connector.errors import CallbackRefused
-from connector.outbox_items import WEBHOOK, OutboxState
+from connector.protocol.callbacks import peer_transport
+from connector.protocol.errors import CallbackRefused
+from connector.protocol.outbox_items import WEBHOOK, OutboxState
+from connector.protocol.store import count_items
 from connector.settings import ConnectorSettings
-from connector.store import count_items
 from connector.webhooks.delivering import LEASE_SECONDS, PATIENCE, Courier
 from connector.webhooks.events import TYPES
 from connector.webhooks.signing import verify

@@ -1,0 +1,1 @@
+"""Contracts: what is offered, to whom, and what both ends signed."""

@@ -1,0 +1,117 @@
+"""Data products as a provider makes them: a description completed from the resource, checked, and signed.
+
+Pure, except that the resource's files are counted by `connector.contracts.resources`. `connector.contracts.publishing`
+carries it out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from connector.contracts.agreements import PRODUCT_DIGEST, offer_of
+from connector.contracts.resources import Resource, count, quality
+from connector.formats import FORMATS
+from connector.policies.policy import read_policy
+from connector.sources import Content
+from connector.sources.errors import ResourceUnusable
+from hexi.canonical import Json
+from ledger.documents import SignedDocument
+from registry.catalogue import Product, read_product
+
+# What a dataset says of itself, in DCAT's words. The protocol's context has no short names for them.
+TITLE = "http://purl.org/dc/terms/title"
+KEYWORD, THEME = "http://www.w3.org/ns/dcat#keyword", "http://www.w3.org/ns/dcat#theme"
+
+_DIMENSIONS = ("normativity", "completeness", "accuracy", "consistency", "timeliness", "accessibility")
+_UNMEASURED = dict.fromkeys(_DIMENSIONS, 0.0)
+
+
+@dataclass(frozen=True)
+class PublishedProduct:
+    """A product version with the provider's signature, and the resource it is computed from."""
+
+    resource: str
+    product: Product
+    signed: SignedDocument
+    # The ledger's receipt, once the registry has published it.
+    receipt: Json = None
+
+    @property
+    def offer(self) -> dict[str, Any]:
+        """The one offer of this version."""
+        return offer_of(self.product.identifier, self.product.version, self.signed.digest, dict(self.product.policy))
+
+    @property
+    def formats(self) -> list[str]:
+        """The transfer formats it can be delivered in."""
+        return [format_ for mode in self.product.modes for format_ in FORMATS.get(mode, ())]
+
+
+def complete(
+    description: Mapping[str, Any],
+    resource: Resource,
+    content: Content | None = None,
+    *,
+    identifier: str,
+    version: int,
+    provider: str,
+    today: date,
+) -> Product:
+    """The product that `description` becomes. Raises `PolicyInvalid`, `ResourceUnusable`, and
+    `registry.errors.ProductInvalid`.
+
+    Rows and entities are always counted from the resource; quality figures are computed where they are left out. What
+    is delivered whole is described by its source's `content`, where the resource has one.
+    """
+    read_policy(description.get("policy"))
+    given = description.get("quality") or {}
+    whole = {
+        **description,
+        "type": "data-product",
+        "identifier": identifier,
+        "version": version,
+        "provider": provider,
+        "parties": [provider],
+        "rows": 0,
+        "entities": 0,
+        "quality": _UNMEASURED | {"assessedAt": today.isoformat()} | given,
+    }
+    if content is not None:
+        size: dict[str, Any] = {} if content.size is None else {"bytes": content.size}
+        whole["content"] = {"mediaType": content.media_type.partition(";")[0], **size}
+    # Read once to learn that the description is whole, before its files are counted by it.
+    draft = read_product(whole)
+    if not draft.tables:
+        if missing := set(_DIMENSIONS) - given.keys():
+            wanted = ", ".join(sorted(missing))
+            raise ResourceUnusable(f"without tables nothing can be measured; give the figures of quality: {wanted}")
+        return draft
+    counted = count(resource, draft.tables)
+    measured = quality(counted, draft.temporal.end, today) | given
+    return read_product(whole | {"rows": counted.rows, "entities": counted.entities, "quality": measured})
+
+
+def dataset_of(published: PublishedProduct, offers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`published` as a dataset of the Dataspace Protocol (2025-1, section 5.2), with `offers` of it.
+
+    The product's digest stands beside the offer, not in it: peers of other makes count a member they do not know as a
+    part of the policy when they compare, and leave it out when they ask.
+    """
+    apart, product = {"target", PRODUCT_DIGEST}, published.product
+    return {
+        "@id": product.identifier,
+        "@type": "Dataset",
+        PRODUCT_DIGEST: published.signed.digest,
+        TITLE: [{"@value": product.title.zh, "@language": "zh"}, {"@value": product.title.en, "@language": "en"}],
+        **({KEYWORD: list(product.keywords)} if product.keywords else {}),
+        THEME: product.theme,
+        "hasPolicy": [{name: value for name, value in offer.items() if name not in apart} for offer in offers],
+        "distribution": [{"@type": "Distribution", "format": format_} for format_ in published.formats],
+    }
+
+
+def files_of(product: Product, resource: Resource) -> dict[str, Path]:
+    """The files of the tables that `product` describes; others of the resource stay out of sight."""
+    return {table.name: resource.tables[table.name] for table in product.tables}

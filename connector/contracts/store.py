@@ -1,0 +1,433 @@
+"""Reading and writing the business tables. Values in, values out; the transaction is the caller's.
+
+Rows that decide how much may still be used are locked while they are looked at (PostgreSQL; on SQLite every writer has
+the whole database), so that two transfers never grant the same runs.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy import bindparam, insert, update
+from sqlmodel import Session, SQLModel, col, func, select
+
+from connector.catalogue import store as catalogue
+from connector.contracts import offer_store
+from connector.contracts.agreements import Agreement, AgreementState
+from connector.contracts.errors import (
+    AgreementUnknown,
+    ProductUnknown,
+    RequestIdTaken,
+    ResourceTaken,
+    ResourceUnknown,
+    RunUnknown,
+)
+from connector.contracts.offers import offers_for
+from connector.contracts.products import PublishedProduct
+from connector.contracts.resources import Resource
+from connector.contracts.tables import (
+    AgreementRow,
+    AskedRow,
+    EvidenceRow,
+    PermitRow,
+    ProductRow,
+    RequestRow,
+    ResourceRow,
+)
+from hexi.canonical import Json, encode, parse
+from ledger.documents import SignedDocument
+from registry.catalogue import Product
+from sandbox.permits import Permit
+
+# The most rows a listing of the management API gives out at once.
+MAX_LISTED = 1_000
+
+
+# Every negotiation costs a handful of these, so they are built once; see `connector.protocol.store`.
+_AGREEMENT, _EVIDENCE = (SQLModel.metadata.tables[str(row.__tablename__)] for row in (AgreementRow, EvidenceRow))
+_ADD_AGREEMENT = insert(_AGREEMENT)
+_READ_AGREEMENT = sql.select(_AGREEMENT).where(_AGREEMENT.c.id == bindparam("of_id"))
+_LOCK_AGREEMENT = _READ_AGREEMENT.with_for_update()
+_AGREEMENT_OF = sql.select(_AGREEMENT).where(_AGREEMENT.c.negotiation == bindparam("negotiation"))
+_SET_AGREEMENT_STATE = (
+    update(_AGREEMENT)
+    .where(_AGREEMENT.c.id == bindparam("of_id"))
+    .values(state=bindparam("state"))
+    .returning(_AGREEMENT.c.id)
+)
+_CONCLUDE_AGREEMENT = _SET_AGREEMENT_STATE.values(signed=bindparam("signed"))
+_OF_EVIDENCE = (_EVIDENCE.c.kind == bindparam("of_kind"), _EVIDENCE.c.subject == bindparam("of_subject"))
+_ADD_EVIDENCE = insert(_EVIDENCE)
+_READ_EVIDENCE = sql.select(_EVIDENCE).where(*_OF_EVIDENCE)
+_SET_RECEIPT = update(_EVIDENCE).where(*_OF_EVIDENCE).values(receipt=bindparam("receipt"))
+
+
+@dataclass(frozen=True)
+class HeldAgreement:
+    """An agreement with our role in it, its state, and the signatures it has so far."""
+
+    agreement: Agreement
+    role: str
+    counterparty: str
+    state: AgreementState
+    negotiation: str
+    signed: SignedDocument
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class GrantedPermit:
+    """A permit issued for a transfer; `ended` says why it no longer counts."""
+
+    id: str
+    transfer: str
+    runs: int
+    ended: str | None
+
+
+@dataclass(frozen=True)
+class RecordedEvidence:
+    """A sealed entry, and the ledger's receipt once it came."""
+
+    kind: str
+    subject: str
+    digest: str
+    entry: str
+    receipt: Json
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run or encrypted sum asked for from here; `answer` is None until it came."""
+
+    id: str
+    digest: str
+    request: str
+    answer: Json
+
+
+# Resources
+
+
+def add_resource(session: Session, resource: Resource, at: str) -> None:
+    """Keep `resource`. The same again does nothing; other tables under the name raise `ResourceTaken`."""
+    tables = _text({name: str(path) for name, path in resource.tables.items()})
+    source = None if resource.source is None else _text(dict(resource.source))
+    row = session.get(ResourceRow, resource.name)
+    if row is not None and (row.tables, row.source) != (tables, source):
+        raise ResourceTaken(f"{resource.name} stands for something else already; choose another name")
+    if row is None:
+        session.add(ResourceRow(name=resource.name, tables=tables, source=source, created=at))
+
+
+def resource(session: Session, name: str) -> Resource:
+    """The resource `name`. Raises `ResourceUnknown`."""
+    row = session.get(ResourceRow, name)
+    if row is None:
+        raise ResourceUnknown(f"there is no resource {name}; add it with: hexi connector resource add")
+    return _resource(row)
+
+
+def resources(session: Session) -> list[Resource]:
+    """All resources, by name."""
+    return [_resource(row) for row in session.exec(select(ResourceRow).order_by(col(ResourceRow.name)))]
+
+
+# Products
+
+
+def add_product(session: Session, published: PublishedProduct, request_digest: str, at: str) -> None:
+    """Keep a signed product version that is about to be published."""
+    session.add(
+        ProductRow(
+            identifier=published.product.identifier,
+            version=published.product.version,
+            resource=published.resource,
+            request_digest=request_digest,
+            signed=_text(published.signed.to_json()),
+            published=None,
+            receipt=None,
+            created=at,
+        )
+    )
+
+
+def mark_published(session: Session, identifier: str, version: int, receipt: Json, at: str) -> None:
+    """The registry has taken this version, and the ledger gave this receipt."""
+    if (row := session.get(ProductRow, (identifier, version))) is not None:
+        row.published, row.receipt = at, _text(receipt)
+        session.add(row)
+        show(session, published_of(row))
+
+
+def show(session: Session, published: PublishedProduct) -> None:
+    """Show a product in our catalogue, with the offers of the definitions in force."""
+    definitions = offer_store.definitions(session)
+    catalogue.show(session, published, offers_for(published.product, published.signed.digest, definitions))
+
+
+def newest_product(session: Session, identifier: str) -> PublishedProduct:
+    """The newest published version of a product, on offer or withdrawn. Raises `ProductUnknown`."""
+    published = select(ProductRow).where(ProductRow.identifier == identifier, col(ProductRow.published).is_not(None))
+    row = session.exec(published.order_by(col(ProductRow.version).desc()).limit(1)).first()
+    if row is None:
+        raise ProductUnknown(f"this connector publishes no product {identifier}")
+    return published_of(row)
+
+
+def mark_withdrawn(session: Session, identifier: str, at: str) -> bool:
+    """Offer no version of the product any more that there is now; False if none was on offer."""
+    ours = col(ProductRow.identifier) == identifier, col(ProductRow.withdrawn).is_(None)
+    withdrawn = update(ProductRow).where(*ours).values(withdrawn=at).returning(col(ProductRow.version))
+    if session.connection().execute(withdrawn).first() is None:
+        return False
+    catalogue.hide(session, identifier)
+    return True
+
+
+def drop_unpublished(session: Session, identifier: str, version: int) -> None:
+    """Forget a version that the registry refused, so that a better one can take its number."""
+    row = session.get(ProductRow, (identifier, version))
+    if row is not None and row.published is None:
+        session.delete(row)
+
+
+def product(session: Session, identifier: str, version: int | None = None) -> PublishedProduct:
+    """A published product: this version, also a withdrawn one, or the newest on offer. Raises `ProductUnknown`."""
+    wanted = select(ProductRow).where(ProductRow.identifier == identifier, col(ProductRow.published).is_not(None))
+    if version is None:
+        wanted = wanted.where(col(ProductRow.withdrawn).is_(None))
+    else:
+        wanted = wanted.where(ProductRow.version == version)
+    row = session.exec(wanted.order_by(col(ProductRow.version).desc()).limit(1)).first()
+    if row is None:
+        raise no_product(identifier)
+    return published_of(row)
+
+
+def no_product(identifier: str) -> ProductUnknown:
+    """The answer to who asks for a product that is not there, or that it must not know of: the same words for both."""
+    return ProductUnknown(f"this connector publishes no product {identifier}")
+
+
+def each_product(session: Session) -> Iterator[PublishedProduct]:
+    """The newest version of every product on offer, one at a time: there may be very many."""
+    newest = (
+        select(ProductRow.identifier, func.max(ProductRow.version))
+        .where(col(ProductRow.published).is_not(None), col(ProductRow.withdrawn).is_(None))
+        .group_by(ProductRow.identifier)
+        .order_by(ProductRow.identifier)
+    )
+    for identifier, version in session.exec(newest).all():
+        if (row := session.get(ProductRow, (identifier, version))) is not None:
+            yield published_of(row)
+            session.expunge(row)
+
+
+def product_drafted(session: Session, resource_name: str, title: str) -> tuple[PublishedProduct, str, bool] | None:
+    """The newest version made of this resource under this title: with its request's digest, and if it is out."""
+    rows = session.exec(
+        select(ProductRow).where(ProductRow.resource == resource_name).order_by(col(ProductRow.version).desc())
+    )
+    for row in rows:
+        published = published_of(row)
+        if published.product.title.en == title:
+            # What was withdrawn is published anew as its next version, also where nothing else has changed.
+            return published, "" if row.withdrawn else row.request_digest, row.published is not None
+    return None
+
+
+# Agreements
+
+
+def add_agreement(session: Session, held: HeldAgreement, at: str) -> None:
+    """Keep a new agreement."""
+    row = {
+        "id": held.agreement.id,
+        "negotiation": held.negotiation,
+        "role": held.role,
+        "counterparty": held.counterparty,
+        "state": held.state,
+        "odrl": _text(held.agreement.to_odrl()),
+        "signed": _text(held.signed.to_json()),
+        "created": at,
+    }
+    session.connection().execute(_ADD_AGREEMENT, row)
+
+
+def conclude_agreement(session: Session, agreement_id: str, signed: SignedDocument) -> None:
+    """The agreement is final. Raises `AgreementUnknown`."""
+    concluded = {"of_id": agreement_id, "state": AgreementState.CONCLUDED, "signed": _text(signed.to_json())}
+    _check_known(session.connection().execute(_CONCLUDE_AGREEMENT, concluded).first(), agreement_id)
+
+
+def set_agreement_state(session: Session, agreement_id: str, state: AgreementState) -> None:
+    """Record an agreement's state. Raises `AgreementUnknown`."""
+    entered = {"of_id": agreement_id, "state": state}
+    _check_known(session.connection().execute(_SET_AGREEMENT_STATE, entered).first(), agreement_id)
+
+
+def agreement(session: Session, agreement_id: str, *, lock: bool = False) -> HeldAgreement:
+    """The agreement `agreement_id`. Raises `AgreementUnknown`."""
+    wanted = _LOCK_AGREEMENT if lock else _READ_AGREEMENT
+    return held_of(_check_known(session.connection().execute(wanted, {"of_id": agreement_id}).first(), agreement_id))
+
+
+def agreement_of(session: Session, negotiation: str) -> HeldAgreement | None:
+    """The agreement that came out of a negotiation, if one did."""
+    row = session.connection().execute(_AGREEMENT_OF, {"negotiation": negotiation}).first()
+    return held_of(row) if row else None
+
+
+# Permits
+
+
+def add_permit(session: Session, permit: Permit, transfer: str, jws: str, at: str) -> None:
+    """Keep a permit issued for `transfer`."""
+    session.add(
+        PermitRow(
+            id=permit.id,
+            transfer=transfer,
+            agreement=permit.agreement,
+            order_id=permit.order,
+            runs=permit.runs,
+            used=None,
+            jws=jws,
+            ended=None,
+            created=at,
+        )
+    )
+
+
+def permit_of(session: Session, transfer: str) -> GrantedPermit | None:
+    """The newest permit of `transfer`."""
+    row = session.exec(
+        select(PermitRow).where(PermitRow.transfer == transfer).order_by(col(PermitRow.created).desc())
+    ).first()
+    return GrantedPermit(row.id, row.transfer, row.runs, row.ended) if row else None
+
+
+def end_permit(session: Session, permit_id: str, reason: str, used: int) -> None:
+    """The permit counts no longer, and of its runs only `used` stay granted."""
+    row = session.exec(select(PermitRow).where(PermitRow.id == permit_id).with_for_update()).one()
+    row.ended, row.used = reason, used
+    session.add(row)
+
+
+# Evidence
+
+
+def add_evidence(session: Session, kind: str, subject: str, digest: str, entry: str, at: str) -> None:
+    """Keep a sealed entry that is on its way to the ledger."""
+    row = {"kind": kind, "subject": subject, "digest": digest, "entry": entry, "receipt": None, "created": at}
+    session.connection().execute(_ADD_EVIDENCE, row)
+
+
+def evidence(session: Session, kind: str, subject: str) -> RecordedEvidence | None:
+    """The entry of this kind about this subject, if one was sealed here."""
+    row = session.connection().execute(_READ_EVIDENCE, {"of_kind": str(kind), "of_subject": subject}).first()
+    return recorded_of(row) if row else None
+
+
+def set_receipt(session: Session, kind: str, subject: str, receipt: Json) -> None:
+    """Keep the ledger's receipt for an entry of ours."""
+    received = {"of_kind": kind, "of_subject": subject, "receipt": _text(receipt)}
+    session.connection().execute(_SET_RECEIPT, received)
+
+
+# What the management client asked for
+
+
+def process_asked(session: Session, kind: str, request_id: str, digest: str) -> str | None:
+    """The process started for this request id, if any. Raises `RequestIdTaken` if it stands for something else."""
+    row = session.get(RequestRow, (kind, request_id))
+    if row is not None and row.digest != digest:
+        raise RequestIdTaken(f"the id {request_id} was used for another {kind}; choose a fresh one")
+    return row.process if row else None
+
+
+def add_process_asked(session: Session, kind: str, request_id: str, digest: str, process: str) -> None:
+    """Remember which process a request id started."""
+    session.add(RequestRow(kind=kind, id=request_id, digest=digest, process=process))
+
+
+def add_asked(session: Session, kind: str, asked: Asked, at: str) -> Asked:
+    """Keep a question before it is sent, and give back what is kept: the same question asked before keeps its request.
+
+    Raises `RequestIdTaken` when the id stands for another question.
+    """
+    row = session.get(AskedRow, asked.id)
+    if row is None:
+        session.add(
+            AskedRow(id=asked.id, kind=kind, digest=asked.digest, request=asked.request, answer=None, created=at)
+        )
+        return asked
+    if (row.kind, row.digest) != (kind, asked.digest):
+        raise RequestIdTaken(f"the id {asked.id} was used for another question; choose a fresh one")
+    return _asked(row)
+
+
+def set_answer(session: Session, asked_id: str, answer: Json) -> None:
+    """Keep the answer to a question; the first one stays."""
+    row = session.exec(select(AskedRow).where(AskedRow.id == asked_id).with_for_update()).one()
+    if row.answer is None:
+        row.answer = _text(answer)
+        session.add(row)
+
+
+def asked(session: Session, kind: str, asked_id: str) -> Asked:
+    """A question asked from here. Raises `RunUnknown`."""
+    row = session.get(AskedRow, asked_id)
+    if row is None or row.kind != kind:
+        raise RunUnknown(f"no {kind} {asked_id} was asked for from here")
+    return _asked(row)
+
+
+def _text(value: Json) -> str:
+    return encode(value).decode()
+
+
+def _resource(row: ResourceRow) -> Resource:
+    tables: Mapping[str, str] = parse(row.tables)
+    source = parse(row.source) if row.source else None
+    return Resource(row.name, {name: Path(path) for name, path in tables.items()}, source)
+
+
+def published_of(row: ProductRow) -> PublishedProduct:
+    """The value of a row."""
+    signed = SignedDocument.from_json(parse(row.signed))
+    receipt = parse(row.receipt) if row.receipt else None
+    return PublishedProduct(row.resource, Product.model_validate(signed.document), signed, receipt)
+
+
+def _check_known(row: Any, agreement_id: str) -> Any:
+    if row is None:
+        raise AgreementUnknown(f"this connector holds no agreement {agreement_id}")
+    return row
+
+
+def held_of(row: Any) -> HeldAgreement:
+    """The value of a row."""
+    odrl: dict[str, Any] = parse(row.odrl)
+    return HeldAgreement(
+        agreement=Agreement.from_odrl(odrl),
+        role=row.role,
+        counterparty=row.counterparty,
+        state=AgreementState(row.state),
+        negotiation=row.negotiation,
+        signed=SignedDocument.from_json(parse(row.signed)),
+        created=row.created,
+    )
+
+
+def recorded_of(row: Any) -> RecordedEvidence:
+    """The value of a row."""
+    receipt = parse(row.receipt) if row.receipt else None
+    return RecordedEvidence(row.kind, row.subject, row.digest, row.entry, receipt, row.created)
+
+
+def _asked(row: AskedRow) -> Asked:
+    return Asked(row.id, row.digest, row.request, parse(row.answer) if row.answer else None)

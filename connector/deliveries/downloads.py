@@ -1,0 +1,288 @@
+"""Downloads: what a provider lets us fetch, fetched by threads of their own and resumed where they were interrupted.
+
+The steps of one attempt: (1) what is here already is read again, for its digest; (2) the rest is asked for, on the
+condition that it is the rest of the same; (3) it is written while it comes; (4) the whole is checked against the digest
+announced; (5) the completion is sent in the transaction that closes the download. A token that has expired is renewed
+once an attempt. What is refused for good is noted with the provider's reason; anything else is tried again.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import httpx
+import structlog
+
+from connector.deliveries import store
+from connector.deliveries.parts import Part, open_part
+from connector.deliveries.receiving import DeliveryClosed, Receiving
+from connector.planes.data_address import properties_of
+from connector.protocol import outbox
+from connector.protocol.callbacks import check_callback
+from connector.protocol.engine import Engine
+from connector.protocol.errors import CallbackRefused
+from connector.sources import CHUNK_BYTES
+from connector.sources.digests import read_repr_digest
+from hexi.canonical import Clock, Json, instant, parse
+from hexi.errors import DataspaceError, Unavailable
+from sandbox import owners
+
+log = structlog.get_logger("connector.data")
+
+# How long a download is one process's own before it must say that it still lives, and how often it does, in seconds.
+LEASE_SECONDS = 600
+RENEW_SECONDS = 60.0
+# How often it is asked, while data come, if our own side still wants them, in seconds.
+LOOK_SECONDS = 1.0
+# Attempts without a single byte of progress before the download is given up: some four minutes with the back-off.
+MAX_ATTEMPTS = 12
+# The most that is read of an answer that is not the data, in bytes.
+MAX_ANSWER_BYTES = 64 * 1024
+# Which tokens of the provider's start message others were renewed from.
+_GIVEN = "given"
+_NOT_NOW = "connector.transfer-not-active"
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
+
+
+class DownloadRefused(DataspaceError):
+    """The provider refuses the data, or its address is none to call."""
+
+    code = "connector.download-refused"
+    status = 502
+    title = "The provider does not hand the data over"
+
+
+class DownloadInterrupted(Unavailable):
+    """The provider went away, or asks to come again later."""
+
+    code = "connector.download-interrupted"
+    title = "The data did not come to their end"
+
+
+class _TokenExpired(DownloadInterrupted):
+    """The provider does not take the token (any more)."""
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """What an answer says about the whole."""
+
+    size: int | None
+    digest: str | None
+    version: str | None
+    media_type: str
+
+
+@dataclass
+class _Rate:
+    """Bytes a second since an attempt began; durations come from a clock that is never set."""
+
+    begun: float = field(default_factory=time.monotonic)
+    received: int = 0
+
+    def per_second(self) -> float:
+        return self.received / max(time.monotonic() - self.begun, 0.001)
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """Fetches. `client` is httpx over the guarded network, `authorise` gives a presentation for a participant."""
+
+    engine: Engine
+    receiving: Receiving
+    client: httpx.Client
+    authorise: Callable[[str], str]
+    clock: Clock
+    unsafe_allow_loopback: bool
+    _rates: dict[str, _Rate] = field(default_factory=dict)
+
+    def step(self) -> bool:
+        """One attempt of one download that is due; False if there is none."""
+        now = self.clock()
+        with self.engine.database.transaction() as session:
+            until = instant(now + timedelta(seconds=LEASE_SECONDS))
+            arrival = store.lease_download(session, instant(now), until, owners.this_process())
+        if arrival is None:
+            return False
+        rate = self._rates[arrival.transfer] = _Rate()
+        try:
+            self._attempt(arrival, rate)
+        except (DownloadInterrupted, Unavailable, DeliveryClosed) as error:
+            self._again(replace(arrival, attempts=1) if rate.received else arrival, error)
+        except DataspaceError as error:
+            self.receiving.fail(arrival.transfer, error.detail)
+        finally:
+            self._rates.pop(arrival.transfer, None)
+        return True
+
+    def rate(self, pid: str) -> float | None:
+        """Bytes a second of a download under way in this process."""
+        found = self._rates.get(pid)
+        return None if found is None else found.per_second()
+
+    def _attempt(self, arrival: store.Arrival, rate: _Rate) -> None:
+        if self.receiving.adopt(arrival):
+            return
+        with open_part(self.receiving.place(arrival)) as part:
+            part.take_up()  # (1)
+            try:
+                whole = self._fetch(arrival, part, rate)
+            except _TokenExpired:
+                arrival = self._renew(arrival)
+                whole = self._fetch(arrival, part, rate)
+            self.receiving.finish(arrival, part, whole.digest, whole.media_type)  # (4) (5)
+
+    def _fetch(self, arrival: store.Arrival, part: Part, rate: _Rate) -> _Whole:
+        with self._asked(arrival, part) as answer:  # (2)
+            if answer.status_code == 416 and arrival.size == part.size:
+                return _Whole(part.size, arrival.digest, arrival.version, "")
+            whole, offset = _whole(answer)
+            if offset != part.size:
+                part.restart()
+            part.make_room(0 if whole.size is None else whole.size - part.size)
+            self._note(arrival.transfer, whole)
+            for chunk in self._wanted(arrival.transfer, answer.iter_raw(CHUNK_BYTES)):  # (3)
+                part.write(chunk)
+                rate.received += len(chunk)
+        if whole.size is not None and part.size != whole.size:
+            raise DownloadInterrupted(f"{part.size} of {whole.size} bytes came")
+        return whole
+
+    @contextmanager
+    def _asked(self, arrival: store.Arrival, part: Part) -> Iterator[httpx.Response]:
+        address = self._access(arrival)
+        headers = {"Authorization": _authorization(address), "Accept-Encoding": "identity"}
+        if part.size and arrival.version:
+            headers |= {"Range": f"bytes={part.size}-", "If-Range": arrival.version}
+        try:
+            with self.client.stream("GET", self._checked(address.get("endpoint")), headers=headers) as answer:
+                if answer.status_code not in {200, 206, 416}:
+                    _refuse(answer)
+                yield answer
+        except httpx.HTTPError as error:
+            raise DownloadInterrupted(f"the provider's data plane went away ({type(error).__name__})") from error
+
+    def _access(self, arrival: store.Arrival) -> dict[str, str]:
+        """The tokens renewed last, unless the provider has started the transfer anew since; then those it gave."""
+        with self.engine.database.reading() as session:
+            given = properties_of(self.engine.transfer(session, arrival.transfer).data_address)
+        kept = arrival.access or {}
+        current = kept if kept.get(_GIVEN) == given.get("authorization") else given
+        return current | {_GIVEN: given.get("authorization", "")}
+
+    def _renew(self, arrival: store.Arrival) -> store.Arrival:
+        """`arrival` with new tokens. The refresh endpoint belongs to the data's own host, or it is not asked."""
+        fresh = self._access(arrival)
+        endpoint, refresh = fresh.get("refreshEndpoint"), fresh.get("refreshToken")
+        if endpoint is None or refresh is None or urlsplit(endpoint)[:2] != urlsplit(fresh.get("endpoint", ""))[:2]:
+            raise DownloadRefused("the provider does not take the token, and says no way to renew it")
+        with self.engine.database.reading() as session:
+            provider = self.engine.transfer(session, arrival.transfer).counterparty
+        body: Json = {"refreshToken": refresh}
+        try:
+            with self.client.stream(
+                "POST", self._checked(endpoint), json=body, headers={"Authorization": self.authorise(provider)}
+            ) as answer:
+                if not answer.is_success:
+                    _refuse(answer, final=True)
+                renewed = parse(_body(answer))
+        except httpx.HTTPError as error:
+            raise DownloadInterrupted(f"the token cannot be renewed now ({type(error).__name__})") from error
+        access = properties_of(renewed if isinstance(renewed, dict) else None) | {_GIVEN: fresh[_GIVEN]}
+        with self.engine.database.transaction() as session:
+            known = store.arrival(session, arrival.transfer, lock=True) or arrival
+            known = replace(known, access=access)
+            store.save_arrival(session, known)
+        return known
+
+    def _note(self, pid: str, whole: _Whole) -> None:
+        with self.engine.database.transaction() as session:
+            if (known := store.arrival(session, pid, lock=True)) is not None:
+                noted = replace(known, size=whole.size, digest=whole.digest, version=whole.version)
+                store.save_arrival(session, replace(noted, updated=instant(self.clock())))
+
+    def _wanted(self, pid: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """`chunks`, while the transfer goes on at our end; the lease is kept meanwhile."""
+        looked = renewed = time.monotonic()
+        for chunk in chunks:
+            now = time.monotonic()
+            if now - looked > LOOK_SECONDS:
+                looked = now
+                self.receiving.check_running(pid)
+            if now - renewed > RENEW_SECONDS:
+                renewed = now
+                with self.engine.database.transaction() as session:
+                    until = instant(self.clock() + timedelta(seconds=LEASE_SECONDS))
+                    store.renew_download(session, pid, until)
+            yield chunk
+
+    def _checked(self, address: str | None) -> str:
+        try:
+            return check_callback(address or "", unsafe_allow_loopback=self.unsafe_allow_loopback)
+        except CallbackRefused as error:
+            raise DownloadRefused(f"the provider's data address is none to call: {error.detail}") from error
+
+    def _again(self, arrival: store.Arrival, error: DataspaceError) -> None:
+        if arrival.attempts >= MAX_ATTEMPTS:
+            self.receiving.fail(arrival.transfer, error.detail)
+            return
+        log.info("download interrupted", transfer=arrival.transfer, why=error.detail, attempt=arrival.attempts)
+        with self.engine.database.transaction() as session:
+            if (known := store.arrival(session, arrival.transfer, lock=True)) is not None:
+                now = self.clock()
+                due = instant(now + outbox.backoff(arrival.attempts))
+                known = replace(known, due=due, holder=None, attempts=arrival.attempts, error=error.detail)
+                store.save_arrival(session, replace(known, updated=instant(now)))
+
+
+def _authorization(address: dict[str, str]) -> str:
+    value = address.get("authorization", "")
+    return f"Bearer {value}" if address.get("authType", "").lower() == "bearer" else value
+
+
+def _whole(answer: httpx.Response) -> tuple[_Whole, int]:
+    """What the answer says about the whole, and where it begins."""
+    headers = answer.headers
+    if answer.status_code == 206:
+        found = _RANGE.fullmatch(headers.get("Content-Range", ""))
+        if found is None:
+            raise DownloadInterrupted("the provider answered with a range that cannot be read")
+        offset = int(found[1])
+        size: int | None = int(found[2])
+    else:
+        said = headers.get("Content-Length", "")
+        offset, size = 0, int(said) if said.isdigit() else None
+    tag = headers.get("ETag", "")
+    version = tag if tag.startswith('"') and headers.get("Accept-Ranges") == "bytes" else None
+    digest = read_repr_digest(headers.get("Repr-Digest", ""))
+    return _Whole(size, digest, version, headers.get("Content-Type", "")), offset
+
+
+def _refuse(answer: httpx.Response, *, final: bool = False) -> None:
+    """Raise what `answer`, which is not the data, means."""
+    try:
+        problem = parse(_body(answer))
+    except DataspaceError:
+        problem = None
+    detail = problem.get("detail") if isinstance(problem, dict) else None
+    said = f"the provider answered {answer.status_code}" + (f": {detail[:300]}" if isinstance(detail, str) else "")
+    if answer.status_code == 401 and not final:
+        raise _TokenExpired(said)
+    reasons = problem.get("reasons") if isinstance(problem, dict) else None
+    not_now = isinstance(reasons, list) and any(isinstance(r, dict) and r.get("code") == _NOT_NOW for r in reasons)
+    if answer.status_code >= 500 or answer.status_code in {408, 425, 429} or not_now:
+        raise DownloadInterrupted(said)
+    raise DownloadRefused(said)
+
+
+def _body(answer: httpx.Response) -> bytes:
+    content = b""
+    for chunk in answer.iter_bytes():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            return b""
+    return content

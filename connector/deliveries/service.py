@@ -1,0 +1,100 @@
+"""Deliveries, put together: what leaves by push, what comes by pull or push, and the threads for both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from connector.deliveries import store
+from connector.deliveries.downloads import Downloads
+from connector.deliveries.pushes import CONNECT_SECONDS, STALL_SECONDS, Pushes
+from connector.deliveries.receiving import Receiving
+from connector.deliveries.uploads import Uploads
+from connector.deliveries.worker import DeliveryWorker
+from connector.planes.handovers import Handovers
+from connector.planes.http_pull import FORMAT as PULL
+from connector.planes.http_push import FORMAT as PUSH
+from connector.protocol.callbacks import peer_transport
+from connector.protocol.engine import Engine
+from connector.settings import ConnectorSettings
+from connector.sources.descriptions import Sources
+from hexi.canonical import Clock, Json, instant
+from hexi.errors import Conflict
+from sandbox import owners
+
+
+class NotFetched(Conflict):
+    """A transfer that is not one of ours to fetch: we are its provider, or its format has another way."""
+
+    code = "connector.not-fetched"
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """Everything about deliveries that the management API reaches, and what the worker does."""
+
+    engine: Engine
+    receiving: Receiving
+    pushes: Pushes
+    downloads: Downloads
+    client: httpx.Client
+    clock: Clock
+
+    def worker(self) -> DeliveryWorker:
+        """The threads, not yet started."""
+        return DeliveryWorker([self.pushes.step, self.downloads.step])
+
+    def recover(self) -> None:
+        """Take up at once what processes that are gone had under way."""
+        with self.engine.database.transaction() as session:
+            store.release(session, instant(self.clock()), owners.is_alive)
+
+    def fetch(self, pid: str, target: Path | None) -> dict[str, Json]:
+        """Fetch the data of a transfer in the background. The same again changes nothing, unless it had failed.
+
+        Raises `ProcessUnknown`, `NotFetched`, `PlaceTaken`.
+        """
+        with self.engine.database.transaction() as session:
+            process = self.engine.transfer(session, pid)
+            if process.role != "consumer" or process.format not in {PULL, PUSH}:
+                raise NotFetched(f"as {process.role} nothing is fetched under a transfer of format {process.format}")
+            if process.format == PULL:
+                self.receiving.expect(session, pid, store.Way.PULL, target)
+        return self.view(pid)
+
+    def view(self, pid: str) -> dict[str, Json]:
+        """Where a delivery stands. Raises `DeliveryUnknown`, `ProcessUnknown`."""
+        return self.receiving.view(pid) | {"bytesPerSecond": self.downloads.rate(pid)}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+
+def deliveries(
+    settings: ConnectorSettings,
+    engine: Engine,
+    sources: Sources,
+    handovers: Handovers,
+    authorise: Callable[[str], str],
+    clock: Clock,
+    transport: httpx.BaseTransport | None,
+) -> Deliveries:
+    """The deliveries of one connector. `transport` replaces the network."""
+    loopback = settings.allows_loopback
+    client = httpx.Client(
+        transport=transport or peer_transport(unsafe_allow_loopback=loopback),
+        timeout=httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS),
+        trust_env=False,
+        follow_redirects=False,
+    )
+    receiving = Receiving(engine, settings.home, settings.url, clock)
+    return Deliveries(
+        engine,
+        receiving,
+        Pushes(engine, sources, handovers, client, Uploads(engine.database, loopback), clock, loopback),
+        Downloads(engine, receiving, client, authorise, clock, loopback),
+        client,
+        clock,
+    )

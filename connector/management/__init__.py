@@ -1,0 +1,1 @@
+"""What the management API manages: listings, dealings, computations, and their wire form."""

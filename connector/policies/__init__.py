@@ -1,0 +1,1 @@
+"""Policies: ODRL terms as frozen values, and their evaluation. Pure."""

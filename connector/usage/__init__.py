@@ -1,0 +1,1 @@
+"""Usage control: what is handed over under an agreement, counted and held to its terms."""
