@@ -18,6 +18,10 @@ from hexi.errors import RemoteProblem, Unavailable
 # How long a call to another service may take, in seconds: connecting, and each read. A sandboxed run is the slowest.
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
+# How long an idle connection is kept, in seconds: less than any server keeps it (uvicorn five), or a call may be sent
+# into a connection that is just being closed.
+KEEP_SECONDS = 3.0
+LIMITS = httpx.Limits(keepalive_expiry=KEEP_SECONDS)
 
 _Message = TypeVar("_Message", bound=BaseModel)
 
@@ -53,7 +57,9 @@ class ServiceClient:
     @cached_property
     def _http(self) -> httpx.Client:
         verify: ssl.SSLContext | bool = tls_context() if self._transport is None else True
-        return httpx.Client(transport=self._transport, verify=verify, timeout=self._timeout, follow_redirects=False)
+        return httpx.Client(
+            transport=self._transport, verify=verify, timeout=self._timeout, limits=LIMITS, follow_redirects=False
+        )
 
     def get(self, path: str, params: Mapping[str, Any] | None = None, *, public: bool = False) -> Json:
         """GET and return the JSON answer. `public`: without saying who asks, which costs a signature.
@@ -98,7 +104,7 @@ class ServiceClient:
         """The answer as it came, if it is a success. Raises `RemoteProblem`, `Unreachable`."""
         headers = {"Authorization": self._authorise()} if self._authorise and not public else {}
         try:
-            answer = self._http.request(method, self.base_url + path, params=params, json=body, headers=headers)
+            answer = self._asked(method, self.base_url + path, params=params, json=body, headers=headers)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise Unreachable(f"{self.base_url!r} is no address such as http://127.0.0.1:8080") from error
         except httpx.HTTPError as error:
@@ -107,6 +113,15 @@ class ServiceClient:
         if answer.is_success:
             return answer
         raise RemoteProblem(answer.status_code, _problem_of(answer), self._service)
+
+    def _asked(self, method: str, url: str, **rest: Any) -> httpx.Response:
+        """One call; a GET again if the connection was closed without an answer, for asking twice asks for nothing."""
+        try:
+            return self._http.request(method, url, **rest)
+        except (httpx.RemoteProtocolError, httpx.ReadError):
+            if method != "GET":
+                raise
+            return self._http.request(method, url, **rest)
 
     def read(self, message: type[_Message], answer: Json) -> _Message:
         """`answer` as the `message` it should be. Raises `Unreachable`: what speaks otherwise is not this service."""
@@ -136,7 +151,7 @@ def tls_context() -> ssl.SSLContext:
 class Network(httpx.BaseTransport):
     """The network as httpx knows it, opened with the first request."""
 
-    def __init__(self, limits: httpx.Limits = httpx.Limits()) -> None:
+    def __init__(self, limits: httpx.Limits = LIMITS) -> None:
         self._limits = limits
 
     @cached_property
