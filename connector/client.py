@@ -2,7 +2,7 @@
 
 connector = ConnectorClient("http://127.0.0.1:8081", token)
 negotiation = connector.wait_negotiation(connector.negotiate(product).id)
-transfer = connector.wait_transfer(connector.protocol.transfer(negotiation.agreement, "HexiSandbox-SQL").id)
+transfer = connector.wait_transfer(connector.transfer(negotiation.agreement, "HexiSandbox-SQL").id)
 """
 
 import time
