@@ -119,7 +119,7 @@ def consumer(tmp_path: Any, clock: SettableClock, trust: KnownParticipants) -> I
 @pytest.fixture(autouse=True)
 def test_format(monkeypatch: pytest.MonkeyPatch) -> None:
     """A format of the mode that the product of these tests has."""
-    for module in ("fulfilment", "admission"):
+    for module in ("fulfilment", "usage.admission"):
         monkeypatch.setattr(f"connector.{module}.MODES", {FORMAT: "sandbox-sql", "HexiSandbox-SQL": "sandbox-sql"})
 
 
