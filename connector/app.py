@@ -36,12 +36,11 @@ from connector.management.membership import Membership
 from connector.management.peer_catalogue import PeerCatalogues
 from connector.management.token import management_token
 from connector.monitoring import Monitor
-from connector.planes import DataPlane, http_pull
+from connector.planes import DataPlane, http_pull, http_push, s3_push
 from connector.planes.access import DATA_PATH, Access, Place
 from connector.planes.handovers import Handovers
 from connector.planes.http_pull import PullPlane
-from connector.planes.http_push import PushPlane
-from connector.planes.s3_push import S3PushPlane
+from connector.planes.push import CheckPlace, PushPlane
 from connector.protocol.engine import Engine
 from connector.protocol.engine import Settings as EngineSettings
 from connector.protocol.messages import PATH
@@ -121,10 +120,13 @@ def create_app(
     sources, handovers = Sources(settings.home), Handovers(database, clock)
     access = Access(database, identity, handovers, settings.url, clock, _places(settings))
     pull = PullPlane(database, sources, handovers, access)
-    push = PushPlane(sources, clock, settings.allows_loopback)
-    storage = S3PushPlane(sources, clock, settings.allows_loopback)
+    places: dict[str, CheckPlace] = {
+        http_push.FORMAT: partial(http_push.read_destination, unsafe_allow_loopback=settings.allows_loopback),
+        s3_push.FORMAT: partial(s3_push.read_storage, unsafe_allow_loopback=settings.allows_loopback),
+    }
+    pushes = {format_: PushPlane(format_, check, sources, clock) for format_, check in places.items()}
     services = Services.over(settings, database, sources, handovers, access)
-    planes: dict[str, DataPlane] = {pull.format: pull, push.format: push, storage.format: storage, **services.planes}
+    planes: dict[str, DataPlane] = {pull.format: pull, **pushes, **services.planes}
     contracting = Contracting(identity, trust, evidence, settings, clock)
     fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes)
     subscriptions = Subscriptions(

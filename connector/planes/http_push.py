@@ -8,19 +8,10 @@ The address was chosen by somebody else, so it passes the guard that callbacks p
 import re
 from dataclasses import dataclass
 
-from sqlmodel import Session
-
-from connector.deliveries import store
-from connector.planes import NotDeliverable, Refused
-from connector.planes.data_address import properties_of
-from connector.planes.http_pull import source_of
+from connector.planes import Refused
 from connector.protocol.callbacks import check_callback
 from connector.protocol.errors import CallbackRefused
-from connector.protocol.processes import Process
-from connector.sources import SourceUnavailable
-from connector.sources.descriptions import Sources
-from connector.usage.grants import Grant
-from hexi.canonical import Clock, Json, instant
+from hexi.canonical import Json
 
 FORMAT = "HttpData-PUSH"
 RESUMABLE = "urn:hexi:resumable"
@@ -41,33 +32,6 @@ class Destination:
     method: str
     headers: dict[str, str]
     resumable: bool
-
-
-@dataclass(frozen=True)
-class PushPlane:
-    """Implements `connector.planes.DataPlane`; `connector.deliveries.pushes` carries the pushes out."""
-
-    sources: Sources
-    clock: Clock
-    unsafe_allow_loopback: bool
-
-    @property
-    def format(self) -> str:
-        return FORMAT
-
-    def start(self, session: Session, process: Process, grant: Grant) -> None:
-        """Note the push. It begins once the consumer knows that the transfer has started."""
-        told = properties_of(process.data_address)
-        read_destination(told, unsafe_allow_loopback=self.unsafe_allow_loopback)
-        try:
-            source_of(session, grant, self.sources)
-        except SourceUnavailable as error:
-            raise NotDeliverable(error.detail) from error
-        if store.push(session, process.pid) is None:
-            store.save_push(session, store.Push(process.pid, told, due=instant(self.clock())))
-
-    def stop(self, session: Session, process: Process) -> None:
-        """Nothing: a push goes on only while the grant is active, and waits while it is suspended."""
 
 
 def read_destination(told: dict[str, Json] | dict[str, str], *, unsafe_allow_loopback: bool) -> Destination:

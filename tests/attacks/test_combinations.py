@@ -103,13 +103,13 @@ def test_q11_repetitions_and_rewritings_say_what_one_says(bench: Bench) -> None:
     counted("Q11 averaging over repetitions", harmless=len(answers) == 1)
 
 
-def test_q12_another_consumer_gets_the_same_numbers(patients: Clinic, tmp_path: Path) -> None:
-    # Two accounts of one provider: the cube is the product's, not the consumer's.
+def test_q12_asked_anew_by_whomever_the_numbers_are_the_same(patients: Clinic, tmp_path: Path) -> None:
+    # The cube is the product's: who asks is no input of it, nor is the process that is asked.
     text, seen = "SELECT age, sum(ill) FROM patients GROUP BY age", set()
     for _ in range(2):
         with patients.bench(DOOR, tmp_path) as bench:
             seen.add(bench.ask(text).rows)
-    counted("Q12 accounts that add up", harmless=len(seen) == 1)
+    counted("Q12 budgets that do not add up over askings", harmless=len(seen) == 1)
 
 
 def test_q13_no_decision_says_whether_somebody_is_there(bench: Bench, tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_having_order_and_limit_work_on_published_numbers(world: Any) -> None:
     assert some == wanted
 
 
-def test_ten_thousand_repetitions_say_what_one_says(world: Any) -> None:
+def test_two_hundred_repetitions_say_what_one_says(world: Any) -> None:
     made, dataset = world()
     query = read_query(QUERY, made.plan(dataset), "patients")
     assert isinstance(query, CubeQuery)

@@ -123,10 +123,3 @@ def test_no_text_breaks_the_door(text: str) -> None:
     measures = (Measure("secret", "secret", 0, 1), Measure("cost", "money", 0, 4000))
     small = plan(policy(size=2_000, mincell=200, attributes=(AGE, SEX), measures=measures))
     assert isinstance(read_query(text, small, "visits"), CubeQuery | Refusal)
-
-
-def test_a_refusal_never_depends_on_who_is_in_the_table(planned: Plan) -> None:
-    # The door is given no table: what it decides, it decides for every table of this policy alike.
-    assert read_query("SELECT age, sex, avg(secret) FROM visits GROUP BY age, sex", planned, "visits") == read_query(
-        "SELECT age, sex, avg(secret) FROM visits GROUP BY age, sex", planned, "visits"
-    )
