@@ -9,7 +9,7 @@ Gains are points of accuracy over the best guess from the attributes (given to t
 * door: who sends 10,000 SQL queries to the real door and decodes the numbers that come back, as they are shown:
   conjunctions of levels; differences (a query, and the same with one condition more); near duplicates (one set in ever
   new spellings); trackers (a set joined with another, and with the other's complement). Some of all try what is
-  forbidden. Of more than 4,000 different sets it decodes 4,000, drawn by lot; the closure uses everything.
+  forbidden.
 * knows half / knows all: the same attacker, who knows the secrets of half of the others, or of all of them.
 * membership, versions, duplicate columns, refusal oracle: see the functions below.
 * random subsets: the attacker that breaks rules without noise. Against the lattice it has no query to send: a door that
@@ -17,7 +17,7 @@ Gains are points of accuracy over the best guess from the attributes (given to t
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from math import sqrt
@@ -25,49 +25,28 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.decoding import Bits, Chosen, closure, evidence, from_answers
 from benchmarks.people import SIZES, People, people
+from benchmarks.rules import RULES, random_subsets
 from privacy.lattice.answers import INTERVAL
 from privacy.lattice.blocks import Floats
 from privacy.lattice.gate import PROFILES, STANDARD, exposure
-from privacy.lattice.plan import GRID
+from privacy.lattice.plan import Plan
 from privacy.lattice.policy import Measure
 from privacy.lattice.publication import Cube
 from sandbox.cube_queries import CubeQuery
 from sandbox.cubes import Published, ask
 from sandbox.door import read_query
 
-# People whose rows of the design are made at a time: some hundred megabytes at the most.
-CHUNK = 10_000
 QUERIES = 10_000
 KINDS = ("conjunction", "difference", "near duplicate", "tracker")
-# Sets whose answers are decoded together: their gram matrix takes a hundred megabytes.
-MAX_SETS = 4_000
 # Answers share their noise, so the door's attacker takes each for less evidence than it would be alone.
 SHARED = 0.05
 # Cubes per size: the people of a cube share its noise, so a cube is one observation.
-SEEDS = {200: 200, 2_000: 24, 20_000: 3, 120_000: 1}
+SEEDS = {200: 400, 2_000: 120, 20_000: 40, 120_000: 10}
 
 
-def closure(who: People, cube: Cube, measure: str = "secret", known: NDArray[np.bool_] | None = None) -> Floats:
-    """The estimate of everybody's secret from everything published, everybody's chances and the `known` secrets."""
-    bases = [_basis(who, component) for component in cube.plan.variances[measure]]
-    observed, variance = _observed(cube, measure, bases)
-    known = np.zeros(who.size, dtype=bool) if known is None else known
-    mean = np.where(known, who.secret, who.chance)
-    spread = np.where(known, 0.0, who.chance * (1 - who.chance))
-    gram = np.diag(variance).astype(np.float64)
-    for rows in _chunks(who.size):
-        design = _design(who, cube, measure, bases, rows)
-        gram += (design * spread[rows, None]).T @ design
-        observed = observed - design.T @ mean[rows]
-    solved = np.linalg.solve(gram, observed)
-    guess = np.empty(who.size)
-    for rows in _chunks(who.size):
-        guess[rows] = mean[rows] + spread[rows] * (_design(who, cube, measure, bases, rows) @ solved)
-    return guess
-
-
-def gain(who: People, guess: Floats, among: NDArray[np.bool_] | None = None) -> float:
+def gain(who: People, guess: Floats, among: Bits | None = None) -> float:
     """Points over the guess from the attributes alone."""
     among = np.ones(who.size, dtype=bool) if among is None else among
     right = np.mean((guess > 0.5)[among] == (who.secret > 0)[among])
@@ -77,49 +56,25 @@ def gain(who: People, guess: Floats, among: NDArray[np.bool_] | None = None) -> 
 
 def omniscient(who: People, cube: Cube, measure: str, truth: NDArray[np.int64] | None = None) -> float:
     """Accuracy, in points over one half, of who knows everybody else."""
-    return 100 * (float(np.mean(own_evidence(who, cube, measure, truth) > 0)) - 0.5)
+    return 100 * (float(np.mean(evidence(who, cube, measure, who.secret if truth is None else truth) > 0)) - 0.5)
 
 
-def own_evidence(who: People, cube: Cube, measure: str, truth: NDArray[np.int64] | None = None) -> Floats:
-    """For each person the log-likelihood ratio of the true bit over the other one, all others known."""
-    truth = who.secret if truth is None else truth
-    statistic, information = np.zeros(who.size), np.zeros(who.size)
-    for component, variance in cube.plan.variances[measure].items():
-        basis = _basis(who, component)
-        exact = np.zeros(basis.shape[0])
-        np.add.at(exact, _flat(who, component), who.values(measure) / GRID)
-        noise = _read(cube, measure, component) - basis @ (basis.T @ exact)
-        own = (basis @ basis.T)[_flat(who, component)]
-        statistic += own @ noise * (GRID**2 / variance)
-        information += np.einsum("ij,ij->i", own, own) * (GRID**2 / variance)
-    return np.where(truth > 0, 1.0, -1.0) * statistic + information / 2
+def asked(plan: Plan, kind: str, queries: int) -> tuple[int, list[CubeQuery]]:
+    """Queries of a kind at the door: how many it refused, and what it made of the others."""
+    read = [read_query(text, plan, "people") for text in islice(_attack(np.random.default_rng(11), kind), queries)]
+    allowed = [one for one in read if isinstance(one, CubeQuery)]
+    return queries - len(allowed), allowed
 
 
-def through_the_door(who: People, cube: Cube, kind: str, queries: int) -> tuple[int, float]:
-    """Queries of a kind against the door: how many were refused, and the points gained from what was shown."""
-    rng = np.random.default_rng(11)
-    published = Published(cube, ())
-    seen: dict[bytes, tuple[float, float]] = {}
-    refused = 0
-    for text in islice(_attack(rng, kind), queries):
-        query = read_query(text, cube.plan, "people")
-        if not isinstance(query, CubeQuery):
-            refused += 1
-            continue
+def through_the_door(who: People, cube: Cube, queries: list[CubeQuery]) -> float:
+    """Points gained from what the door showed for these queries, every answer decoded."""
+    published, seen = Published(cube, ()), dict[Chosen, tuple[float, float]]()
+    for query in queries:
         for row in ask(published, query).rows:
             total, low, high = row[-3:]
-            inside = _inside(who, query, row[: len(row) - 3])
-            seen[np.packbits(inside).tobytes()] = (total, (high - low) / (2 * INTERVAL))
-    if not seen:
-        return refused, 0.0
-    kept = rng.permutation(len(seen))[:MAX_SETS]
-    keys, told = list(seen), np.array(list(seen.values()))[kept]
-    packed = [np.frombuffer(keys[index], dtype=np.uint8) for index in kept]
-    design = np.array([np.unpackbits(one, count=who.size) for one in packed], dtype=np.float32)
-    spread = who.chance * (1 - who.chance)
-    gram = (design * spread.astype(np.float32)) @ design.T + np.diag(told[:, 1] ** 2 / SHARED)
-    guess = who.chance + spread * (design.T @ np.linalg.solve(gram, told[:, 0] - design @ who.chance))
-    return refused, gain(who, guess)
+            seen[_chosen(cube.plan, query, row[: len(row) - 3])] = (float(total), float(high - low) / (2 * INTERVAL))
+    told = np.array(list(seen.values())).reshape(-1, 2)
+    return gain(who, from_answers(who, list(seen), told[:, 0], told[:, 1], SHARED))
 
 
 def refusal_oracle(queries: int) -> int:
@@ -149,52 +104,6 @@ def membership(size: int, seed: int) -> float:
     return omniscient(who, cube, "count", present)
 
 
-# A rule: from the sets asked for, one a row, and their true counts, to what is shown; nan where it refuses.
-Rule = Callable[[NDArray[np.bool_], NDArray[np.int64]], Floats]
-
-
-def random_subsets(size: int, queries: int, rule: Rule, seed: int = 3) -> float:
-    """Gain of least squares on the answers to random half subsets, under a rule without a budget."""
-    rng = np.random.default_rng(seed)
-    secret = rng.integers(0, 2, size)
-    chosen = rng.random((queries, size)) < 0.5
-    answers = rule(chosen, chosen.astype(np.float32) @ secret.astype(np.float32))
-    kept = ~np.isnan(answers)
-    design = chosen[kept].astype(np.float64)
-    gram = 0.25 * design @ design.T + np.eye(int(kept.sum())) * 8.0
-    guess = 0.5 + 0.25 * design.T @ np.linalg.solve(gram, answers[kept] - design @ np.full(size, 0.5))
-    return 100 * float(np.mean((guess > 0.5) == (secret > 0)) - 0.5)
-
-
-def opensafely(_: NDArray[np.bool_], counts: NDArray[np.int64]) -> Floats:
-    """Suppress up to seven, round to five."""
-    return np.asarray(np.where(counts <= 7, np.nan, np.round(counts / 5) * 5), dtype=np.float64)
-
-
-def threshold_ten(_: NDArray[np.bool_], counts: NDArray[np.int64]) -> Floats:
-    """Suppress below ten, round to five."""
-    return np.asarray(np.where(counts < 10, np.nan, np.round(counts / 5) * 5), dtype=np.float64)
-
-
-def pairwise(sets: NDArray[np.bool_], counts: NDArray[np.int64]) -> Floats:
-    """The same, and refuse whatever differs from an earlier answer by one to nine people."""
-    shown = threshold_ten(sets, counts)
-    members = sets.astype(np.float32)
-    sizes = members.sum(axis=1)
-    for start in range(0, len(sets), 1_000):
-        block = slice(start, start + 1_000)
-        differ = sizes[block, None] + sizes[None, :] - 2 * members[block] @ members.T
-        close = (differ > 0.5) & (differ < 9.5) & (np.arange(len(sets))[None, :] < np.arange(len(sets))[block, None])
-        shown[block] = np.where(close.any(axis=1), np.nan, shown[block])
-    return shown
-
-
-def cell_key(_: NDArray[np.bool_], counts: NDArray[np.int64]) -> Floats:
-    """Threshold ten, and noise of deviation five that is the same for the same set."""
-    noise = np.random.default_rng(4).normal(0, 5, len(counts))
-    return np.asarray(np.where(counts < 10, np.nan, np.round(counts + noise)), dtype=np.float64)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="up to 2,000 people, 500 queries")
@@ -202,7 +111,7 @@ def main() -> None:
     sizes = [200, 2_000] if quick else [200, 2_000, 20_000, 120_000]
     queries = 500 if quick else QUERIES
     _print_lattice(sizes, queries)
-    _print_rules(queries)
+    _print_rules([size for size in sizes if size <= 20_000], queries)
 
 
 def _print_lattice(sizes: list[int], queries: int) -> None:
@@ -219,18 +128,21 @@ def _print_lattice(sizes: list[int], queries: int) -> None:
                 print(
                     f"{size:>8,} {profile.name:>9} {'flat' if flat else 'predictive':>10} "
                     + " ".join(_with_error(column) for column in found.T)
-                    + f" {100 * told.insider_gain:>8.1f} {100 * told.outsider_gain:>6.1f}"
+                    + f" {100 * told.insider_gain:>8.1f} {100 * told.outsider_gain:>6.1f}",
+                    flush=True,
                 )
-    print(f"\ndoor, {queries:,} queries each: points over the guess (share refused), {STANDARD.name}, flat")
-    print(f"{'people':>8} " + " ".join(f"{kind:>18}" for kind in KINDS))
+    print(f"\ndoor, {queries:,} queries each: points over the guess (share refused), {STANDARD.name}")
+    print(f"{'people':>8} {'prior':>10} " + " ".join(f"{kind:>18}" for kind in KINDS))
     for size in sizes:
-        who = people(size, STANDARD)
-        cube = who.cube(b"door")
-        found = [through_the_door(who, cube, kind, queries) for kind in KINDS]
-        print(
-            f"{size:>8,} "
-            + " ".join(f"{gained:>+8.1f} ({100 * refused / queries:>5.1f}%)" for refused, gained in found)
-        )
+        everybody = [people(size, STANDARD, flat=flat) for flat in (True, False)]
+        cubes = [who.cube(b"door", ("count", "secret")) for who in everybody]
+        gained: list[list[str]] = [[], []]
+        for kind in KINDS:
+            refused, read = asked(everybody[0].plan, kind, queries)
+            for shown, who, cube in zip(gained, everybody, cubes, strict=True):
+                shown.append(f"{through_the_door(who, cube, read):>+8.1f} ({100 * refused / queries:>5.1f}%)")
+        for prior, shown in zip(("flat", "predictive"), gained, strict=True):
+            print(f"{size:>8,} {prior:>10} " + "  ".join(shown), flush=True)
     print(f"refusal oracle: {refusal_oracle(queries)} of {queries:,} decisions differ when a person is taken out")
     found = [membership(2_000, seed) for seed in range(4)]
     print(f"membership, counts at mu 1: {np.mean(found):+.1f} points (theorem +19.1)")
@@ -248,17 +160,14 @@ def _attacked(size: int, profile: object, flat: bool, seed: int) -> tuple[float,
     return gain(who, closure(who, cube)), gain(who, half, ~known), omniscient(who, cube, "secret")
 
 
-def _print_rules(queries: int) -> None:
+def _print_rules(sizes: list[int], queries: int) -> None:
     print("\npoints over the guess; rules of others, random subsets, flat prior (50 is everything)")
-    # More sets than five thousand take gigabytes to solve for.
-    counts = [100, 400, 1_000, min(queries, 5_000)]
+    counts = [count for count in (100, 400, 1_000, 10_000) if count <= queries]
     print(f"{'people':>8} {'rule':>34} " + " ".join(f"{count:>8,}" for count in counts))
-    rules = {"OpenSAFELY (7, round 5)": opensafely, "threshold 10, round 5": threshold_ten, "cell keys sd 5": cell_key}
-    rules["pairwise differences of 10"] = pairwise  # random halves differ in half of all people: it hardly ever fires
-    for size in (200, 2_000):
-        for name, rule in rules.items():
+    for size in sizes:
+        for name, rule in RULES.items():
             gains = " ".join(f"{random_subsets(size, count, rule):>+8.1f}" for count in counts)
-            print(f"{size:>8,} {name:>34} {gains}")
+            print(f"{size:>8,} {name:>34} {gains}", flush=True)
 
 
 def _versions(many: int) -> float:
@@ -267,8 +176,8 @@ def _versions(many: int) -> float:
     right = []
     for seed in range(4):
         who = people(2_000, share, seed=seed)
-        evidence = [own_evidence(who, who.cube(f"version {i}".encode(), ("secret",)), "secret") for i in range(many)]
-        right.append(np.mean(np.sum(evidence, axis=0) > 0))
+        cubes = [who.cube(f"version {i}".encode(), ("secret",)) for i in range(many)]
+        right.append(np.mean(np.sum([evidence(who, cube, "secret", who.secret) for cube in cubes], axis=0) > 0))
     return 100 * (float(np.mean(right)) - 0.5)
 
 
@@ -288,52 +197,6 @@ def _with_error(found: Floats) -> str:
     """The mean over cubes, and its standard error where there are several."""
     error = f"±{np.std(found, ddof=1) / len(found) ** 0.5:.1f}" if len(found) > 1 else ""
     return f"{np.mean(found):>+7.1f}{error:>5}"
-
-
-def _chunks(size: int) -> list[slice]:
-    return [slice(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
-
-
-def _basis(who: People, component: object) -> Floats:
-    """An orthonormal basis, over the component's cells, of what its residual table says."""
-    basis = np.ones((1, 1))
-    for name, depth in component:  # type: ignore[attr-defined]
-        block = who.plan.blocks[name][depth - 1]
-        projection = block.project(np.eye(block.cells, dtype=np.int64), 0) / block.norm[:, None]
-        basis = np.kron(basis, np.linalg.svd(projection)[0][:, : block.dimension])
-    return basis
-
-
-def _flat(who: People, component: object) -> NDArray[np.int64]:
-    """Everybody's cell of a component, as one number."""
-    place = np.zeros(who.size, dtype=np.int64)
-    for (name, depth), where in zip(component, who.places(component), strict=True):  # type: ignore[call-overload,arg-type]
-        place = place * who.plan.blocks[name][depth - 1].cells + where
-    return place
-
-
-def _read(cube: Cube, measure: str, component: object) -> Floats:
-    scale = np.ones(1)
-    for name, depth in component:  # type: ignore[attr-defined]
-        scale = np.multiply.outer(scale, cube.plan.blocks[name][depth - 1].norm).reshape(-1)
-    return np.asarray(cube.residuals[measure][component].reshape(-1) / scale / GRID)  # type: ignore[index]
-
-
-def _observed(cube: Cube, measure: str, bases: list[Floats]) -> tuple[Floats, Floats]:
-    components = list(cube.plan.variances[measure])
-    seen = [basis.T @ _read(cube, measure, component) for basis, component in zip(bases, components, strict=True)]
-    noise = [
-        np.full(basis.shape[1], cube.plan.variances[measure][c] / GRID**2)
-        for basis, c in zip(bases, components, strict=True)
-    ]
-    return np.concatenate(seen), np.concatenate(noise)
-
-
-def _design(who: People, cube: Cube, measure: str, bases: list[Floats], rows: slice) -> Floats:
-    parts = [
-        basis[_flat(who, component)[rows]] for basis, component in zip(bases, cube.plan.variances[measure], strict=True)
-    ]
-    return np.hstack(parts)
 
 
 def _attack(rng: np.random.Generator, kind: str) -> Iterator[str]:
@@ -371,15 +234,14 @@ def _condition(rng: np.random.Generator, name: str) -> str:
     return f"{level} IN ({listed})"
 
 
-def _inside(who: People, query: CubeQuery, labels: tuple[object, ...]) -> NDArray[np.bool_]:
-    """Who is in a cell of an answer."""
-    inside = np.ones(who.size, dtype=bool)
-    for name, allowed in query.question.where.items():
-        inside &= np.isin(who.codes[name], list(allowed))
+def _chosen(plan: Plan, query: CubeQuery, labels: tuple[object, ...]) -> Chosen:
+    """Who is in a cell of an answer, as the places in each domain; the largest domain first."""
+    kept = dict(query.question.where)
     for (name, depth), label in zip(query.question.groups, labels, strict=True):
-        level = who.plan.policy.attribute(name).levels[depth - 1]
-        inside &= np.array(level.of)[who.codes[name]] == level.labels.index(str(label))
-    return inside
+        level = plan.policy.attribute(name).levels[depth - 1]
+        under = frozenset(i for i, of in enumerate(level.of) if level.labels[of] == label)
+        kept[name] = kept.get(name, under) & under
+    return tuple(sorted(kept.items(), key=lambda one: (-len(plan.policy.attribute(one[0]).domain), one[0])))
 
 
 def _level(rng: np.random.Generator, name: str) -> tuple[str, int]:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from privacy.lattice import answers
-from privacy.lattice.answers import Estimate, Question, Row
+from privacy.lattice.answers import Cells, Estimate, Flags, Question
 from privacy.lattice.policy import Measure, square_of
 
 
@@ -15,20 +17,20 @@ class Statistic:
     function: str
     measure: Measure | None = None
 
-    def of(self, row: Row) -> Estimate:
-        """Its value in `row`."""
+    def of(self, cells: Cells) -> Estimate:
+        """Its value in every cell."""
         if self.measure is None:
-            return row.people
+            return cells.people
         match self.function:
             case "sum":
-                return answers.total(row, self.measure)
+                return answers.total(cells, self.measure)
             case "avg":
-                return answers.mean(row, self.measure)
-        squared = answers.variance(row, self.measure)
+                return answers.mean(cells, self.measure)
+        squared = answers.variance(cells, self.measure)
         if self.function == "var_pop":
             return squared
-        root = squared.value**0.5
-        return Estimate(root, squared.sd / (2 * root) if root else squared.sd**0.5)
+        root = np.sqrt(squared.value)
+        return Estimate(root, np.where(root > 0, squared.sd / (2 * np.where(root > 0, root, 1.0)), squared.sd**0.5))
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -53,7 +55,7 @@ class CubeQuery:
 
     question: Question
     columns: tuple[Column, ...]
-    having: Callable[[Row], bool] = field(repr=False)
+    having: Callable[[Cells], Flags] = field(repr=False)
     order: tuple[tuple[int | Statistic, bool], ...] = ()
     limit: int | None = None
     canonical_sql: str = ""

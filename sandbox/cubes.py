@@ -6,22 +6,25 @@ key and gives the same bytes. Answering reads the published tables only.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from math import ceil, floor, log10
+from math import ceil
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from hexi.canonical import Clock, Json, encode, instant, parse
 from hexi.database import Database
-from privacy.lattice.answers import Estimate, Row, answer
+from privacy.lattice.answers import Cells, answer
 from privacy.lattice.blocks import Integers
 from privacy.lattice.plan import Component, Plan, plan
 from privacy.lattice.policy import read_policy
 from privacy.lattice.publication import Cube, from_bytes, residuals, to_bytes
 from sandbox import store
-from sandbox.cube_queries import CubeQuery
+from sandbox.cube_queries import CubeQuery, Statistic
 from sandbox.datasets import Dataset
 from sandbox.door import read_query
 from sandbox.errors import BudgetSpent, ProductUnusable
@@ -36,6 +39,8 @@ MAX_CUBES = 16
 TOLERANCE = Fraction(1, 10**9)
 # An answer is shown to a tenth of its standard deviation: digits beyond that say nothing.
 SHOWN_SHARE = 10
+# Decimals that are ever shown: beyond, floating point says nothing.
+MOST_DECIMALS = 9
 
 
 @dataclass(frozen=True)
@@ -166,31 +171,36 @@ def table_of(dataset: Dataset, planned: Plan) -> str:
 
 def ask(published: Published, query: CubeQuery) -> Output:
     """The answer to `query`: each statistic with the ends of its 95 % interval. Small cells are left out."""
-    rows = [row for row in answer(published.cube, query.question, query.moments) if row.is_shown and query.having(row)]
+    cells = answer(published.cube, query.question, query.moments)
+    places = np.flatnonzero(cells.shown).tolist()
+    cells = cells.take(places)
+    places = np.flatnonzero(query.having(cells)).tolist()
     for item, descending in reversed(query.order):
-        rows.sort(key=lambda row: row.labels[item] if isinstance(item, int) else item.of(row).value, reverse=descending)
+        keys = [labels[item] for labels in cells.labels] if isinstance(item, int) else item.of(cells).value.tolist()
+        places.sort(key=keys.__getitem__, reverse=descending)
+    cells = cells.take(places[: query.limit])
     names = [name for column in query.columns for name in _names(column.name, is_level=isinstance(column.item, int))]
-    shown = tuple(
-        tuple(value for column in query.columns for value in _values(row, column.item)) for row in rows[: query.limit]
-    )
-    return Output(tuple(names), shown, {})
+    shown = [values for column in query.columns for values in _values(cells, column.item)]
+    return Output(tuple(names), tuple(zip(*shown, strict=True)), {})
 
 
 def _names(name: str, *, is_level: bool) -> tuple[str, ...]:
     return (name,) if is_level else (name, f"{name}_low", f"{name}_high")
 
 
-def _values(row: Row, item: Any) -> tuple[Json, ...]:
+def _values(cells: Cells, item: int | Statistic) -> Iterator[list[Json]]:
+    """A level's labels, or a statistic and the ends of its interval, each rounded to what its deviation says."""
     if isinstance(item, int):
-        return (row.labels[item],)
-    estimate: Estimate = item.of(row)
-    decimals = max(0, ceil(-log10(estimate.sd / SHOWN_SHARE))) if estimate.sd > 0 else 6
-    return tuple(_round(value, min(decimals, 9)) for value in (estimate.value, *estimate.interval))
-
-
-def _round(value: float, decimals: int) -> float | int:
-    scaled: int = floor(value * 10**decimals + 0.5)
-    return scaled if decimals == 0 else scaled / 10**decimals
+        yield [labels[item] for labels in cells.labels]
+        return
+    estimate = item.of(cells)
+    certain = estimate.sd > 0
+    digits = np.where(certain, np.ceil(-np.log10(np.where(certain, estimate.sd, 1.0) / SHOWN_SHARE)), MOST_DECIMALS)
+    decimals = np.clip(digits, 0, MOST_DECIMALS).astype(np.int64)
+    scale, whole = 10.0**decimals, (decimals == 0).tolist()
+    for values in (estimate.value, *estimate.interval):
+        rounded = (np.floor(values * scale + 0.5) / scale).tolist()
+        yield [int(value) if is_whole else value for value, is_whole in zip(rounded, whole, strict=True)]
 
 
 def _row(product: str, version: int, measure: str, component: Component, table: Integers) -> LatticeTableRow:

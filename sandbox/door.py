@@ -12,12 +12,14 @@ away. Levels are ordered as declared, so ``age >= '40-49'`` means what it says.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import numpy as np
 from sqlglot import exp
 
 from privacy.errors import NotReleased
 from privacy.lattice import answers
-from privacy.lattice.answers import Question, Row
+from privacy.lattice.answers import Cells, Flags, Question
 from privacy.lattice.plan import Plan
 from privacy.lattice.policy import COUNT, LatticePolicy, Measure
 from sandbox.conditions import MAX_LIST
@@ -43,7 +45,7 @@ _FUNCTIONS: Mapping[type[exp.Expr], str] = {
     exp.VariancePop: "var_pop",
     exp.StddevPop: "stddev_pop",
 }
-_COMPARE: Mapping[type[exp.Expr], Callable[[float, float], bool]] = {
+_COMPARE: Mapping[type[exp.Expr], Callable[[Any, float], Any]] = {
     exp.EQ: lambda a, b: a == b,
     exp.NEQ: lambda a, b: a != b,
     exp.LT: lambda a, b: a < b,
@@ -95,7 +97,7 @@ class _Reader:
             self._having(having.this) if having else _everything,
             self._order(select, groups, columns),
             self._limit(select),
-            select.sql(dialect="duckdb", normalize=True, comments=False),
+            select.sql(dialect="duckdb", normalize=True, comments=False, copy=False),
             tuple(self._moments),
         )
         answers.check_released(self._plan, query.question, counts_only=not query.moments)
@@ -306,7 +308,7 @@ class _Reader:
         if isinstance(right, exp.Column):
             left, right, kind = right, left, _MIRROR.get(kind, kind)
         here, there = self._place(left, right, index)
-        return _COMPARE[kind](here, there)
+        return bool(_COMPARE[kind](here, there))
 
     def _place(self, column: exp.Expr, value: exp.Expr, index: int) -> tuple[int, int]:
         """The place of domain value `index` in the column's level, and the place of the label compared with."""
@@ -325,18 +327,18 @@ class _Reader:
 
     # HAVING, ORDER BY, LIMIT: over published numbers
 
-    def _having(self, node: exp.Expr) -> Callable[[Row], bool]:
+    def _having(self, node: exp.Expr) -> Callable[[Cells], Flags]:
         match node:
             case exp.Paren():
                 return self._having(node.this)
             case exp.Not():
                 inner = self._having(node.this)
-                return lambda row: not inner(row)
+                return lambda cells: ~inner(cells)
             case exp.And() | exp.Or():
                 left, right = self._having(node.this), self._having(node.expression)
                 if isinstance(node, exp.And):
-                    return lambda row: left(row) and right(row)
-                return lambda row: left(row) or right(row)
+                    return lambda cells: left(cells) & right(cells)
+                return lambda cells: left(cells) | right(cells)
         if type(node) not in _COMPARE:
             raise Refused(
                 Reason(
@@ -345,7 +347,7 @@ class _Reader:
                 )
             )
         statistic, number, compare = self._statistic(node.this), _number(node.expression), _COMPARE[type(node)]
-        return lambda row: compare(statistic.of(row).value, number)
+        return lambda cells: np.asarray(compare(statistic.of(cells).value, number))
 
     def _order(
         self, select: exp.Select, groups: Mapping[str, tuple[str, int]], columns: tuple[Column, ...]
@@ -367,8 +369,8 @@ class _Reader:
         return int(_number(limit.expression)) if limit else None
 
 
-def _everything(_: Row) -> bool:
-    return True
+def _everything(cells: Cells) -> Flags:
+    return np.ones(len(cells.labels), dtype=bool)
 
 
 def _conjuncts(node: exp.Expr) -> list[exp.Expr]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import product
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from privacy.errors import NotReleased
 from privacy.lattice.blocks import Floats
@@ -19,10 +19,13 @@ from privacy.lattice.plan import GRID, Component, Plan
 from privacy.lattice.policy import COUNT, LatticePolicy, Measure, square_of
 from privacy.lattice.publication import Cube
 
+Flags = NDArray[np.bool_]
+
 # Two-sided 95 % of a normal distribution, in standard deviations.
 INTERVAL = 1.96
 # A cell is shown when its published count reaches this, and `CERTAIN` of its own standard deviations.
 MINIMUM_COUNT, CERTAIN = 10.0, 3.0
+_ONE: Floats = np.ones(1)
 # A part of a question is nought when it is smaller than this: true ones are fractions over a domain of some thousands.
 NOUGHT = 1e-9
 
@@ -39,68 +42,73 @@ class Question:
 
 
 class Estimate(NamedTuple):
-    """A number and its standard deviation, both from published numbers only."""
+    """Numbers, one a cell, and their standard deviations: both from published numbers only."""
 
-    value: float
-    sd: float
+    value: Floats
+    sd: Floats
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Where the true number lies with 95 % certainty."""
+    def interval(self) -> tuple[Floats, Floats]:
+        """Where the true numbers lie with 95 % certainty."""
         return self.value - INTERVAL * self.sd, self.value + INTERVAL * self.sd
 
 
-class Row(NamedTuple):
-    """One cell: its labels in the order of the groups, and the moments that every statistic is made of."""
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an answer: their labels in the order of the groups, and the moments every statistic is made of.
 
-    labels: tuple[str, ...]
+    Statistics are of cells that are `shown`: what others hold may be nought people or less."""
+
+    labels: Sequence[tuple[str, ...]]
     people: Estimate
     sums: Mapping[str, Estimate]
 
     @property
-    def is_shown(self) -> bool:
-        """Whether the cell is large enough to say anything about it."""
-        return self.people.value >= max(MINIMUM_COUNT, CERTAIN * self.people.sd)
+    def shown(self) -> Flags:
+        """Which cells are large enough to say anything about."""
+        return np.asarray(self.people.value >= np.maximum(MINIMUM_COUNT, CERTAIN * self.people.sd))
+
+    def take(self, places: Sequence[int]) -> "Cells":
+        """The cells at these places, in this order."""
+        chosen = np.array(places, dtype=np.intp)
+        return Cells(
+            [self.labels[place] for place in places],
+            _take(self.people, chosen),
+            {name: _take(estimate, chosen) for name, estimate in self.sums.items()},
+        )
 
 
-def answer(cube: Cube, question: Question, measures: Sequence[str]) -> list[Row]:
+def answer(cube: Cube, question: Question, measures: Sequence[str]) -> Cells:
     """Every cell of the question with the count and the moments of `measures`. Raises `NotReleased`."""
     check_released(cube.plan, question, counts_only=not measures)
     axes = _axes(cube.plan, question)
     moments = {name: _cells(cube, axes, name) for name in (COUNT, *measures)}
     labels = list(product(*(axis.labels for axis in axes if axis.labels is not None)))
-    estimates = {
-        name: list(map(Estimate, values.reshape(-1).tolist(), sds.reshape(-1).tolist()))
-        for name, (values, sds) in moments.items()
-    }
-    return [
-        Row(cell, estimates[COUNT][index], {name: estimates[name][index] for name in measures})
-        for index, cell in enumerate(labels)
-    ]
+    return Cells(labels, moments[COUNT], {name: moments[name] for name in measures})
 
 
-def total(row: Row, measure: Measure) -> Estimate:
-    """The sum of `measure` over the cell, in its own unit."""
-    part, width = row.sums[measure.name], measure.high - measure.low
-    value = part.value * width + measure.low * row.people.value
-    return Estimate(value, sqrt((part.sd * width) ** 2 + (measure.low * row.people.sd) ** 2))
+def total(cells: Cells, measure: Measure) -> Estimate:
+    """The sum of `measure` over each cell, in its own unit."""
+    part, width = cells.sums[measure.name], measure.high - measure.low
+    value = part.value * width + measure.low * cells.people.value
+    return Estimate(value, np.sqrt((part.sd * width) ** 2 + (measure.low * cells.people.sd) ** 2))
 
 
-def mean(row: Row, measure: Measure) -> Estimate:
+def mean(cells: Cells, measure: Measure) -> Estimate:
     """The average of `measure`, kept inside its range; the error follows from sum and count (delta method)."""
-    part, many, width = row.sums[measure.name], row.people, measure.high - measure.low
-    share = min(1.0, max(0.0, part.value / many.value))
-    sd = sqrt(part.sd**2 + (share * many.sd) ** 2) / many.value
+    part, many, width = cells.sums[measure.name], cells.people, measure.high - measure.low
+    share = np.clip(part.value / many.value, 0.0, 1.0)
+    sd = np.sqrt(part.sd**2 + (share * many.sd) ** 2) / many.value
     return Estimate(measure.low + width * share, width * sd)
 
 
-def variance(row: Row, measure: Measure) -> Estimate:
+def variance(cells: Cells, measure: Measure) -> Estimate:
     """The variance of `measure`; it needs the square to be published."""
-    many, width = row.people.value, measure.high - measure.low
-    part, square = row.sums[measure.name], row.sums[square_of(measure).name]
+    many, width = cells.people.value, measure.high - measure.low
+    part, square = cells.sums[measure.name], cells.sums[square_of(measure).name]
     share, second = part.value / many, square.value / many
-    sd = sqrt(square.sd**2 + (2 * share * part.sd) ** 2 + ((second - 2 * share**2) * row.people.sd) ** 2) / many
-    return Estimate(max(0.0, second - share**2) * width**2, sd * width**2)
+    sd = np.sqrt(square.sd**2 + (2 * share * part.sd) ** 2 + ((second - 2 * share**2) * cells.people.sd) ** 2) / many
+    return Estimate(np.maximum(0.0, second - share**2) * width**2, sd * width**2)
 
 
 def expected_sd(plan: Plan, question: Question, measure: str) -> Floats:
@@ -155,45 +163,50 @@ def _axes(plan: Plan, question: Question) -> list[_Axis]:
 
 
 def _axis(plan: Plan, question: Question, name: str) -> _Axis:
-    attribute = plan.policy.attribute(name)
-    allowed = question.where.get(name, frozenset(range(len(attribute.domain))))
-    rows = np.zeros((1, len(attribute.domain)))
-    rows[0, sorted(allowed)] = 1.0
-    labels: tuple[str, ...] | None = None
+    attribute, blocks = plan.policy.attribute(name), plan.blocks[name]
+    allowed = np.ones(len(attribute.domain))
+    if (chosen := question.where.get(name)) is not None:
+        allowed[:] = 0.0
+        allowed[list(chosen)] = 1.0
+    rows, labels = allowed.reshape(1, -1), None
     if (depth := dict(question.groups).get(name)) is not None:
-        level = attribute.levels[depth - 1]
-        kept = sorted({level.of[i] for i in allowed})
-        labels = tuple(level.labels[i] for i in kept)
-        rows = rows * (np.array(level.of) == np.array(kept).reshape(-1, 1))
-    parts = {block.depth: block.parts(rows) for block in plan.blocks[name] if block.dimension}
-    parts = {depth: part for depth, part in parts.items() if np.any(np.abs(part) > NOUGHT)}
+        of = blocks[depth - 1].of
+        kept = np.flatnonzero(np.bincount(of, allowed))
+        labels = tuple(attribute.levels[depth - 1].labels[i] for i in kept)
+        rows = allowed * (of == kept.reshape(-1, 1))
+    parts = {block.depth: block.parts(rows) for block in blocks if block.dimension}
+    parts = {depth: part for depth, part in parts.items() if np.abs(part).max(initial=0.0) > NOUGHT}
     return _Axis(name, max(parts, default=0), labels, rows.mean(axis=1), parts)
 
 
-def _cells(cube: Cube, axes: Sequence[_Axis], measure: str) -> tuple[Floats, Floats]:
+def _cells(cube: Cube, axes: Sequence[_Axis], measure: str) -> Estimate:
     """The sum of `measure` in every cell and its standard deviation, in units of the clip range."""
-    plan = cube.plan
+    plan, tables = cube.plan, cube.tables[measure]
     values = np.zeros(tuple(len(axis.means) for axis in axes))
     for chosen in _choices(axes):
         component = _component(plan.policy, chosen)
-        table = cube.tables[measure][component]
         order = [name for name, _ in component]
-        table = np.transpose(table, [order.index(name) for name in chosen])
+        table = tables[component].transpose([order.index(name) for name in chosen])
         for _, part in _pairs(axes, chosen):
-            if part is not None:
-                table = np.tensordot(table, part, axes=([0], [1]))
-        spread = [axis.means if part is None else np.ones(1) for axis, part in _pairs(axes, chosen)]
-        shaped = table.reshape([1 if part is None else len(part) for _, part in _pairs(axes, chosen)])
-        values += shaped * _outer(spread)
-    return values, _sds(plan, axes, measure)
+            if part is not None:  # contracts the first axis, and puts the question's rows last
+                table = table.transpose(*range(1, table.ndim), 0) @ part.T
+        spread = [axis.means if part is None else _ONE for axis, part in _pairs(axes, chosen)]
+        values += table.reshape([1 if part is None else len(part) for _, part in _pairs(axes, chosen)]) * _outer(spread)
+    return Estimate(values.reshape(-1), _sds(plan, axes, measure).reshape(-1))
 
 
 def _sds(plan: Plan, axes: Sequence[_Axis], measure: str) -> Floats:
     whole = np.zeros(tuple(len(axis.means) for axis in axes))
     for chosen in _choices(axes):
-        spread = [axis.means**2 if part is None else np.sum(part**2, axis=1) for axis, part in _pairs(axes, chosen)]
+        spread = [
+            axis.means**2 if part is None else np.einsum("ij,ij->i", part, part) for axis, part in _pairs(axes, chosen)
+        ]
         whole += plan.variances[measure][_component(plan.policy, chosen)] * _outer(spread)
     return np.sqrt(whole) / GRID
+
+
+def _take(estimate: Estimate, places: NDArray[np.intp]) -> Estimate:
+    return Estimate(estimate.value[places], estimate.sd[places])
 
 
 def _choices(axes: Sequence[_Axis]) -> Iterator[dict[str, int]]:

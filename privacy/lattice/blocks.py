@@ -70,9 +70,28 @@ class Block:
 
     def parts(self, questions: Floats) -> Floats:
         """The part of each question (a row over the finest domain) in this block, as a row over the level's cells."""
-        at_level = _means(questions, self.of, self.size)
-        above = _means(questions, self.group[self.of], self.group_size)
+        at_level = self._by_cell(questions)
+        above = self._by_group(questions)
         return at_level - above[:, self.group]
+
+    @cached_property
+    def _by_cell(self) -> "_Means":
+        return _Means(self.of, self.size)
+
+    @cached_property
+    def _by_group(self) -> "_Means":
+        return _Means(self.group[self.of], self.group_size)
+
+
+class _Means:
+    """The mean of each row over the values that fall under each cell."""
+
+    def __init__(self, of: Integers, size: Integers) -> None:
+        self._size, self._order = size, np.argsort(of, kind="stable")
+        self._starts = np.concatenate([[0], np.cumsum(size)[:-1]])
+
+    def __call__(self, questions: Floats) -> Floats:
+        return np.asarray(np.add.reduceat(questions[:, self._order], self._starts, axis=1) / self._size)
 
 
 def blocks(attribute: Attribute) -> tuple[Block, ...]:
@@ -86,10 +105,3 @@ def blocks(attribute: Attribute) -> tuple[Block, ...]:
         found.append(Block(depth, of, np.bincount(of), group, np.bincount(above)))
         above = of
     return tuple(found)
-
-
-def _means(questions: Floats, of: Integers, size: Integers) -> Floats:
-    """The mean of each row over the values that fall under each cell."""
-    sums = np.zeros((len(questions), len(size)))
-    np.add.at(sums.T, of, questions.T)
-    return sums / size

@@ -7,7 +7,7 @@ import pytest
 
 from privacy.errors import NotReleased
 from privacy.lattice import answers, noise, publication
-from privacy.lattice.answers import Question, Row, answer
+from privacy.lattice.answers import Question, answer
 from privacy.lattice.plan import GRID
 from privacy.lattice.policy import Measure
 from tests.privacy.lattice.population import Population, population
@@ -61,30 +61,29 @@ def truth(people: Population, question: Question) -> dict[tuple[str, ...], np.nd
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_without_noise_every_number_is_the_true_one(silent: Population, name: str) -> None:
     cube, question = silent.cube(), QUESTIONS[name]
-    rows = answer(cube, question, ["secret", "cost", "cost_squared"])
+    cells = answer(cube, question, ["secret", "cost", "cost_squared"])
     inside = truth(silent, question)
-    assert [row.labels for row in rows] == list(inside)
-    for row, who in zip(rows, inside.values(), strict=True):
-        assert row.people.value == pytest.approx(who.sum(), abs=1e-6)
-        assert row.sums["secret"].value * GRID == pytest.approx(silent.values["secret"][who].sum(), abs=1e-3)
+    assert cells.labels == list(inside)
+    for place, who in enumerate(inside.values()):
+        assert cells.people.value[place] == pytest.approx(who.sum(), abs=1e-6)
+        assert cells.sums["secret"].value[place] * GRID == pytest.approx(silent.values["secret"][who].sum(), abs=1e-3)
         if who.any():
-            costs = silent.values["cost"][who] / GRID * 4000
-            assert answers.mean(row, COST).value == pytest.approx(costs.mean(), abs=1e-6)
-            assert answers.total(row, COST).value == pytest.approx(costs.sum(), rel=1e-9)
+            cell, costs = cells.take([place]), silent.values["cost"][who] / GRID * 4000
+            assert answers.mean(cell, COST).value == pytest.approx(costs.mean(), abs=1e-6)
+            assert answers.total(cell, COST).value == pytest.approx(costs.sum(), rel=1e-9)
             squares = silent.values["cost_squared"][who] / GRID * 4000**2
-            assert answers.variance(row, COST).value == pytest.approx(squares.mean() - costs.mean() ** 2, rel=1e-6)
+            assert answers.variance(cell, COST).value == pytest.approx(squares.mean() - costs.mean() ** 2, rel=1e-6)
 
 
 def test_errors_are_as_large_as_they_say(silent: Population) -> None:
     offs = []
     cube = silent.cube(["count", "secret"])
     for question in QUESTIONS.values():
-        for row, who in zip(answer(cube, question, ["secret"]), truth(silent, question).values(), strict=True):
-            if row.people.sd:
-                offs.append((row.people.value - who.sum()) / row.people.sd)
-                offs.append(
-                    (row.sums["secret"].value - silent.values["secret"][who].sum() / GRID) / row.sums["secret"].sd
-                )
+        cells, inside = answer(cube, question, ["secret"]), truth(silent, question).values()
+        secrets = [silent.values["secret"][who].sum() / GRID for who in inside]
+        for told, true in ((cells.people, [who.sum() for who in inside]), (cells.sums["secret"], secrets)):
+            noisy = told.sd > 0
+            offs += list((told.value - true)[noisy] / told.sd[noisy])
     assert abs(np.mean(offs)) < 0.35
     assert 0.75 < np.std(offs) < 1.25
 
@@ -92,11 +91,9 @@ def test_errors_are_as_large_as_they_say(silent: Population) -> None:
 def test_tables_agree_with_each_other(silent: Population) -> None:
     """Parts add up to the whole, however it is divided: there is one cube, and every table is read off it."""
     cube = silent.cube(["count"])
-    whole = answer(cube, Question(), [])[0].people.value
+    whole = answer(cube, Question(), []).people.value[0]
     for name, depth in (("age_tree", 1), ("region_tree", 1), ("region_tree", 2), ("stage_tree", 2), ("job_tree", 2)):
-        assert sum(row.people.value for row in answer(cube, Question(((name, depth),)), [])) == pytest.approx(
-            whole, abs=1e-6
-        )
+        assert answer(cube, Question(((name, depth),)), []).people.value.sum() == pytest.approx(whole, abs=1e-6)
 
 
 def test_asking_again_or_in_other_words_gives_the_same_number(silent: Population) -> None:
@@ -107,8 +104,8 @@ def test_asking_again_or_in_other_words_gives_the_same_number(silent: Population
     filtered = answer(cube, Question((), {"region_tree": first}), [])
     complement = answer(cube, Question((), {"region_tree": frozenset(range(16)) - first}), [])
     whole = answer(cube, Question(), [])
-    assert rows[0].people.value == pytest.approx(filtered[0].people.value, abs=1e-6)
-    assert whole[0].people.value - complement[0].people.value == pytest.approx(filtered[0].people.value, abs=1e-6)
+    assert rows.people.value[0] == pytest.approx(filtered.people.value[0], abs=1e-6)
+    assert whole.people.value[0] - complement.people.value[0] == pytest.approx(filtered.people.value[0], abs=1e-6)
 
 
 def test_publishing_again_gives_the_same_bytes(silent: Population) -> None:
@@ -135,10 +132,8 @@ def test_what_is_too_fine_is_refused_by_the_policy_and_told_the_way() -> None:
 
 
 def test_small_cells_are_hidden_by_published_numbers_only() -> None:
-    row = Row((), answers.Estimate(25.0, 4.0), {})
-    assert row.is_shown
-    assert not Row((), answers.Estimate(25.0, 9.0), {}).is_shown
-    assert not Row((), answers.Estimate(9.0, 0.1), {}).is_shown
+    people = answers.Estimate(np.array([25.0, 25.0, 9.0]), np.array([4.0, 9.0, 0.1]))
+    assert answers.Cells([(), (), ()], people, {}).shown.tolist() == [True, False, False]
 
 
 def test_the_noise_is_drawn_from_the_stream(silent: Population, monkeypatch: pytest.MonkeyPatch) -> None:
