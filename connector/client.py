@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
+from connector.airlock_client import AirlockClient
 from connector.deliveries.answers import Delivery
 from connector.management.answers import (
     Agreement,
@@ -393,9 +394,18 @@ class ConnectorClient:
         """The stored answer of a run; its `answer` is None while there is none."""
         return self._get(Run, _at("/runs", run))
 
+    def withdraw_run(self, transfer: str, run: str) -> RunAnswer:
+        """Give up a run that its provider holds for review; its answer is a refusal."""
+        return self._post(RunAnswer, _at("/runs", run, "/withdrawal"), {"transfer": transfer})
+
     def encrypted_sum(self, transfers: Sequence[str], query: str, *, job: str | None = None) -> EncryptedSum:
         """The rounded sum of several providers' numbers."""
         return self._post(EncryptedSum, "/encrypted-sums", _given(transfers=list(transfers), query=query, job=job))
+
+    @property
+    def airlock(self) -> AirlockClient:
+        """Reviewers of our own sandbox's held outputs, and what waits for them."""
+        return AirlockClient(self._service)
 
     def close(self) -> None:
         """Close the connections."""

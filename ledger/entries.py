@@ -50,6 +50,8 @@ class Kind(StrEnum):
     DUTY_PERFORMED = "duty-performed"
     PERMIT_ISSUED = "permit-issued"
     DELIVERY_ENDED = "delivery-ended"
+    RUN_HELD = "run-held"
+    RUN_REVIEWED = "run-reviewed"
     RUN_COMPLETED = "run-completed"
     AGGREGATION_COMPLETED = "aggregation-completed"
     STATEMENT_ISSUED = "statement-issued"

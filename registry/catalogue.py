@@ -124,6 +124,13 @@ class Table(_Part):
         return next((column for column in self.columns if column.name.lower() == name.lower()), None)
 
 
+class HumanReview(_Part):
+    """How people of the provider decide over outputs: how many different ones must agree, and within how many days."""
+
+    reviewers: int = Field(default=1, ge=1, le=2)
+    days: int = Field(default=14, ge=1, le=90)
+
+
 class Disclosure(_Part):
     """What the provider demands of every result: least entities behind a cell, rounding, isolation, most rows."""
 
@@ -133,6 +140,8 @@ class Disclosure(_Part):
     maximum_rows: int = Field(default=5000, ge=1, le=MAX_RELEASED_ROWS)
     # Whether sums that one or two entities dominate are withheld as well.
     dominance: bool = False
+    # How outputs that people must see are reviewed (programs always; other runs where their lane says so).
+    review: HumanReview | None = None
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

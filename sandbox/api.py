@@ -1,12 +1,24 @@
-"""The sandbox's and the aggregation point's routes."""
+"""The sandbox's, its reviewers' and the aggregation point's routes."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
+from fastapi.security import HTTPBearer
 
-from hexi.web import Read, SessionRoute, Write
+from hexi.web import Read, SessionRoute, Write, problems
 from registry.access import Member
 from sandbox.aggregation import Aggregation, AggregationPoint
+from sandbox.airlock.decisions import Decision, Reviewer
+from sandbox.airlock.messages import ReviewBody, ReviewSummary, VoteBody
+from sandbox.errors import (
+    ReviewEnded,
+    ReviewerExcluded,
+    ReviewerUnknown,
+    ReviewUnknown,
+    ReviewVoteInvalid,
+    RunUnknown,
+    VotedAlready,
+)
 from sandbox.messages import (
     AggregationAnswer,
     AggregationBody,
@@ -18,6 +30,24 @@ from sandbox.messages import (
     to_base64,
 )
 from sandbox.runs import Sandbox
+
+SCHEME = "Bearer "
+# For the API's description; the check is `reviewer`.
+_bearer = HTTPBearer(
+    scheme_name="reviewerToken",
+    description="The token told when the provider added the reviewer.",
+    auto_error=False,
+)
+
+
+def reviewer(request: Request, _described: Annotated[object, Depends(_bearer)]) -> Reviewer:
+    """The reviewer whose token is shown. Raises `ReviewerUnknown`."""
+    shown = request.headers.get("Authorization", "")
+    sandbox: Sandbox = request.app.state.sandbox
+    return sandbox.airlock.authenticate(shown.removeprefix(SCHEME) if shown.startswith(SCHEME) else "")
+
+
+Reviewing = Annotated[Reviewer, Depends(reviewer)]
 
 
 def create_router(sandbox: Sandbox) -> APIRouter:
@@ -31,10 +61,36 @@ def create_router(sandbox: Sandbox) -> APIRouter:
 
     @router.get("/runs/{run}")
     def answer(run: str, caller: Member) -> RunAnswer:
-        """The answer to a run of the caller's."""
+        """The answer to a run of the caller's, as far as it is there: it may be held for review."""
         return sandbox.answer(run, caller.did)
 
+    @router.post("/runs/{run}/withdrawal", responses=problems(RunUnknown, ReviewEnded))
+    def withdraw(run: str, caller: Member) -> RunAnswer:
+        """Give up a run of the caller's that is held for review; again is once."""
+        sandbox.airlock.withdraw(run, caller.did)
+        return sandbox.answer(run, caller.did)
+
+    _add_reviews(router, sandbox)
     return router
+
+
+def _add_reviews(router: APIRouter, sandbox: Sandbox) -> None:
+    @router.get("/reviews", responses=problems(ReviewerUnknown))
+    def list_reviews(_: Reviewing, all: bool = False) -> list[ReviewSummary]:  # noqa: A002 - the parameter's name
+        """The outputs that wait for reviewers, oldest first; with `all` the newest of every state."""
+        return sandbox.airlock.reviews(only_open=not all)
+
+    @router.get("/reviews/{run}", responses=problems(ReviewerUnknown, ReviewUnknown))
+    def read_review(caller: Reviewing, run: str) -> ReviewBody:
+        """A held output with lineage, rule report and earlier releases. That it was looked at is on the audit."""
+        return sandbox.airlock.look(caller, run)
+
+    deciding = (ReviewerUnknown, ReviewUnknown, ReviewerExcluded, VotedAlready, ReviewEnded, ReviewVoteInvalid)
+
+    @router.post("/reviews/{run}/votes", responses=problems(*deciding))
+    def vote(caller: Reviewing, run: str, body: VoteBody) -> ReviewSummary:
+        """Approve or reject, with a reason. The same vote again changes nothing."""
+        return sandbox.airlock.vote(caller, run, Decision(body.decision), body.reason)
 
 
 def create_aggregation_router(point: AggregationPoint) -> APIRouter:

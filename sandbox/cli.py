@@ -139,7 +139,7 @@ def _refused(code: str, message: str) -> dict[str, Json]:
 def _print(answer: RunAnswer) -> None:
     for reason in answer.reasons:
         typer.echo(f"refused: {reason.message} [{reason.code}]", err=True)
-    if answer.verdict == "refused":
+    if answer.receipt is None or answer.verdict == "refused":
         return
     receipt = answer.receipt["document"]
     columns = _columns(answer.columns)

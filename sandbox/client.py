@@ -1,4 +1,4 @@
-"""Calls to a sandbox, and to an aggregation point."""
+"""Calls to a sandbox, to its reviewers' desk, and to an aggregation point."""
 
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
@@ -6,6 +6,7 @@ from urllib.parse import quote
 import httpx
 
 from hexi.client import ServiceClient
+from sandbox.airlock.messages import ReviewBody, ReviewSummary
 from sandbox.messages import AggregationAnswer, ContributionAnswer, RunAnswer, from_base64, to_base64
 
 Authorise = Callable[[], str]
@@ -27,6 +28,33 @@ class SandboxClient:
     def answer(self, run: str) -> RunAnswer:
         """The answer to an earlier run of ours. Raises `RemoteProblem`, `Unreachable`."""
         return self._service.read(RunAnswer, self._service.get(f"/sandbox/runs/{quote(run, safe='')}"))
+
+    def withdraw(self, run: str) -> RunAnswer:
+        """Give up a run of ours that is held for review. Raises `RemoteProblem`, `Unreachable`."""
+        return self._service.read(
+            RunAnswer, self._service.post(f"/sandbox/runs/{quote(run, safe='')}/withdrawal", None)
+        )
+
+
+class ReviewClient:
+    """A reviewer's calls. `token` is the reviewer's own, told when the provider added them."""
+
+    def __init__(self, base_url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._service = ServiceClient(base_url, "the sandbox", authorise=lambda: f"Bearer {token}", transport=transport)
+
+    def reviews(self, *, every: bool = False) -> list[ReviewSummary]:
+        """What waits for reviewers, oldest first; with `every` the newest of every state."""
+        found = self._service.get("/sandbox/reviews", {"all": "true"} if every else None)
+        return [ReviewSummary.model_validate(one) for one in found]
+
+    def look(self, run: str) -> ReviewBody:
+        """A held output, and all there is to see about it."""
+        return self._service.read(ReviewBody, self._service.get(f"/sandbox/reviews/{quote(run, safe='')}"))
+
+    def vote(self, run: str, decision: str, reason: str) -> ReviewSummary:
+        """``approve`` or ``reject``, with a reason."""
+        path = f"/sandbox/reviews/{quote(run, safe='')}/votes"
+        return self._service.read(ReviewSummary, self._service.post(path, {"decision": decision, "reason": reason}))
 
 
 class AggregationClient:

@@ -12,8 +12,12 @@
     |  |- CountExhausted          sandbox.count-exhausted        403
     |  |- QueryOutsidePermit      sandbox.query-outside-permit   403
     |  |- PointNotTrusted         sandbox.point-not-trusted      403
+    |  |- ReviewerExcluded        sandbox.reviewer-excluded      403
     |  `- NotAContributor         sandbox.not-a-contributor      403
+    |- Unauthenticated
+    |  `- ReviewerUnknown         sandbox.reviewer-unknown       401
     |- NotFound
+    |  |- ReviewUnknown           sandbox.review-unknown         404
     |  |- RunUnknown              sandbox.run-unknown            404
     |  `- AggregationUnknown      sandbox.aggregation-unknown    404
     |- Conflict
@@ -21,10 +25,15 @@
     |  |- RunInProgress           sandbox.run-in-progress        409
     |  |- DataChanged             sandbox.data-changed           409
     |  |- BudgetSpent             sandbox.budget-spent           409
+    |  |- ReviewEnded             sandbox.review-ended           409
+    |  |- ReviewerTaken           sandbox.reviewer-taken         409
+    |  |- VotedAlready            sandbox.voted-already          409
     |  `- AggregationConflict     sandbox.aggregation-conflict   409
     |- Malformed
+    |  |- ReviewVoteInvalid       sandbox.review-vote-invalid    422
     |  `- ProductUnusable         sandbox.product-unusable       422
     |- Unavailable
+    |  |- AirlockUnavailable      sandbox.airlock-unavailable    503
     |  `- IsolationUnavailable    sandbox.isolation-unavailable  503
     `- JobFailed                  sandbox.job-failed             422
        `- JobTimedOut             sandbox.job-timed-out          422
@@ -39,6 +48,7 @@ from hexi.errors import (
     Forbidden,
     Malformed,
     NotFound,
+    Unauthenticated,
     Unavailable,
     VerificationFailed,
 )
@@ -100,6 +110,27 @@ class NotAContributor(Forbidden):
     title = "You do not contribute to this job"
 
 
+class ReviewerExcluded(Forbidden):
+    """Who asked for a run has no voice in its review."""
+
+    code = "sandbox.reviewer-excluded"
+    title = "This reviewer may not decide here"
+
+
+class ReviewerUnknown(Unauthenticated):
+    """No reviewer of this provider shows this token."""
+
+    code = "sandbox.reviewer-unknown"
+    title = "Which reviewer are you?"
+
+
+class ReviewUnknown(NotFound):
+    """No output of this run is or was held."""
+
+    code = "sandbox.review-unknown"
+    title = "There is no such review"
+
+
 class RunUnknown(NotFound):
     """There is no such run, or it is somebody else's."""
 
@@ -135,6 +166,27 @@ class BudgetSpent(Conflict):
     title = "The privacy budget of this product is spent"
 
 
+class ReviewEnded(Conflict):
+    """The review has ended, and nothing changes it any more."""
+
+    code = "sandbox.review-ended"
+    title = "The review has ended"
+
+
+class ReviewerTaken(Conflict):
+    """The name stands for another reviewer."""
+
+    code = "sandbox.reviewer-taken"
+    title = "There is a reviewer of this name"
+
+
+class VotedAlready(Conflict):
+    """One person, one vote."""
+
+    code = "sandbox.voted-already"
+    title = "You have voted already"
+
+
 class DataChanged(Conflict):
     """The files behind a product version are not the ones its earlier releases were computed from."""
 
@@ -154,6 +206,20 @@ class ProductUnusable(Malformed):
 
     code = "sandbox.product-unusable"
     title = "The product description cannot be used"
+
+
+class ReviewVoteInvalid(Malformed):
+    """A vote without a reason that a person could read."""
+
+    code = "sandbox.review-vote-invalid"
+    title = "The vote cannot be read"
+
+
+class AirlockUnavailable(Unavailable):
+    """This sandbox has no secret, or another one than before, to keep outputs sealed with."""
+
+    code = "sandbox.airlock-unavailable"
+    title = "Outputs cannot be held here"
 
 
 class IsolationUnavailable(Unavailable):

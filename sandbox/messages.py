@@ -31,10 +31,11 @@ class ReasonBody(Wire):
 
 
 class RunAnswer(Wire):
-    """The answer to a run. A refusal has reasons and neither columns nor rows.
+    """The answer to a run. A refusal has reasons and neither columns nor rows; nor has a run that is held for review,
+    and no receipt yet: ask again for how it ends.
 
-    `ciphertext` is the digest of what an
-    encrypted sum contributed; such an answer carries no number. `receipt` is a signed document of type run-receipt.
+    `outputs` are what a program declared. `ciphertext` is the digest of what an encrypted sum contributed; such an
+    answer carries no number. `receipt` is a signed document of type run-receipt.
     """
 
     model_config = ConfigDict(
@@ -52,12 +53,13 @@ class RunAnswer(Wire):
     )
 
     run: str
-    verdict: Literal["released", "refused"]
+    verdict: Literal["released", "refused", "held"]
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str | bool | int | float | None, ...], ...] = ()
+    outputs: tuple[dict[str, Any], ...] = ()
     reasons: tuple[ReasonBody, ...] = ()
     ciphertext: str | None = None
-    receipt: dict[str, Any]
+    receipt: dict[str, Any] | None
 
     def to_json(self) -> dict[str, Any]:
         """As it travels and is kept."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from hexi.canonical import Json, digest
 from privacy.differencing import EntitySet
@@ -17,16 +18,34 @@ EntitySets = Mapping[str, Sequence[EntitySet]]
 
 @dataclass(frozen=True)
 class Output:
-    """A table that may leave, once differencing agrees; `sets` never leave."""
+    """What may leave, once differencing agrees: a table, or the declared outputs of a program. `sets` never leave."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Json, ...], ...]
     sets: EntitySets
+    outputs: tuple[Json, ...] = ()
 
     @property
     def digest(self) -> str:
         """Names the output in the receipt."""
-        return digest({"columns": list(self.columns), "rows": [list(row) for row in self.rows]})
+        return output_digest(self.to_json())
+
+    def to_json(self) -> dict[str, Json]:
+        """What of it leaves."""
+        rows = [list(row) for row in self.rows]
+        return {"columns": list(self.columns), "rows": rows, "outputs": list(self.outputs)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Json]) -> Self:
+        """What `to_json` gave."""
+        return cls(tuple(value["columns"]), tuple(map(tuple, value["rows"])), {}, tuple(value["outputs"]))
+
+
+def output_digest(answer: Mapping[str, Json]) -> str:
+    """The digest by which a receipt names what left: of the table, or of a program's outputs."""
+    if outputs := answer.get("outputs"):
+        return digest({"outputs": outputs})
+    return digest({"columns": answer.get("columns"), "rows": answer.get("rows")})
 
 
 @dataclass(frozen=True)

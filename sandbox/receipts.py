@@ -4,9 +4,10 @@ Times are coarse: how long a run took may depend on the data. The requested time
 second.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from hexi.canonical import Json, instant, parse_instant
 from ledger.documents import SignedDocument, sign_document
@@ -32,11 +33,34 @@ class Happened:
     output: str | None = None
     # What held disclosure in check, where it was not the product's rules for cells.
     disclosure: Json = None
+    # What people of the provider decided, where they did (`sandbox.airlock`).
+    review: Json = None
+
+    def to_json(self) -> dict[str, Json]:
+        """As it is kept while the run is held."""
+        return {
+            "outcome": self.outcome,
+            "reasons": [reason.to_json() for reason in self.reasons],
+            "query": self.query,
+            "data_digest": self.data_digest,
+            "isolation": self.isolation,
+            "output": self.output,
+            "disclosure": self.disclosure,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Json]) -> Self:
+        """What `to_json` gave."""
+        reasons = tuple(Reason(one["code"], one["message"]) for one in value["reasons"])
+        return cls(**{**value, "reasons": reasons})
 
 
-def run_receipt(
-    permit: Permit, request: RunRequest, disclosure: Disclosure, happened: Happened, finished: datetime
-) -> dict[str, Json]:
+def rules_shown(disclosure: Disclosure) -> Json:
+    """The product's rules for cells, as `Happened.disclosure` says them where nothing else held."""
+    return {"minimumEntities": disclosure.minimum_entities, "rounding": disclosure.rounding}
+
+
+def run_receipt(permit: Permit, request: RunRequest, happened: Happened, finished: datetime) -> dict[str, Json]:
     """The receipt document, not signed yet."""
     return {
         "type": TYPE,
@@ -55,8 +79,8 @@ def run_receipt(
         "outcome": happened.outcome,
         "reasons": [reason.to_json() for reason in happened.reasons],
         "isolation": happened.isolation,
-        "disclosure": happened.disclosure
-        or {"minimumEntities": disclosure.minimum_entities, "rounding": disclosure.rounding},
+        "disclosure": happened.disclosure,
+        "review": happened.review,
         "output": happened.output,
         "requestedAt": instant(parse_instant(request.at).replace(second=0, microsecond=0)),
         "finishedAt": instant(finished.replace(microsecond=0)),

@@ -13,6 +13,7 @@ undone.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -29,6 +30,7 @@ from privacy.homomorphic import check_context
 from registry.identity import Identity
 from registry.trust import Trust
 from sandbox import store
+from sandbox.airlock.airlock import Airlock
 from sandbox.datasets import Dataset, pin
 from sandbox.errors import (
     CountExhausted,
@@ -41,11 +43,12 @@ from sandbox.errors import (
 )
 from sandbox.lanes import Contribute, Lane, Result, Work
 from sandbox.messages import ReasonBody, RunAnswer, from_base64
+from sandbox.outputs import Output
 from sandbox.owners import is_alive, this_process
 from sandbox.permits import Permit, read_permit, verify_permit
 from sandbox.queries import SUM_MODE
-from sandbox.reasons import Refusal
-from sandbox.receipts import REFUSED, RELEASED, Happened, run_receipt, sign_receipt
+from sandbox.reasons import Reason, Refusal
+from sandbox.receipts import REFUSED, RELEASED, Happened, rules_shown, run_receipt, sign_receipt
 from sandbox.requests import RunRequest, check_sum, read_request, verify_request
 from sandbox.settings import SandboxSettings
 from sandbox.states import State, next_state
@@ -90,9 +93,10 @@ class Sandbox:
         self._key = key
         self._busy: set[str] = set()
         self._lock = Lock()
+        self.airlock = Airlock(database, identity.did, key, evidence, clock, self._conclude)
 
     def run(self, permit_jws: str, request_jws: str, context: str | None = None) -> RunAnswer:
-        """The answer to a request: released, or refused with reasons.
+        """The answer to a request: released, refused with reasons, or held until people of the provider have decided.
 
         Raises `PermitInvalid`, `PermitExpired`, `PermitRevoked`, `RequestInvalid`, `QueryOutsidePermit`,
         `CountExhausted`, `RunConflict`, `RunInProgress`, `DataChanged`, `IsolationUnavailable`, and for encrypted sums
@@ -103,17 +107,25 @@ class Sandbox:
         public_context = self._check_context(permit, request, context)
         with self._alone(request.run):
             work = self._take_on(permit, request, public_context, (permit_jws, request_jws, context))
-            return work if isinstance(work, RunAnswer) else self._carry_out(work)
+            if not isinstance(work, RunAnswer):
+                return self._carry_out(work)
+        return self.answer(request.run, permit.holder) if work.verdict == "held" else work
 
     def answer(self, run: str, holder: str) -> RunAnswer:
-        """The answer to a run that ended. Raises `RunUnknown`, also for somebody else's run, and `RunInProgress`."""
+        """The answer to a run that ended or is held. Raises `RunUnknown`, also for somebody else's, `RunInProgress`."""
+        row = self._own(run, holder)
+        if row.state == State.HELD and self.airlock.expire():
+            row = self._own(run, holder)
+        if row.answer is None:
+            raise RunInProgress("the run is being executed; ask again in a moment")
+        return RunAnswer.model_validate(parse(row.answer))
+
+    def _own(self, run: str, holder: str) -> RunRow:
         with self._database.reading() as session:
             row = store.run(session, run)
         if row is None or row.holder != holder:
             raise RunUnknown("there is no such run of yours")
-        if row.answer is None:
-            raise RunInProgress("the run is being executed; ask again in a moment")
-        return RunAnswer.model_validate(parse(row.answer))
+        return row
 
     def revoke(self, session: Session, permit: str, reason: str) -> int:
         """Take a permit back; runs under way still end. Twice changes nothing. How many runs it was used for."""
@@ -124,7 +136,8 @@ class Sandbox:
         return row.used
 
     def recover(self) -> int:
-        """Execute the runs that dead processes left behind. How many were brought to an end."""
+        """Execute the runs that dead processes left behind, and end overdue reviews. How many runs were executed."""
+        self.airlock.expire()
         with self._database.reading() as session:
             orphans = [row for row in store.runs_in_state(session, State.RUNNING) if self._orphaned(row)]
         done = 0
@@ -289,24 +302,37 @@ class Sandbox:
     # Ending ------------------------------------------------------------------------------------------------------
 
     def _end(self, session: Session, work: Work[Any], result: Result) -> RunAnswer:
-        """The answer, with its receipt and its evidence, in the caller's transaction."""
-        permit, request, now, happened = work.permit, work.request, self._clock(), result.happened
-        row = self._row(session, request.run)
-        document = run_receipt(permit, request, work.dataset.product.disclosure, happened, now)
-        receipt = sign_receipt(document, self._identity)
+        """The answer, with its receipt and its evidence, in the caller's transaction; or the run is held."""
+        shown = result.happened.disclosure or rules_shown(work.dataset.product.disclosure)
+        result = replace(result, happened=replace(result.happened, disclosure=shown))
+        if result.hold is None:
+            return self._conclude(session, work.request.run, result.happened, result.output)
+        row = self._row(session, work.request.run)
+        reason = self.airlock.hold(session, work, result, result.hold)
+        row.state = next_state(State(row.state), State.HELD)
+        answer = RunAnswer(run=row.id, verdict="held", reasons=(_reason(reason),), receipt=None)
+        row.answer = encode(answer.to_json()).decode()
+        store.save(session, row)
+        return answer
+
+    def _conclude(self, session: Session, run: str, happened: Happened, output: Output | None) -> RunAnswer:
+        row, now = self._row(session, run), self._clock()
+        permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
+        receipt = sign_receipt(run_receipt(permit, request, happened, now), self._identity)
         answer = RunAnswer(
-            run=request.run,
+            run=run,
             verdict="released" if happened.outcome == RELEASED else "refused",
-            columns=result.output.columns if result.output else (),
-            rows=result.output.rows if result.output else (),
-            reasons=tuple(ReasonBody(code=reason.code, message=reason.message) for reason in happened.reasons),
+            columns=output.columns if output else (),
+            rows=output.rows if output else (),
+            outputs=output.outputs if output else (),
+            reasons=tuple(map(_reason, happened.reasons)),
             ciphertext=happened.output if request.mode == SUM_MODE else None,
             receipt=receipt.to_json(),
         )
         row.state = next_state(State(row.state), State(happened.outcome))
         row.answer, row.finished, row.ciphertext = encode(answer.to_json()).decode(), instant(now), None
         store.save(session, row)
-        self._evidence(session, Kind.RUN_COMPLETED, request.run, receipt.digest, _facts(permit, request, happened))
+        self._evidence(session, Kind.RUN_COMPLETED, run, receipt.digest, _facts(permit, request, happened))
         return answer
 
     def _row(self, session: Session, run: str) -> RunRow:
@@ -353,6 +379,10 @@ class Sandbox:
                 raise PermitInvalid("the query of this run may not be asked any more")
             self._carry_out(Work(permit, request, dataset, question, context))
             return True
+
+
+def _reason(reason: Reason) -> ReasonBody:
+    return ReasonBody(code=reason.code, message=reason.message)
 
 
 def _facts(permit: Permit, request: RunRequest, happened: Happened) -> dict[str, str | int]:

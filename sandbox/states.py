@@ -10,13 +10,16 @@ class State(StrEnum):
     """Where a run stands."""
 
     RUNNING = "running"
+    # Computed, and waiting for people of the provider (`sandbox.airlock`).
+    HELD = "held"
     RELEASED = "released"
     REFUSED = "refused"
 
 
 # A run ends once. An orphan is still running; who takes it over becomes its owner.
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.RUNNING: frozenset({State.RELEASED, State.REFUSED}),
+    State.RUNNING: frozenset({State.HELD, State.RELEASED, State.REFUSED}),
+    State.HELD: frozenset({State.RELEASED, State.REFUSED}),
     State.RELEASED: frozenset(),
     State.REFUSED: frozenset(),
 }

@@ -6,7 +6,7 @@ digest of what came out. An answer that its receipt does not prove is refused, w
 
 import threading
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,11 +38,13 @@ from registry.identity import Identity
 from registry.trust import Trust
 from sandbox.client import AggregationClient, SandboxClient
 from sandbox.messages import from_base64
+from sandbox.outputs import output_digest
 from sandbox.permits import Permit, read_permit
 from sandbox.queries import SQL_MODE, SUM_MODE
 from sandbox.requests import EncryptedSum, RunRequest, seal_request
 
 RUN, SUM = "run", "encrypted-sum"
+HELD = "held"
 RECEIPT_TYPE = "run-receipt"
 
 # An encrypted sum over fewer would tell each contributor the other's number. The aggregation point refuses it as well.
@@ -93,6 +95,7 @@ class Computations:
         point: str,
         clock: Clock,
         *,
+        authorise: Callable[[str], str],
         unsafe_allow_loopback: bool,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -103,13 +106,15 @@ class Computations:
         self._aggregation = aggregation
         self._point = point
         self._clock = clock
+        self._authorise = authorise
         self._unsafe_allow_loopback = unsafe_allow_loopback
         self._transport = transport or peer_transport(unsafe_allow_loopback=unsafe_allow_loopback)
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
 
     def run(self, transfer: str, query: str, purpose: str | None, run: str | None) -> dict[str, Any]:
-        """The answer to `query` under the permit of `transfer`. The same run id again gives the stored answer.
+        """The answer to `query` under the permit of `transfer`. The same run id again gives the stored answer; where
+        the run is held for review, the provider is asked again how it stands.
 
         Raises `TransferNotStarted`, `RequestIdTaken`, `NotADataAddress`, `AnswerInvalid`, and what the sandbox answers.
         """
@@ -123,6 +128,26 @@ class Computations:
         with self._database.reading() as session:
             answer: dict[str, Any] | None = store.asked(session, RUN, run).answer
             return answer
+
+    def withdraw(self, transfer: str, run: str) -> dict[str, Any]:
+        """Give up a run that its provider holds for review; twice is once. Its answer, a refusal.
+
+        Raises `TransferNotStarted`, `RunUnknown`, `AnswerInvalid`, and what the sandbox answers.
+        """
+        access = self._access(transfer)
+        with self._database.reading() as session:
+            asked = store.asked(session, RUN, run)
+        if asked.answer is None:
+            client = SandboxClient(
+                access.service, transport=self._transport, authorise=lambda: self._authorise(access.provider)
+            )
+            answer = client.withdraw(run).to_json()
+            self._check(answer, Question(access, run, "", None), asked.request)
+            with self._database.transaction() as session:
+                store.set_answer(session, run, answer)
+            return answer
+        stored: dict[str, Any] = asked.answer
+        return stored
 
     def encrypted_sum(self, transfers: Sequence[str], query: str, job: str | None) -> dict[str, Any]:
         """The sum of every provider's number, rounded; no single number is ever seen, neither here nor underway.
@@ -229,6 +254,8 @@ class Computations:
             return stored
         client = SandboxClient(question.access.service, transport=self._transport)
         answer = client.run(question.access.jws, asked.request, context).to_json()
+        if answer["verdict"] == HELD:
+            return answer  # nothing to prove yet, and nothing to keep
         self._check(answer, question, asked.request)
         with self._database.transaction() as session:
             store.set_answer(session, question.run, answer)
@@ -283,4 +310,4 @@ def _output_digest(answer: Mapping[str, Json]) -> str | None:
         return None
     if answer.get("ciphertext"):  # of an encrypted sum: the number itself went to the aggregation point
         return str(answer["ciphertext"])
-    return digest({"columns": answer.get("columns"), "rows": answer.get("rows")})
+    return output_digest(answer)

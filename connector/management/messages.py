@@ -186,6 +186,14 @@ class AskRun(Wire):
     run: RunId | None = None
 
 
+class WithdrawRun(Wire):
+    """Give up a run that is held for review: the transfer it was asked under."""
+
+    model_config = _asked(transfer=TRANSFER)
+
+    transfer: Name
+
+
 class AskEncryptedSum(Wire):
     """Ask the same query of several providers, and get only the sum."""
 

@@ -4,12 +4,13 @@ What all runs have in common (permits, counting, receipts, crashes) is `sandbox.
 computes and what it remembers, is the lane's.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from sqlmodel import Session
 
+from hexi.canonical import Json
 from sandbox.datasets import Dataset
 from sandbox.messages import RunAnswer
 from sandbox.outputs import Output
@@ -39,17 +40,30 @@ class Work(Generic[Question]):
 
 
 @dataclass(frozen=True)
+class Hold:
+    """People decide whether a result leaves (`sandbox.airlock`). What they see beside it.
+
+    `report` says, rule by rule, what was found (`rule`, `passed`, `says`); `lineage` is what the lane knows of how the
+    output came about, besides what every run has.
+    """
+
+    report: Sequence[Mapping[str, Json]] = ()
+    lineage: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Result:
-    """What came of it: what the receipt says, and the table that may leave, if any."""
+    """What came of it: what the receipt says, and the output that may leave, if any. With `hold` nothing leaves yet."""
 
     happened: Happened
     output: Output | None = None
+    hold: Hold | None = None
 
 
 # Sends a ciphertext to an aggregation point: its URL, the job, the ciphertext, the run, and the terms on which it is
 # given (`EncryptedSum.terms`), which the point must hold the job by. Sending it twice is harmless.
 Contribute = Callable[[str, str, bytes, str, str], None]
-# Ends a run in the given transaction: answer, signed receipt, evidence.
+# Ends a run in the given transaction: answer, signed receipt, evidence; or holds it, with neither.
 End = Callable[[Session, Work[Question], Result], RunAnswer]
 
 

@@ -16,6 +16,7 @@ from connector.api.management import (
     negotiations,
     offers,
     products,
+    reviews,
     transfers,
     webhooks,
 )
@@ -24,7 +25,7 @@ from connector.contracts.errors import ManagementTokenInvalid
 from connector.management.desk import Desk
 from hexi.web import problems
 
-__all__ = ["PREFIX", "Owner", "create_router", "webhooks"]
+__all__ = ["PREFIX", "Owner", "create_router", "reviews", "webhooks"]
 
 _SUBJECTS = (membership, products, offers, negotiations, agreements, transfers, computations)
 

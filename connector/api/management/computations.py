@@ -14,10 +14,11 @@ from connector.contracts.errors import (
 )
 from connector.management.answers import EncryptedSum, Run
 from connector.management.desk import Desk
-from connector.management.messages import AskEncryptedSum, AskRun
+from connector.management.messages import AskEncryptedSum, AskRun, WithdrawRun
 from connector.protocol.errors import ProcessUnknown
 from hexi.client import Unreachable
 from hexi.web import problems
+from sandbox.errors import ReviewEnded
 from sandbox.messages import RunAnswer
 
 
@@ -35,6 +36,11 @@ def create_router(desk: Desk) -> APIRouter:
     def read_run(_: Owner, run: str) -> Run:
         """The stored answer of a run; null while there is none. 查看计算结果。"""
         return Run(run=run, answer=desk.computations.answer(run))
+
+    @router.post("/runs/{run}/withdrawal", responses=problems(*asking, RunUnknown, ReviewEnded))
+    def withdraw_run(_: Owner, run: str, body: WithdrawRun) -> RunAnswer:
+        """Give up a run that its provider holds for review; twice is once. 撤回待审核的计算。"""
+        return RunAnswer.model_validate(desk.computations.withdraw(body.transfer, run))
 
     @router.post("/encrypted-sums", responses=problems(*asking, AggregationIncomplete, JobLost))
     def sum_encrypted(_: Owner, body: AskEncryptedSum) -> EncryptedSum:

@@ -1,0 +1,104 @@
+"""``hexi connector reviewer`` and ``review``: who decides over held outputs, and their decisions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.commands.homes import HOME, Home, client_of, settings_of
+from connector.commands.output import AsJson, show, show_some, to_json
+
+if TYPE_CHECKING:
+    from sandbox.client import ReviewClient
+
+reviewers = typer.Typer(no_args_is_help=True, help="Reviewers: who decides over held outputs. 审核人。")
+app = typer.Typer(no_args_is_help=True, help="Reviews: decide over outputs that the sandbox holds. 结果审核。")
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run, from 'list'. 计算编号。")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; of a rejection the consumer reads it. 理由。")]
+Token = Annotated[
+    str, typer.Option("--token", envvar="HEXI_REVIEWER_TOKEN", help="The reviewer's own token. 审核人令牌。")
+]
+Name = Annotated[str, typer.Argument(help="The reviewer's name. 姓名。")]
+REVIEWER = ("name", "organisation", "added", "removed", "token")
+REVIEW = ("run", "state", "holder", "product", "version", "votes", "required", "expires", "ended")
+
+
+@reviewers.command()
+def add(
+    name: Name,
+    organisation: Annotated[str | None, typer.Option(help="The DID they speak for; left out: ours. 所属机构。")] = None,
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Let a person decide over held outputs, and print their token, once. 添加审核人。
+
+    The same again prints a fresh token; the old one counts no more. Hand it to the person and to nobody else.
+
+    Example: hexi connector reviewer add wang.li --home clinic
+    """
+    show_some(client_of(home).airlock.add_reviewer(name, organisation), REVIEWER, as_json)
+
+
+@reviewers.command("list")
+def list_reviewers(home: Home = HOME, as_json: AsJson = False) -> None:
+    """List the reviewers. 列出审核人。
+
+    Example: hexi connector reviewer list --home clinic
+    """
+    show_some(client_of(home).airlock.reviewers(), REVIEWER, as_json)
+
+
+@reviewers.command()
+def remove(name: Name, home: Home = HOME, as_json: AsJson = False) -> None:
+    """Take a reviewer's voice away; votes that were cast stay. 移除审核人。
+
+    Example: hexi connector reviewer remove wang.li --home clinic
+    """
+    show_some(client_of(home).airlock.remove_reviewer(name), REVIEWER, as_json)
+
+
+@app.command("list")
+def list_(
+    every: Annotated[bool, typer.Option("--all", help="Also those that have ended. 含已结束。")] = False,
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """List the outputs that wait for reviewers, oldest first. 列出待审核结果。
+
+    Example: hexi connector review list --home clinic
+    """
+    show_some(client_of(home).airlock.reviews(every=every), REVIEW, as_json)
+
+
+@app.command("show")
+def show_review(run: RunId, token: Token, home: Home = HOME, as_json: AsJson = False) -> None:
+    """Show a held output with lineage, rule report and earlier releases, as a reviewer. 查看待审核结果。
+
+    Example: hexi connector review show urn:uuid:... --home clinic (with HEXI_REVIEWER_TOKEN set)
+    """
+    show(to_json(_reviewer(home, token).look(run)), as_json)
+
+
+@app.command()
+def approve(run: RunId, token: Token, reason: Reason, home: Home = HOME, as_json: AsJson = False) -> None:
+    """Vote for releasing a held output, as a reviewer. 同意放行。
+
+    Example: hexi connector review approve urn:uuid:... --reason "counts over 10 only"
+    """
+    show_some(_reviewer(home, token).vote(run, "approve", reason), REVIEW, as_json)
+
+
+@app.command()
+def reject(run: RunId, token: Token, reason: Reason, home: Home = HOME, as_json: AsJson = False) -> None:
+    """Vote against releasing a held output, as a reviewer. 不予放行。
+
+    Example: hexi connector review reject urn:uuid:... --reason "group by year instead"
+    """
+    show_some(_reviewer(home, token).vote(run, "reject", reason), REVIEW, as_json)
+
+
+def _reviewer(home: Path, token: str) -> "ReviewClient":
+    from sandbox.client import ReviewClient
+
+    return ReviewClient(settings_of(home).url, token)

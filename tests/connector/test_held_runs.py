@@ -1,0 +1,108 @@
+"""Runs that are held for review, from the consumer's question to the provider's reviewers and back."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+import sandbox.client
+from hexi.canonical import parse
+from hexi.cli import REFUSED
+from hexi.errors import RemoteProblem
+from sandbox.airlock.states import ReviewState
+from sandbox.client import ReviewClient
+from sandbox.lanes import End, Hold, Result, Work
+from sandbox.lanes.tables import TableLane
+from sandbox.messages import RunAnswer
+from sandbox.settings import SandboxSettings
+from tests.connector.test_commands import Hexi, hexi
+from tests.simulator import HOSPITAL, Dataspace
+
+__all__ = ["hexi"]
+
+BY_SEX = "SELECT sex, count(*) AS n FROM visits GROUP BY sex"
+RUN, OTHER = (f"urn:uuid:0c2f5b1e-6a3d-4d0c-9f7e-{n:012d}" for n in (1, 2))
+
+
+class _Holding(TableLane):
+    """The controlled lane, with people looking at every answer."""
+
+    def finish(self, work: Work[Any], computed: Result, end: End[Any]) -> RunAnswer:
+        return super().finish(work, computed, lambda session, _, found: end(session, work, replace(found, hold=Hold())))
+
+
+@pytest.fixture
+def transfer(dataspace: Dataspace) -> str:
+    """A started transfer of a product whose answers are all held."""
+    held = dataspace.provider.app.state.sandbox
+    held.__dict__["_table_lane"] = _Holding(dataspace.provider.app.state.database, SandboxSettings())
+    agreement = dataspace.agree(dataspace.publish().identifier).agreement
+    return dataspace.transfer(agreement).id
+
+
+def reviewer(dataspace: Dataspace, name: str = "wang") -> ReviewClient:
+    token = dataspace.provider.client.airlock.add_reviewer(name).token
+    return ReviewClient(f"http://{HOSPITAL}", str(token), dataspace.network)
+
+
+def test_a_held_run_is_released_by_a_reviewer(dataspace: Dataspace, transfer: str) -> None:
+    consumer, wang = dataspace.consumer.client, reviewer(dataspace)
+    asked = partial(consumer.run, transfer, BY_SEX, run=RUN)
+    assert [(asked().verdict, asked().receipt)] == [("held", None)]
+    assert consumer.answer(RUN).answer is None
+    assert [one.run for one in dataspace.provider.client.airlock.reviews()] == [RUN] == [r.run for r in wang.reviews()]
+    assert wang.look(RUN).output == {"columns": ["sex", "n"], "rows": [["f", 100], ["m", 100]], "outputs": []}
+    assert wang.vote(RUN, "approve", "two large groups").state is ReviewState.APPROVED
+    assert asked().rows == (("f", 100), ("m", 100))
+    assert consumer.answer(RUN).answer is not None
+    dataspace.settle()
+    kinds = {entry.kind for entry in dataspace.provider.client.evidence()}
+    assert {"run-held", "run-reviewed", "run-completed"} <= kinds
+
+
+def test_a_held_run_is_given_up_once(dataspace: Dataspace, transfer: str) -> None:
+    consumer = dataspace.consumer.client
+    assert consumer.run(transfer, BY_SEX, run=RUN).verdict == "held"
+    answers = [consumer.withdraw_run(transfer, RUN) for _ in range(2)]
+    assert [reason.code for answer in answers for reason in answer.reasons] == ["sandbox.output-withdrawn"] * 2
+    with pytest.raises(RemoteProblem) as unknown:
+        consumer.withdraw_run(transfer, OTHER)
+    assert unknown.value.code == "connector.run-unknown"
+    assert dataspace.provider.client.airlock.reviews() == []
+    assert [one.state for one in dataspace.provider.client.airlock.reviews(every=True)] == [ReviewState.WITHDRAWN]
+
+
+def test_only_reviewers_review(dataspace: Dataspace, transfer: str) -> None:
+    dataspace.consumer.client.run(transfer, BY_SEX, run=RUN)
+    management = dataspace.provider.app.state.management_token
+    with httpx.Client(transport=dataspace.network, base_url=f"http://{HOSPITAL}/sandbox") as http:
+        for shown in ("", "Bearer ", "Bearer wang", f"Bearer {management}", "Basic x"):
+            for method, path in (("GET", "/reviews"), ("GET", f"/reviews/{RUN}"), ("POST", f"/reviews/{RUN}/votes")):
+                body = {"decision": "approve", "reason": "x"} if method == "POST" else None
+                answer = http.request(method, path, json=body, headers={"Authorization": shown})
+                assert (answer.status_code, answer.json()["code"]) == (401, "sandbox.reviewer-unknown")
+    wang = reviewer(dataspace)
+    dataspace.provider.client.airlock.remove_reviewer("wang")
+    with pytest.raises(RemoteProblem) as gone:
+        wang.look(RUN)
+    assert gone.value.status == 401
+
+
+def test_reviews_from_the_command_line(
+    dataspace: Dataspace, transfer: str, hexi: Hexi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox.client, "ReviewClient", partial(ReviewClient, transport=dataspace.network))
+    assert "held" in hexi("run", transfer, BY_SEX, "--run", RUN, code=REFUSED).stdout
+    added = parse(hexi("reviewer", "add", "wang", "--json", home="provider").stdout)
+    assert added["token"] not in hexi("reviewer", "list", home="provider").stdout
+    monkeypatch.setenv("HEXI_REVIEWER_TOKEN", added["token"])
+    assert RUN in hexi("review", "list", home="provider").stdout
+    assert parse(hexi("review", "show", RUN, "--json", home="provider").stdout)["output"]["rows"][0] == ["f", 100]
+    assert "rejected" in hexi("review", "reject", RUN, "--reason", "too fine", home="provider").stdout
+    assert "too fine" in hexi("run", transfer, BY_SEX, "--run", RUN, code=REFUSED).stdout
+    hexi("run", transfer, BY_SEX, "--run", OTHER, code=REFUSED)
+    assert "approved" in hexi("review", "approve", OTHER, "--reason", "fine", home="provider").stdout
+    assert "100" in hexi("run", transfer, BY_SEX, "--run", OTHER).stdout
+    assert "wang" in hexi("reviewer", "remove", "wang", home="provider").stdout

@@ -1,0 +1,1 @@
+"""The airlock of held outputs."""
