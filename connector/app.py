@@ -8,18 +8,17 @@ executed again, and the worker begins to deliver.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import httpx
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-import sandbox.api
 from connector.api import data, dsp, management
 from connector.api import deliveries as deliveries_api
 from connector.api import peers as peers_api
 from connector.api.management import views
+from connector.computing import Computing
 from connector.contracts import publishing
 from connector.contracts.bargaining import Bargaining
 from connector.contracts.contracting import Contracting
@@ -32,7 +31,6 @@ from connector.fulfilment import SANDBOX_PATH, Fulfilment
 from connector.management.computations import Computations
 from connector.management.dealings import Dealings
 from connector.management.desk import Desk
-from connector.management.membership import Membership
 from connector.management.peer_catalogue import PeerCatalogues
 from connector.management.token import management_token
 from connector.monitoring import Monitor
@@ -50,36 +48,14 @@ from connector.retirement import Retirement
 from connector.services import Services, services_places
 from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
+from connector.space import Space, space_of
 from connector.webhooks.delivering import Courier
 from connector.webhooks.signing import webhook_key
 from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Clock, Json, system_clock
 from hexi.database import Database
 from hexi.web import Lifespan, create_shell
-from ledger.client import LedgerClient
-from registry.client import RegistryClient
 from registry.identity import Identity, did_web
-from registry.presentation import PresentationVerifier
-from registry.trust import RemoteTrust
-from sandbox.client import AggregationClient
-from sandbox.noise_key import noise_key
-from sandbox.runs import Sandbox
-from sandbox.settings import SandboxSettings
-
-
-@dataclass(frozen=True)
-class _Space:
-    """The space as this connector sees it: whom to believe, and its services."""
-
-    membership: Membership
-    peers: Peers
-    registry: RegistryClient
-    ledger: LedgerClient
-    aggregation: AggregationClient
-
-    def contribute(self, _point: str, job: str, ciphertext: bytes, run: str, terms: str) -> None:
-        """Send an encrypted number. The sandbox has checked that the point is the one it trusts: our space's."""
-        self.aggregation.contribute(job, ciphertext, run, terms)
 
 
 def create_app(
@@ -103,20 +79,10 @@ def create_app(
     database.migrate("sandbox")
     database.migrate("connector")
     publishing.complete_catalogue(database)
-    space = _space(settings, identity, clock, transport, peers)
+    space = space_of(settings, identity, clock, transport, peers)
     trust = space.peers.trust
     evidence = Evidence(identity, settings.operator, f"{settings.space_url.rstrip('/')}/ledger/entries", clock)
-    computing = Sandbox(
-        database,
-        identity,
-        trust,
-        publishing.dataset,
-        evidence.record,
-        clock,
-        SandboxSettings(aggregation_point=settings.aggregation_point),
-        contribute=space.contribute,
-        key=noise_key(settings.home),
-    )
+    computing = Computing.over(settings, database, identity, trust, evidence.record, space.contribute, clock)
     sources, handovers = Sources(settings.home), Handovers(database, clock)
     access = Access(database, identity, handovers, settings.url, clock, _places(settings))
     pull = PullPlane(database, sources, handovers, access)
@@ -128,7 +94,7 @@ def create_app(
     services = Services.over(settings, database, sources, handovers, access)
     planes: dict[str, DataPlane] = {pull.format: pull, **pushes, **services.planes}
     contracting = Contracting(identity, trust, evidence, settings, clock)
-    fulfilment = Fulfilment(identity, trust, evidence, computing.revoke, settings, clock, planes)
+    fulfilment = Fulfilment(identity, trust, evidence, computing.sandbox.revoke, settings, clock, planes)
     subscriptions = Subscriptions(
         identity.did, webhook_key(settings.home), clock, unsafe_allow_private=settings.allows_private_webhooks
     )
@@ -173,7 +139,7 @@ def create_app(
         settings,
         database,
         dsp.create_router(engine),
-        sandbox.api.create_router(computing),
+        *computing.routers(),
         data.create_router(pull),
         *services.routers,
         deliveries_api.create_receiving_router(delivered.receiving),
@@ -182,7 +148,7 @@ def create_app(
             peers_api.create_router(catalogues),
             deliveries_api.create_router(delivered),
             management.webhooks.create_router(subscriptions),
-            management.reviews.create_router(computing.airlock),
+            management.reviews.create_router(computing.sandbox.airlock),
             *services.management,
         ),
         lifespan=_lifespan(computing, engine, catalogues, delivered, monitor, worker, services, courier),
@@ -191,7 +157,8 @@ def create_app(
     app.state.presentations = space.peers.verifier
     app.state.management_token = management_token(settings.home)
     app.state.monitor, app.state.courier = monitor, courier
-    app.state.engine, app.state.sandbox, app.state.identity = engine, computing, identity
+    app.state.engine, app.state.sandbox, app.state.identity = engine, computing.sandbox, identity
+    app.state.computing = computing
     app.state.membership, app.state.desk = space.membership, desk
     app.state.deliveries = delivered
     _add_did_document(app, identity, settings)
@@ -199,7 +166,7 @@ def create_app(
 
 
 def _lifespan(
-    computing: Sandbox,
+    computing: Computing,
     engine: Engine,
     catalogues: PeerCatalogues,
     delivered: Deliveries,
@@ -213,7 +180,7 @@ def _lifespan(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(computing.recover)
+        await run_in_threadpool(computing.sandbox.recover)
         await run_in_threadpool(engine.recover)
         await run_in_threadpool(delivered.recover)
         if worker:
@@ -221,12 +188,14 @@ def _lifespan(
             monitor.start()
             delivering.start()
             courier.start()
+            computing.worker.start()
         async with services.running():
             yield
         if worker:
             await run_in_threadpool(delivering.stop)
             await run_in_threadpool(monitor.stop_looking)
             await run_in_threadpool(courier.stop)
+            await run_in_threadpool(computing.worker.stop)
             await run_in_threadpool(worker.stop)
         engine.close()
         delivered.close()
@@ -242,29 +211,6 @@ def _places(settings: ConnectorSettings) -> dict[str, Place]:
     return {http_pull.FORMAT: Place(data_of_transfer), **services_places(settings, data_of_transfer)}
 
 
-def _space(
-    settings: ConnectorSettings,
-    identity: Identity,
-    clock: Clock,
-    transport: httpx.BaseTransport | None,
-    peers: Callable[[Peers], Peers],
-) -> _Space:
-    public = RegistryClient(settings.space_url, transport=transport)
-    membership = Membership(settings.home, settings.url, identity, public, clock)
-
-    def authorise() -> str:
-        return membership.authorise(settings.operator)
-
-    trust = RemoteTrust(public, settings.operator, clock)
-    return _Space(
-        membership,
-        peers(Peers(trust, PresentationVerifier(identity.did, trust, clock), membership.authorise)),
-        RegistryClient(settings.space_url, authorise, transport),
-        LedgerClient(settings.space_url, authorise, transport),
-        AggregationClient(settings.space_url, authorise, transport),
-    )
-
-
 def _desk(
     settings: ConnectorSettings,
     identity: Identity,
@@ -272,7 +218,7 @@ def _desk(
     database: Database,
     engine: Engine,
     monitor: Monitor,
-    space: _Space,
+    space: Space,
     publisher: Publisher,
     receiving: Receiving,
     bargaining: Bargaining,

@@ -81,6 +81,25 @@ def serve(home: Home = HOME) -> None:
 
 
 @app.command()
+def worker(home: Home = HOME) -> None:
+    """Execute queued runs beside the connector, until told to stop. 沙箱计算节点。
+
+    Any number of workers may run, on any hosts that reach the connector's database, its folder and the products' files
+    under the same names. How many runs each executes at a time: HEXI_SANDBOX_JOBS. On a host without isolation runs
+    are left to others.
+
+    Example: hexi connector worker --home clinic
+    """
+    start_as_service()
+    from connector.computing import computing_worker
+    from hexi.web import configure_logging
+
+    configure_logging()
+    with computing_worker(settings_of(home)) as working:
+        working.serve()
+
+
+@app.command()
 def apply(
     name: Annotated[str, typer.Option(help="The organisation's name in English.")],
     name_zh: Annotated[str, typer.Option(help="Its name in Chinese.")],

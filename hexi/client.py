@@ -5,7 +5,8 @@ that a command that only calls a service need not wait for what serves one.
 """
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, TypeVar
 
@@ -122,6 +123,20 @@ class ServiceClient:
             if method != "GET":
                 raise
             return self._http.request(method, url, **rest)
+
+    @contextmanager
+    def lines(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[str]]:
+        """The lines of an answer as they come, while the block lasts. Raises `RemoteProblem`, `Unreachable`."""
+        shown = {"Authorization": self._authorise()} if self._authorise else {}
+        try:
+            with self._http.stream("GET", self.base_url + path, headers={**headers, **shown}) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise RemoteProblem(answer.status_code, _problem_of(answer), self._service)
+                yield answer.iter_lines()
+        except httpx.HTTPError as error:
+            kind = type(error).__name__
+            raise Unreachable(f"{self._service} at {self.base_url} does not answer ({kind}); is it running?") from error
 
     def read(self, message: type[_Message], answer: Json) -> _Message:
         """`answer` as the `message` it should be. Raises `Unreachable`: what speaks otherwise is not this service."""

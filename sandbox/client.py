@@ -1,13 +1,23 @@
 """Calls to a sandbox, to its reviewers' desk, and to an aggregation point."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
 import httpx
 
+from hexi.canonical import parse
 from hexi.client import ServiceClient
 from sandbox.airlock.messages import ReviewBody, ReviewSummary
-from sandbox.messages import AggregationAnswer, ContributionAnswer, RunAnswer, from_base64, to_base64
+from sandbox.messages import (
+    AggregationAnswer,
+    ContributionAnswer,
+    JobAnswer,
+    JobEvent,
+    JobList,
+    RunAnswer,
+    from_base64,
+    to_base64,
+)
 
 Authorise = Callable[[], str]
 
@@ -35,6 +45,34 @@ class SandboxClient:
             RunAnswer, self._service.post(f"/sandbox/runs/{quote(run, safe='')}/withdrawal", None)
         )
 
+    def submit(self, permit: str, request: str, context: bytes | None = None) -> JobAnswer:
+        """Send a run to wait for a worker, or the same again. Raises `RemoteProblem`, `Unreachable`."""
+        body = {"permit": permit, "request": request, "context": to_base64(context) if context else None}
+        return self._service.read(JobAnswer, self._service.post("/sandbox/jobs", body))
+
+    def job(self, run: str) -> JobAnswer:
+        """A job of ours. Raises `RemoteProblem`, `Unreachable`."""
+        return self._service.read(JobAnswer, self._service.get(_job(run)))
+
+    def jobs(self) -> JobList:
+        """Our newest jobs. Raises `RemoteProblem`, `Unreachable`."""
+        return self._service.read(JobList, self._service.get("/sandbox/jobs"))
+
+    def cancel(self, run: str) -> JobAnswer:
+        """End a job of ours. Raises `RemoteProblem`, `Unreachable`."""
+        return self._service.read(JobAnswer, self._service.post(f"{_job(run)}/cancel"))
+
+    def events(self, run: str, after: int = 0) -> Iterator[JobEvent]:
+        """What happens to a job of ours after event number `after`, as it happens, until it ends.
+
+        Raises `RemoteProblem`, `Unreachable`; whoever asks again after the last event had misses nothing.
+        """
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": str(after)} if after else {})}
+        with self._service.lines(f"{_job(run)}/events", headers) as lines:
+            for line in lines:
+                if line.startswith("data: "):
+                    yield self._service.read(JobEvent, parse(line.removeprefix("data: ")))
+
 
 class ReviewClient:
     """A reviewer's calls. `token` is the reviewer's own, told when the provider added them."""
@@ -55,6 +93,10 @@ class ReviewClient:
         """``approve`` or ``reject``, with a reason."""
         path = f"/sandbox/reviews/{quote(run, safe='')}/votes"
         return self._service.read(ReviewSummary, self._service.post(path, {"decision": decision, "reason": reason}))
+
+
+def _job(run: str) -> str:
+    return f"/sandbox/jobs/{quote(run, safe='')}"
 
 
 class AggregationClient:

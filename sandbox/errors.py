@@ -19,10 +19,12 @@
     |- NotFound
     |  |- ReviewUnknown           sandbox.review-unknown         404
     |  |- RunUnknown              sandbox.run-unknown            404
+    |  |- JobUnknown              sandbox.job-unknown            404
     |  `- AggregationUnknown      sandbox.aggregation-unknown    404
     |- Conflict
     |  |- RunConflict             sandbox.run-conflict           409
     |  |- RunInProgress           sandbox.run-in-progress        409
+    |  |- JobEnded                sandbox.job-ended              409
     |  |- DataChanged             sandbox.data-changed           409
     |  |- BudgetSpent             sandbox.budget-spent           409
     |  |- ReviewEnded             sandbox.review-ended           409
@@ -32,8 +34,10 @@
     |- Malformed
     |  |- ReviewVoteInvalid       sandbox.review-vote-invalid    422
     |  `- ProductUnusable         sandbox.product-unusable       422
+    |- TooManyReaders             sandbox.too-many-readers       429
     |- Unavailable
     |  |- AirlockUnavailable      sandbox.airlock-unavailable    503
+    |  |- QueueFull               sandbox.queue-full             503
     |  `- IsolationUnavailable    sandbox.isolation-unavailable  503
     `- JobFailed                  sandbox.job-failed             422
        `- JobTimedOut             sandbox.job-timed-out          422
@@ -138,6 +142,13 @@ class RunUnknown(NotFound):
     title = "There is no such run"
 
 
+class JobUnknown(NotFound):
+    """There is no such job, or it is somebody else's."""
+
+    code = "sandbox.job-unknown"
+    title = "There is no such job"
+
+
 class AggregationUnknown(NotFound):
     """There is no such aggregation job, or the caller has no part in it."""
 
@@ -157,6 +168,13 @@ class RunInProgress(Conflict):
 
     code = "sandbox.run-in-progress"
     title = "The run is not finished"
+
+
+class JobEnded(Conflict):
+    """The job has ended, or its lease was lost, so it cannot become what was asked."""
+
+    code = "sandbox.job-ended"
+    title = "The job has ended"
 
 
 class BudgetSpent(Conflict):
@@ -220,6 +238,21 @@ class AirlockUnavailable(Unavailable):
 
     code = "sandbox.airlock-unavailable"
     title = "Outputs cannot be held here"
+
+
+class TooManyReaders(DataspaceError):
+    """As many streams of events are read as may."""
+
+    code = "sandbox.too-many-readers"
+    status = 429
+    title = "Too many streams at once"
+
+
+class QueueFull(Unavailable):
+    """As many jobs wait as may."""
+
+    code = "sandbox.queue-full"
+    title = "The queue is full"
 
 
 class IsolationUnavailable(Unavailable):

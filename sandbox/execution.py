@@ -81,7 +81,7 @@ def _execute(work: Work[Reviewed], settings: SandboxSettings) -> tuple[list[list
     disclosure, before = work.dataset.product.disclosure, work.dataset.fingerprint()
     level = max(work.permit.minimum_isolation, disclosure.minimum_isolation)
     try:
-        result = run_isolated(_job(work, settings), minimum_level=level)
+        result = run_isolated(_job(work, settings), minimum_level=level, stop=work.stop)
     except JobFailed:
         return JOB_FAILED
     if work.dataset.fingerprint() != before:

@@ -38,6 +38,7 @@ from hexi.errors import Malformed
 from sandbox import bubblewrap, seccomp
 from sandbox.errors import IsolationUnavailable, JobFailed, JobTimedOut
 from sandbox.levels import BUILT, Isolation, Layers, lacking, level_of
+from sandbox.stopping import Stop, Stopped
 
 __all__ = [
     "Isolation",
@@ -147,16 +148,24 @@ class _Child:
     process: subprocess.Popen[bytes]
     deadline: float
     limits: Limits
+    stop: Stop | None
 
 
-def run_isolated(job: Job, *, minimum_level: int, settings: IsolationSettings = IsolationSettings()) -> JobResult:
+def run_isolated(
+    job: Job,
+    *,
+    minimum_level: int,
+    settings: IsolationSettings = IsolationSettings(),
+    stop: Stop | None = None,
+) -> JobResult:
     """Run `job` at the highest level this machine has, which must be at least `minimum_level`.
 
     Raises `IsolationUnavailable` (nothing was read), `JobTimedOut`, and `JobFailed` for everything that goes wrong
-    inside, in the same words: the reason could carry data.
+    inside, in the same words: the reason could carry data. Raises `Stopped`, with everything killed, once `stop` is
+    told.
     """
     start = time.monotonic()
-    with _isolated(_Task(job.tables, _query(job), job.limits), minimum_level, settings) as (child, isolation):
+    with _isolated(_Task(job.tables, _query(job), job.limits, stop), minimum_level, settings) as (child, isolation):
         output = _answer(child)
     columns, rows = _read_answer(output)
     return JobResult(columns, rows, isolation, time.monotonic() - start)
@@ -169,13 +178,14 @@ def run_program(
     tables: Mapping[str, Path] | None = None,
     limits: Limits | None = None,
     settings: IsolationSettings = IsolationSettings(),
+    stop: Stop | None = None,
 ) -> ProgramResult:
     """Run Python in the very isolation that queries get; the tests send hostile programs through it.
 
     Raises as `run_isolated` does; a program that ends with an exception has failed.
     """
     start = time.monotonic()
-    task = _Task(tables or {}, {"program": source}, limits or Limits())
+    task = _Task(tables or {}, {"program": source}, limits or Limits(), stop)
     with _isolated(task, minimum_level, settings) as (child, isolation):
         output = _answer(child)
     return ProgramResult(output, isolation, time.monotonic() - start)
@@ -192,6 +202,7 @@ class _Task:
     tables: Mapping[str, Path]
     body: Mapping[str, Json]
     limits: Limits
+    stop: Stop | None = None
 
     def inputs(self) -> dict[str, Path]:
         """Names under /in for the tables' files: numbered, since a table's name may be anything."""
@@ -277,7 +288,7 @@ def _worker(task: _Task, bwrap: Path | None) -> Iterator[_Child]:
             start_new_session=True,
         )
     try:
-        yield _Child(process, time.monotonic() + task.limits.wall_seconds, task.limits)
+        yield _Child(process, time.monotonic() + task.limits.wall_seconds, task.limits, task.stop)
     finally:
         _end(process)
 
@@ -364,8 +375,13 @@ def _receive(child: _Child, limit: int, until: bytes | None = None) -> bytes:
 def _wait_for(descriptor: int, child: _Child) -> None:
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
+    if child.stop:
+        poller.register(child.stop, select.POLLIN)
     left = child.deadline - time.monotonic()
-    if left <= 0 or not poller.poll(math.ceil(left * 1000)):
+    ready = poller.poll(math.ceil(left * 1000)) if left > 0 else []
+    if child.stop and any(found == child.stop.fileno() for found, _ in ready):
+        raise Stopped
+    if not ready:
         raise _timed_out(child.limits)
 
 

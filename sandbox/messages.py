@@ -66,6 +66,36 @@ class RunAnswer(Wire):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class JobAnswer(Wire):
+    """A job as it stands. `done` has an answer at /sandbox/runs/{run}; `failed` and `cancelled` have a reason."""
+
+    run: str
+    product: str
+    state: Literal["queued", "running", "done", "cancelled", "failed"]
+    attempts: int
+    submitted: str
+    finished: str | None = None
+    reason: ReasonBody | None = None
+    # The number of its newest event.
+    events: int
+
+
+class JobList(Wire):
+    """A consumer's newest jobs, newest first."""
+
+    jobs: tuple[JobAnswer, ...]
+
+
+class JobEvent(Wire):
+    """One thing that happened to a job: the state it entered. `number` counts from 1; times are whole seconds."""
+
+    number: int
+    state: Literal["queued", "running", "done", "cancelled", "failed"]
+    attempt: int
+    at: str
+    reason: ReasonBody | None = None
+
+
 class AggregationBody(Wire):
     """POST /aggregations: a new job."""
 

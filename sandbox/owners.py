@@ -4,6 +4,10 @@ import os
 import socket
 from pathlib import Path
 
+# Of a run that waits in a queue: its lease tells who executes it (`sandbox.jobs`). No host is called that, so it is
+# nobody's orphan.
+QUEUE = "(queue)"
+
 
 def this_process() -> str:
     """Names a process for good: process numbers come again, with another starting time."""

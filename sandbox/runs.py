@@ -8,13 +8,12 @@ taken on under its id and one of the permit's runs is used. 5. and 6. It is comp
 
 The same run id again gives the same answer. A process that dies between 4 and 7 leaves an orphan, which is executed
 again by whoever asks for it or by `Sandbox.recover`: one charge, one receipt. What fails before data were touched is
-undone.
+undone. A queue takes steps 1 to 4 (`Sandbox.accept`) and 5 to 7 (`Sandbox.execute`) at different times and places.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -41,10 +40,11 @@ from sandbox.errors import (
     RunInProgress,
     RunUnknown,
 )
-from sandbox.lanes import Contribute, Lane, Result, Work
+from sandbox.lanes import Contribute, Result, Work
+from sandbox.lanes.chosen import Lanes
 from sandbox.messages import ReasonBody, RunAnswer, from_base64
 from sandbox.outputs import Output
-from sandbox.owners import is_alive, this_process
+from sandbox.owners import QUEUE, is_alive, this_process
 from sandbox.permits import Permit, read_permit, verify_permit
 from sandbox.queries import SUM_MODE
 from sandbox.reasons import Reason, Refusal
@@ -52,12 +52,15 @@ from sandbox.receipts import REFUSED, RELEASED, Happened, rules_shown, run_recei
 from sandbox.requests import RunRequest, check_sum, read_request, verify_request
 from sandbox.settings import SandboxSettings
 from sandbox.states import State, next_state
+from sandbox.stopping import Stop
 from sandbox.tables import RunRow
 
 # Given a session, a product and a version: what it is made of. Raises if this provider has no such product.
 Datasets = Callable[[Session, str, int], Dataset]
 # Writes down, in the given transaction, that something happened: kind, subject, digest of the document, public facts.
 Evidence = Callable[[Session, Kind, str, str, dict[str, str | int]], None]
+# Puts a run into a queue, in the given transaction; with its answer, if it has one already.
+Enlist = Callable[[Session, Permit, RunRequest, RunAnswer | None], None]
 
 log = structlog.get_logger("sandbox.runs")
 
@@ -90,7 +93,7 @@ class Sandbox:
         self._clock = clock
         self._settings = settings or SandboxSettings()
         self._contribute = contribute
-        self._key = key
+        self._lanes = Lanes(database, self._settings, contribute, key, clock)
         self._busy: set[str] = set()
         self._lock = Lock()
         self.airlock = Airlock(database, identity.did, key, evidence, clock, self._conclude)
@@ -102,14 +105,61 @@ class Sandbox:
         `CountExhausted`, `RunConflict`, `RunInProgress`, `DataChanged`, `IsolationUnavailable`, and for encrypted sums
         `PointNotTrusted`, `NotAContributor` and what `contribute` raises.
         """
-        permit = verify_permit(permit_jws, issuer=self._identity.did, resolve=self._resolve, clock=self._clock)
-        request = verify_request(request_jws, permit=permit, resolve=self._resolve)
-        public_context = self._check_context(permit, request, context)
+        permit, request, public_context = self._verified(permit_jws, request_jws, context)
         with self._alone(request.run):
             work = self._take_on(permit, request, public_context, (permit_jws, request_jws, context))
             if not isinstance(work, RunAnswer):
                 return self._carry_out(work)
         return self.answer(request.run, permit.holder) if work.verdict == "held" else work
+
+    def accept(self, permit_jws: str, request_jws: str, context: str | None, enlist: Enlist) -> None:
+        """Steps 1 to 4: the run is taken on and waits. `enlist` is called in step 4. Raises as `run` does."""
+        permit, request, public_context = self._verified(permit_jws, request_jws, context)
+        with self._alone(request.run):
+            wire = (permit_jws, request_jws, context)
+            self._take_on(permit, request, public_context, wire, owner=QUEUE, enlist=enlist)
+
+    def execute(self, run: str, ended: Callable[[Session], None], stop: Stop) -> RunAnswer:
+        """Steps 5 to 7 of an accepted run, for whoever leases it; `ended` is called in step 7 and may still say no.
+
+        Raises `RunConflict` if it was ended meanwhile, `Stopped`, and what keeps it from being executed: then no data
+        were touched, and it is left as it is, to be executed again or given back.
+        """
+        with self._database.reading() as session:
+            row = self._row(session, run)
+            if store.is_revoked(session, row.permit):
+                raise PermitRevoked("the permit was revoked by its provider")
+        work = self._again(row, stop)
+
+        def end(session: Session, work: Work[Any], result: Result) -> RunAnswer:
+            self._row(session, run)
+            ended(session)
+            return self._end(session, work, result)
+
+        lane = self._lanes.of(work.dataset, work.request)
+        answer: RunAnswer = lane.finish(work, lane.compute(work), end)
+        return answer
+
+    def end_refused(self, session: Session, run: str, reason: Reason) -> None:
+        """End an accepted run without an answer, with its receipt. It counts: how long it took may have said something.
+
+        Raises `RunConflict` if it has ended, or its encrypted number may have been sent.
+        """
+        row = self._row(session, run)
+        if row.ciphertext is not None:
+            raise RunConflict("the encrypted number of this run may have been sent, which cannot be taken back")
+        permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
+        work = Work(permit, request, self._dataset(session, permit), None)
+        self._end(session, work, Result(Happened(REFUSED, (reason,))))
+
+    def give_back(self, session: Session, run: str) -> None:
+        """Undo an accepted run that touched no data: it was never asked, and the permit has it again."""
+        row = store.run(session, run)
+        if row is not None and row.answer is None:
+            store.delete_run(session, row)
+            permit = store.permit(session, row.permit)
+            permit.used -= 1
+            store.save(session, permit)
 
     def answer(self, run: str, holder: str) -> RunAnswer:
         """The answer to a run that ended or is held. Raises `RunUnknown`, also for somebody else's, `RunInProgress`."""
@@ -154,6 +204,14 @@ class Sandbox:
         # Our own key needs nobody's word, and no call to a registry.
         return self._identity.key.public if kid == self._identity.kid else self._trust.resolve(kid)
 
+    def _verified(
+        self, permit_jws: str, request_jws: str, context: str | None
+    ) -> tuple[Permit, RunRequest, bytes | None]:
+        """Steps 1 and 2."""
+        permit = verify_permit(permit_jws, issuer=self._identity.did, resolve=self._resolve, clock=self._clock)
+        request = verify_request(request_jws, permit=permit, resolve=self._resolve)
+        return permit, request, self._check_context(permit, request, context)
+
     def _check_context(self, permit: Permit, request: RunRequest, context: str | None) -> bytes | None:
         if request.encrypted_sum is None:
             return None
@@ -171,51 +229,32 @@ class Sandbox:
         return public_context
 
     def _take_on(
-        self, permit: Permit, request: RunRequest, context: bytes | None, wire: tuple[str, str, str | None]
+        self,
+        permit: Permit,
+        request: RunRequest,
+        context: bytes | None,
+        wire: tuple[str, str, str | None],
+        *,
+        owner: str | None = None,
+        enlist: Enlist | None = None,
     ) -> Work[Any] | RunAnswer:
         """Steps 3 and 4: the work to do, or the answer that is there already."""
         with self._database.reading() as session:
             dataset = self._dataset(session, permit)
-        question = self._lane(dataset, request).review(dataset, request)
+        question = self._lanes.of(dataset, request).review(dataset, request)
         fingerprint = "" if isinstance(question, Refusal) else dataset.fingerprint()
         with self._database.transaction() as session:
             known = store.run(session, request.run)
-            if known is not None and (answered := self._known(session, known, request)):
-                return answered
-            if isinstance(question, Refusal):
-                return self._refuse(session, permit, request, dataset, question, wire)
-            if known is None:
+            answered = None if known is None else self._known(session, known, request, owner)
+            if answered is None and isinstance(question, Refusal):
+                answered = self._refuse(session, permit, request, dataset, question, wire)
+            if known is None and answered is None:
                 pin(session, permit.product, permit.version, fingerprint)
                 self._count(session, permit)
-                self._insert(session, permit, request, wire)
-            return Work(permit, request, dataset, question, context)
-
-    def _lane(self, dataset: Dataset, request: RunRequest) -> Lane[Any, Any]:
-        """The lane that the product's signed description and the mode of use name."""
-        if dataset.product.lattice is not None:
-            return self._cube_lane
-        return self._sum_lane if request.mode == SUM_MODE else self._table_lane
-
-    # What a lane needs (a parser of SQL, numpy) is loaded with the first question, not at start.
-
-    @cached_property
-    def _cube_lane(self) -> Lane[Any, Any]:
-        from sandbox.cubes import Cubes
-        from sandbox.lanes.cube import CubeLane
-
-        return CubeLane(self._database, Cubes(self._database, self._key, self._clock))
-
-    @cached_property
-    def _table_lane(self) -> Lane[Any, Any]:
-        from sandbox.lanes.tables import TableLane
-
-        return TableLane(self._database, self._settings)
-
-    @cached_property
-    def _sum_lane(self) -> Lane[Any, Any]:
-        from sandbox.lanes.sums import SumLane
-
-        return SumLane(self._database, self._settings, self._contribute)
+                self._insert(session, permit, request, wire, owner)
+            if enlist is not None:
+                enlist(session, permit, request, answered)
+            return answered or Work(permit, request, dataset, question, context)
 
     def _dataset(self, session: Session, permit: Permit) -> Dataset:
         dataset = self._datasets(session, permit.product, permit.version)
@@ -223,7 +262,7 @@ class Sandbox:
             raise PermitInvalid("the permit was given for another description of this product version")
         return dataset
 
-    def _known(self, session: Session, row: RunRow, request: RunRequest) -> RunAnswer | None:
+    def _known(self, session: Session, row: RunRow, request: RunRequest, owner: str | None = None) -> RunAnswer | None:
         """The stored answer; None for an orphan, which is ours from now on. Raises `RunConflict`, `RunInProgress`."""
         if row.request_digest != request.digest:
             raise RunConflict("this run id was used for another request; take a fresh one")
@@ -231,7 +270,7 @@ class Sandbox:
             return RunAnswer.model_validate(parse(row.answer))
         if not self._orphaned(row, mine=True):
             raise RunInProgress("the run is being executed; ask again in a moment")
-        row.owner = this_process()
+        row.owner = owner or this_process()
         store.save(session, row)
         return None
 
@@ -245,7 +284,12 @@ class Sandbox:
         store.save(session, row)
 
     def _insert(
-        self, session: Session, permit: Permit, request: RunRequest, wire: tuple[str, str, str | None]
+        self,
+        session: Session,
+        permit: Permit,
+        request: RunRequest,
+        wire: tuple[str, str, str | None],
+        owner: str | None = None,
     ) -> RunRow:
         row = RunRow(
             id=request.run,
@@ -253,7 +297,7 @@ class Sandbox:
             holder=permit.holder,
             request_digest=request.digest,
             state=State.RUNNING,
-            owner=this_process(),
+            owner=owner or this_process(),
             permit_jws=wire[0],
             request_jws=wire[1],
             context=wire[2],
@@ -281,23 +325,15 @@ class Sandbox:
     # Executing ---------------------------------------------------------------------------------------------------
 
     def _carry_out(self, work: Work[Any]) -> RunAnswer:
-        lane = self._lane(work.dataset, work.request)
+        lane = self._lanes.of(work.dataset, work.request)
         try:
             computed = lane.compute(work)
         except DataspaceError:
-            self._undo(work)
+            with self._database.transaction() as session:
+                self.give_back(session, work.request.run)
             raise
         answer: RunAnswer = lane.finish(work, computed, self._end)
         return answer
-
-    def _undo(self, work: Work[Any]) -> None:
-        with self._database.transaction() as session:
-            row = store.run(session, work.request.run)
-            if row is not None and row.answer is None:
-                store.delete_run(session, row)
-                permit = store.permit(session, work.permit.id)
-                permit.used -= 1
-                store.save(session, permit)
 
     # Ending ------------------------------------------------------------------------------------------------------
 
@@ -370,15 +406,21 @@ class Sandbox:
                     return False
                 row.owner = this_process()
                 store.save(session, row)
-                # Both were verified when the run was taken on; they may have expired since, which does not undo it.
-                permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
-                dataset = self._dataset(session, permit)
-                context = from_base64(row.context) if row.context else None
-            question = self._lane(dataset, request).review(dataset, request)
-            if isinstance(question, Refusal):
-                raise PermitInvalid("the query of this run may not be asked any more")
-            self._carry_out(Work(permit, request, dataset, question, context))
+            self._carry_out(self._again(row))
             return True
+
+    def _again(self, row: RunRow, stop: Stop | None = None) -> Work[Any]:
+        """The work of a run that was taken on. Its documents were verified then; they may have expired since, which
+        does not undo it.
+        """
+        permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
+        with self._database.reading() as session:
+            dataset = self._dataset(session, permit)
+        context = from_base64(row.context) if row.context else None
+        question = self._lanes.of(dataset, request).review(dataset, request)
+        if isinstance(question, Refusal):
+            raise PermitInvalid("the query of this run may not be asked any more")
+        return Work(permit, request, dataset, question, context, stop)
 
 
 def _reason(reason: Reason) -> ReasonBody:

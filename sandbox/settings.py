@@ -1,5 +1,6 @@
 """What a sandbox must be told: the limits of a job, and which aggregation point it trusts."""
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # What one job may use. Memory holds the table and the engine; the output holds, besides the cells, the ordinals of
@@ -19,5 +20,7 @@ class SandboxSettings(BaseSettings):
     cpu_seconds: int = CPU_SECONDS
     wall_seconds: float = WALL_SECONDS
     output_bytes: int = OUTPUT_BYTES
+    # Queued runs that one process executes at a time. 0: none here, workers on other hosts do it.
+    jobs: int = Field(default=1, ge=0, le=64)
     # The one aggregation point that encrypted numbers may be sent to, as a URL. Empty means none.
     aggregation_point: str = ""

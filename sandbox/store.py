@@ -30,8 +30,14 @@ _RANGES = 200
 
 def permit(session: Session, identifier: str) -> PermitRow:
     """The permit's row, locked; made on first use."""
-    _insert(session, PermitRow(id=identifier, used=0))
+    insert(session, PermitRow(id=identifier, used=0))
     return session.exec(select(PermitRow).where(PermitRow.id == identifier).with_for_update()).one()
+
+
+def is_revoked(session: Session, identifier: str) -> bool:
+    """Whether the permit was taken back."""
+    row = session.get(PermitRow, identifier)
+    return row is not None and row.revoked is not None
 
 
 def run(session: Session, identifier: str) -> RunRow | None:
@@ -41,7 +47,7 @@ def run(session: Session, identifier: str) -> RunRow | None:
 
 def add_run(session: Session, row: RunRow) -> bool:
     """Whether the run was new."""
-    return _insert(session, row)
+    return insert(session, row)
 
 
 def save(session: Session, row: SQLModel) -> None:
@@ -63,7 +69,7 @@ def runs_in_state(session: Session, state: str) -> Sequence[RunRow]:
 
 def pin_data(session: Session, product: str, version: int, data_digest: str) -> str:
     """The digest of the data this version is, from now on; the row is locked until the transaction ends."""
-    _insert(session, DataRow(product=product, version=version, data_digest=data_digest))
+    insert(session, DataRow(product=product, version=version, data_digest=data_digest))
     query = select(DataRow).where(DataRow.product == product, DataRow.version == version).with_for_update()
     return session.exec(query).one().data_digest
 
@@ -76,7 +82,7 @@ def release(session: Session, product: str, version: int, query_digest: str) -> 
 
 def add_release(session: Session, row: ReleaseRow) -> None:
     """Remember what was released."""
-    _insert(session, row)
+    insert(session, row)
 
 
 def is_too_close(
@@ -100,7 +106,7 @@ def add_cells(session: Session, product: str, version: int, cells: Mapping[str, 
                 size=entities.size,
                 members=entities.to_text(),
             )
-            _insert(session, row)
+            insert(session, row)
 
 
 def aggregation(session: Session, job: str) -> AggregationRow | None:
@@ -110,7 +116,7 @@ def aggregation(session: Session, job: str) -> AggregationRow | None:
 
 def add_aggregation(session: Session, row: AggregationRow) -> bool:
     """Whether the job was new."""
-    return _insert(session, row)
+    return insert(session, row)
 
 
 def contributions(session: Session, job: str) -> Sequence[ContributionRow]:
@@ -144,7 +150,7 @@ def _near(
         yield from map(EntitySet.from_text, session.exec(query).all())
 
 
-def _insert(session: Session, row: SQLModel) -> bool:
+def insert(session: Session, row: SQLModel) -> bool:
     """Insert unless a row with this key is there; says whether it was inserted."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(type(row)).values(**row.model_dump()).on_conflict_do_nothing()
@@ -166,7 +172,7 @@ def lock_ledger(session: Session, product: str) -> None:
 
 def add_charge(session: Session, row: LatticeChargeRow) -> bool:
     """Whether the charge was new."""
-    return _insert(session, row)
+    return insert(session, row)
 
 
 def finish_charge(session: Session, product: str, version: int, measure: str, state: str) -> bool:

@@ -18,6 +18,7 @@ from sandbox.permits import Permit
 from sandbox.reasons import Refusal
 from sandbox.receipts import Happened
 from sandbox.requests import RunRequest
+from sandbox.stopping import Stop
 
 Question = TypeVar("Question")
 Computed = TypeVar("Computed")
@@ -25,13 +26,16 @@ Computed = TypeVar("Computed")
 
 @dataclass(frozen=True)
 class Work(Generic[Question]):
-    """A run that was taken on: verified, reviewed, counted. `context` is an encrypted sum's public context."""
+    """A run that was taken on: verified, reviewed, counted. `context` is an encrypted sum's public context; `stop` ends
+    its computation where a queue executes it.
+    """
 
     permit: Permit
     request: RunRequest
     dataset: Dataset
     question: Question
     context: bytes | None = None
+    stop: Stop | None = None
 
     @property
     def key(self) -> tuple[str, int]:

@@ -37,7 +37,7 @@ class _Holding(TableLane):
 def transfer(dataspace: Dataspace) -> str:
     """A started transfer of a product whose answers are all held."""
     held = dataspace.provider.app.state.sandbox
-    held.__dict__["_table_lane"] = _Holding(dataspace.provider.app.state.database, SandboxSettings())
+    held._lanes.__dict__["_table_lane"] = _Holding(dataspace.provider.app.state.database, SandboxSettings())
     agreement = dataspace.agree(dataspace.publish().identifier).agreement
     return dataspace.transfer(agreement).id
 

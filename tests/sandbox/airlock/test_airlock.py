@@ -60,7 +60,7 @@ class Held(Clinic):
             self.clock,
             key=self.secret,
         )
-        sandbox.__dict__["_table_lane"] = HoldingLane(self.database, SandboxSettings())
+        sandbox._lanes.__dict__["_table_lane"] = HoldingLane(self.database, SandboxSettings())
         return sandbox
 
     @property

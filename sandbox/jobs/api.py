@@ -1,0 +1,148 @@
+"""The queue's routes: send a job, look at it, end it, follow what happens to it.
+
+Events come as text/event-stream, numbered from 1: whoever reconnects with ``Last-Event-ID`` goes on where it was. The
+stream ends with the job. Who would rather poll asks for the job itself. Source: WHATWG HTML, section 9.2.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from hexi.canonical import encode
+from hexi.errors import Malformed
+from hexi.web import SessionRoute
+from registry.access import Member
+from sandbox.errors import TooManyReaders
+from sandbox.jobs.consumers import Jobs
+from sandbox.jobs.queue import Event, Job
+from sandbox.jobs.states import ENDED
+from sandbox.messages import JobAnswer, JobEvent, JobList, ReasonBody, RunBody
+from sandbox.reasons import Reason
+
+MEDIA_TYPE = "text/event-stream"
+# How often a stream looks for something new, in seconds, and how often a silent one says that it is still there.
+LOOK_SECONDS = 0.25
+HEARTBEAT_SECONDS = 15.0
+# Streams of one consumer, and of this process: each holds a connection, and looks at the database four times a second.
+MAX_STREAMS_EACH, MAX_STREAMS = 8, 200
+# How long a reader waits before it connects again, in milliseconds; and a comment, which is no event.
+RETRY, HEARTBEAT = b"retry: 2000\n\n", b": \n\n"
+# More digits are no event's number.
+MAX_DIGITS = 9
+
+
+def create_router(jobs: Jobs) -> APIRouter:
+    """Routes under /sandbox/jobs."""
+    router = APIRouter(route_class=SessionRoute, prefix="/sandbox/jobs", tags=["sandbox"])
+    streams: Counter[str] = Counter()
+
+    @router.post("", status_code=202)
+    def submit(body: RunBody) -> JobAnswer:
+        """Whoever shows a permit of this provider and a request signed by its holder. The same again: the same job."""
+        return as_answer(jobs.submit(body.permit, body.request, body.context))
+
+    @router.get("")
+    def list_jobs(caller: Member) -> JobList:
+        """The caller's newest jobs."""
+        return JobList(jobs=tuple(as_answer(job) for job in jobs.jobs(caller.did)))
+
+    @router.get("/{run}")
+    def show(run: str, caller: Member) -> JobAnswer:
+        """A job of the caller's."""
+        return as_answer(jobs.job(run, caller.did))
+
+    @router.post("/{run}/cancel")
+    def cancel(run: str, caller: Member) -> JobAnswer:
+        """End a job of the caller's."""
+        return as_answer(jobs.cancel(run, caller.did))
+
+    @router.get("/{run}/events", response_class=Response)
+    async def events(
+        run: str, caller: Member, last_event_id: Annotated[str | None, Header()] = None
+    ) -> StreamingResponse:
+        """What happens to a job of the caller's, until it ends."""
+        after = read_number(last_event_id)
+        await run_in_threadpool(jobs.job, run, caller.did)
+        if streams[caller.did] >= MAX_STREAMS_EACH or streams.total() >= MAX_STREAMS:
+            raise TooManyReaders(
+                f"at most {MAX_STREAMS_EACH} streams are read by one consumer at once, and {MAX_STREAMS} by all; "
+                "ask for the job itself, or later"
+            )
+        return StreamingResponse(
+            _stream(jobs, run, caller.did, after, streams),
+            media_type=MEDIA_TYPE,
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    return router
+
+
+def read_number(last_event_id: str | None) -> int:
+    """The number in a Last-Event-ID header, 0 if there is none. Raises `Malformed`."""
+    if not last_event_id:
+        return 0
+    if len(last_event_id) > MAX_DIGITS or not (last_event_id.isascii() and last_event_id.isdigit()):
+        raise Malformed("Last-Event-ID is the id of an event of this job, a whole number")
+    return int(last_event_id)
+
+
+def as_answer(job: Job) -> JobAnswer:
+    """A job as it travels."""
+    return JobAnswer(
+        run=job.run,
+        product=job.product,
+        state=job.state.value,
+        attempts=job.attempts,
+        submitted=job.submitted,
+        finished=job.finished,
+        reason=_reason(job.reason),
+        events=job.events,
+    )
+
+
+def as_event(event: Event) -> JobEvent:
+    """An event as it travels."""
+    return JobEvent(
+        number=event.number,
+        state=event.state.value,
+        attempt=event.attempt,
+        at=event.at,
+        reason=_reason(event.reason),
+    )
+
+
+async def _stream(jobs: Jobs, run: str, consumer: str, after: int, streams: Counter[str]) -> AsyncIterator[bytes]:
+    streams[consumer] += 1
+    try:
+        yield RETRY
+        silent = 0.0
+        while True:
+            job = await run_in_threadpool(jobs.job, run, consumer)
+            if job.events > after:
+                for event in await run_in_threadpool(jobs.events, run, consumer, after):
+                    yield _written(event)
+                    after, silent = event.number, 0.0
+            if job.state in ENDED:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+            if (silent := silent + LOOK_SECONDS) >= HEARTBEAT_SECONDS:
+                yield HEARTBEAT
+                silent = 0.0
+    finally:
+        streams[consumer] -= 1
+        if not streams[consumer]:
+            del streams[consumer]
+
+
+def _written(event: Event) -> bytes:
+    data = encode(as_event(event).model_dump(mode="json", by_alias=True)).decode()
+    return f"id: {event.number}\nevent: {event.state}\ndata: {data}\n\n".encode()
+
+
+def _reason(reason: Reason | None) -> ReasonBody | None:
+    return None if reason is None else ReasonBody(code=reason.code, message=reason.message)

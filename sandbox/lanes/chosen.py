@@ -1,0 +1,53 @@
+"""Which lane answers a request: a matter of the product's signed description and of the mode of use.
+
+What a lane needs (a parser of SQL, numpy) is loaded with the first question, not at start.
+"""
+
+from functools import cached_property
+from typing import Any
+
+from hexi.canonical import Clock
+from hexi.database import Database
+from sandbox.datasets import Dataset
+from sandbox.lanes import Contribute, Lane
+from sandbox.queries import SUM_MODE
+from sandbox.requests import RunRequest
+from sandbox.settings import SandboxSettings
+
+
+class Lanes:
+    """The lanes of one provider; for what they are given, see `sandbox.runs.Sandbox`."""
+
+    def __init__(
+        self, database: Database, settings: SandboxSettings, contribute: Contribute | None, key: bytes, clock: Clock
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._contribute = contribute
+        self._key = key
+        self._clock = clock
+
+    def of(self, dataset: Dataset, request: RunRequest) -> Lane[Any, Any]:
+        """The lane of this product for this request."""
+        if dataset.product.lattice is not None:
+            return self._cube_lane
+        return self._sum_lane if request.mode == SUM_MODE else self._table_lane
+
+    @cached_property
+    def _cube_lane(self) -> Lane[Any, Any]:
+        from sandbox.cubes import Cubes
+        from sandbox.lanes.cube import CubeLane
+
+        return CubeLane(self._database, Cubes(self._database, self._key, self._clock))
+
+    @cached_property
+    def _table_lane(self) -> Lane[Any, Any]:
+        from sandbox.lanes.tables import TableLane
+
+        return TableLane(self._database, self._settings)
+
+    @cached_property
+    def _sum_lane(self) -> Lane[Any, Any]:
+        from sandbox.lanes.sums import SumLane
+
+        return SumLane(self._database, self._settings, self._contribute)
