@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from connector.api import data, dsp, management
 from connector.api import deliveries as deliveries_api
+from connector.api import federated as federated_api
 from connector.api import peers as peers_api
 from connector.api.management import views
 from connector.computing import Computing
@@ -24,6 +25,7 @@ from connector.contracts.bargaining import Bargaining
 from connector.contracts.contracting import Contracting
 from connector.contracts.evidence import Evidence
 from connector.contracts.publishing import Publisher
+from connector.crawler.service import FederatedCatalogue, federated_catalogue
 from connector.decisions import BusinessDecisions
 from connector.deliveries.receiving import DELIVERIES_PATH, Receiving
 from connector.deliveries.service import Deliveries, deliveries
@@ -70,8 +72,8 @@ def create_app(
     other kinds of peers beside those of the space (`connector.protocol.peers`).
 
     Without the worker nothing goes by itself: whoever has the application steps the outbox
-    (``app.state.engine.deliver_due()``) and the webhooks (``app.state.courier.deliver_due()``), and looks at the
-    deliveries (``app.state.monitor.look()``).
+    (``app.state.engine.deliver_due()``) and the webhooks (``app.state.courier.deliver_due()``), looks at the
+    deliveries (``app.state.monitor.look()``) and crawls (``app.state.federated.crawler.step()``).
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity = Identity.load_or_create(settings.home, did_web(settings.url))
@@ -133,6 +135,9 @@ def create_app(
     catalogues = PeerCatalogues(
         database, engine, space.peers, unsafe_allow_loopback=settings.allows_loopback, transport=transport
     )
+    federated = federated_catalogue(
+        settings, identity.did, database, space.peers, space.registry, subscriptions, clock, transport
+    )
     worker = Worker(engine, idle_seconds=settings.worker_seconds) if start_worker else None
     app = create_shell(
         "Hexi connector",
@@ -146,12 +151,13 @@ def create_app(
         management.create_router(
             desk,
             peers_api.create_router(catalogues),
+            federated_api.create_router(federated.roster),
             deliveries_api.create_router(delivered),
             management.webhooks.create_router(subscriptions),
             management.reviews.create_router(computing.sandbox.airlock),
             *services.management,
         ),
-        lifespan=_lifespan(computing, engine, catalogues, delivered, monitor, worker, services, courier),
+        lifespan=_lifespan(computing, engine, catalogues, federated, delivered, monitor, worker, services, courier),
         streamed=DELIVERIES_PATH,
     )
     app.state.presentations = space.peers.verifier
@@ -161,6 +167,7 @@ def create_app(
     app.state.computing = computing
     app.state.membership, app.state.desk = space.membership, desk
     app.state.deliveries = delivered
+    app.state.federated = federated
     _add_did_document(app, identity, settings)
     return app
 
@@ -169,6 +176,7 @@ def _lifespan(
     computing: Computing,
     engine: Engine,
     catalogues: PeerCatalogues,
+    federated: FederatedCatalogue,
     delivered: Deliveries,
     monitor: Monitor,
     worker: Worker | None,
@@ -176,22 +184,25 @@ def _lifespan(
     courier: Courier,
 ) -> Lifespan:
     """What a crash interrupted is taken up before the first request; what is under way is finished at the end."""
-    delivering = delivered.worker()
+    delivering, crawling = delivered.worker(), federated.worker()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(computing.sandbox.recover)
         await run_in_threadpool(engine.recover)
         await run_in_threadpool(delivered.recover)
+        await run_in_threadpool(federated.crawler.recover)
         if worker:
             worker.start()
             monitor.start()
             delivering.start()
             courier.start()
             computing.worker.start()
+            crawling.start()
         async with services.running():
             yield
         if worker:
+            await run_in_threadpool(crawling.stop)
             await run_in_threadpool(delivering.stop)
             await run_in_threadpool(monitor.stop_looking)
             await run_in_threadpool(courier.stop)
@@ -201,6 +212,7 @@ def _lifespan(
         delivered.close()
         courier.close()
         catalogues.close()
+        federated.crawler.close()
 
     return lifespan
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from connector.commands import agreements, data, negotiations, offers, products, reviews, transfers, webhooks
+from connector.commands import agreements, data, federated, negotiations, offers, products, reviews, transfers, webhooks
 from connector.commands.homes import HOME, SETTINGS_FILE, Home, client_of, saved, settings_of
 from connector.commands.output import AsJson, of_product, show, to_json
 from hexi.canonical import Json, encode
@@ -27,6 +27,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(reviews.reviewers, name="reviewer")
 app.add_typer(reviews.app, name="review")
+app.add_typer(federated.app, name="federated")
 
 
 @app.command()

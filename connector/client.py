@@ -14,6 +14,7 @@ import httpx
 from pydantic import BaseModel
 
 from connector.airlock_client import AirlockClient
+from connector.crawler.client import FederatedCatalogueClient
 from connector.deliveries.answers import Delivery
 from connector.management.answers import (
     Agreement,
@@ -134,12 +135,7 @@ class ConnectorClient:
     # Negotiations
 
     def negotiate(
-        self,
-        product: str,
-        *,
-        provider: str | None = None,
-        purpose: str | None = None,
-        request_id: str | None = None,
+        self, product: str, *, provider: str | None = None, purpose: str | None = None, request_id: str | None = None
     ) -> Negotiation:
         """Start a negotiation with who publishes `product`; with a `request_id`, asking again starts nothing."""
         asked = _given(provider=provider, product=product, purpose=purpose, id=request_id)
@@ -163,11 +159,7 @@ class ConnectorClient:
         return self._get(Negotiation, _at("/negotiations", pid))
 
     def wait_negotiation(
-        self,
-        pid: str,
-        timeout: float = WAIT_SECONDS,
-        *,
-        seen: Callable[[Negotiation], None] = lambda _: None,
+        self, pid: str, timeout: float = WAIT_SECONDS, *, seen: Callable[[Negotiation], None] = lambda _: None
     ) -> Negotiation:
         """The negotiation once it has ended, FINALIZED or TERMINATED. `seen` gets it whenever it was looked at.
 
@@ -353,6 +345,11 @@ class ConnectorClient:
         """Start a negotiation over an offer of a peer's catalogue, as it stands there."""
         asked = _given(counterparty=counterparty, address=address, offer=dict(offer), id=request_id)
         return self._post(Negotiation, "/peers/negotiations", asked)
+
+    @property
+    def federated(self) -> FederatedCatalogueClient:
+        """What all the other participants offer, as far as it was crawled."""
+        return FederatedCatalogueClient(self._service)
 
     # Webhooks
 

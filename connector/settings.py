@@ -39,6 +39,13 @@ class ConnectorSettings(ServiceSettings):
     # transfer may still be called running.
     monitor_seconds: float = 1.0
 
+    # Whether the catalogues of all providers of the space are crawled, or only those of participants named by hand.
+    crawl_members: bool = True
+    # Seconds between two crawls of a catalogue. One that has not changed costs its owner a single question.
+    crawl_seconds: Annotated[float, Field(ge=1)] = 600.0
+    # Catalogues asked at once. Half of them leave those alone that answer slowly.
+    crawl_parallel: Annotated[int, Field(ge=1, le=64)] = 4
+
     # The port of the Arrow Flight server, beside the connector's own. None: no tables are delivered (mode `table`).
     flight_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     # The address others reach it at, such as grpc+tls://clinic.example:8815. Empty means this host and that port.

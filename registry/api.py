@@ -12,6 +12,7 @@ from registry import identifiers, interface, store
 from registry.access import Member, Operator
 from registry.applications import VerifiedApplication
 from registry.codes import Mode
+from registry.identity import MAX_DID_CHARACTERS
 from registry.messages import (
     PREFIX,
     ApplicationDetail,
@@ -90,9 +91,14 @@ def _add_participants(router: APIRouter, registrar: Registrar) -> None:
         )
 
     @router.get("/participants", tags=["participants"])
-    def participants(session: Read) -> ParticipantsAnswer:
-        """Public. Everybody who is or was a participant."""
-        return ParticipantsAnswer(items=tuple(ParticipantMessage.of(p) for p in store.participants(session)))
+    def participants(
+        session: Read,
+        after: Annotated[str | None, Query(max_length=MAX_DID_CHARACTERS)] = None,
+        limit: Annotated[int, Query(ge=1, le=store.MAX_LISTED)] = store.MAX_LISTED,
+    ) -> ParticipantsAnswer:
+        """Public. Who is or was a participant, in the order of application: `limit` at most, those `after` a DID."""
+        found = store.participants(session, after, limit)
+        return ParticipantsAnswer(items=tuple(map(ParticipantMessage.of, found)))
 
     @router.get("/participants/{did}", tags=["participants"])
     def participant(did: str, session: Read) -> ParticipantMessage:

@@ -4,7 +4,7 @@ registry = RegistryClient("https://space.example", authorise=lambda: present(ide
 registry.search(q="医保 claims").total
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import httpx
@@ -27,6 +27,9 @@ from registry.messages import (
 )
 from registry.participants import Participant
 from registry.search import PAGE
+
+# Participants fetched at once: some 300 kB, for each brings its DID document.
+PARTICIPANTS_PAGE = 200
 
 
 class RegistryClient:
@@ -66,10 +69,15 @@ class RegistryClient:
         path = f"/applications/{_segment(application_id)}/rejection"
         return self._http.read(ApplicationState, self._http.post(path, {"reason": reason}))
 
-    def participants(self) -> tuple[Participant, ...]:
-        """Everybody who is or was a participant."""
-        found = self._http.read(ParticipantsAnswer, self._http.get("/participants"))
-        return tuple(message.participant() for message in found.items)
+    def participants(self) -> Iterator[Participant]:
+        """Everybody who is or was a participant, fetched a page at a time."""
+        params: dict[str, Json] = {"limit": PARTICIPANTS_PAGE}
+        while True:
+            found = self._http.read(ParticipantsAnswer, self._http.get("/participants", params, public=True)).items
+            yield from (message.participant() for message in found)
+            if len(found) < PARTICIPANTS_PAGE:
+                return
+            params["after"] = found[-1].did
 
     def participant(self, did: str) -> Participant:
         """One participant, active or revoked: look at its status, or ask through `RemoteTrust`."""

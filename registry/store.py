@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, case, delete, func, literal, union_all
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, SQLModel, col, select, tuple_
 
 from hexi.canonical import encode, parse
 from registry.errors import (
@@ -61,11 +61,17 @@ def participant(session: Session, did: str) -> Participant:
     return as_participant(participant_row(session, did))
 
 
-def participants(session: Session) -> list[Participant]:
-    """Everybody who is or was a participant, in the order of admission."""
+def participants(session: Session, after: str | None = None, limit: int = MAX_LISTED) -> list[Participant]:
+    """Whoever is or was a participant, in the order of application: a page of them, those `after` this DID.
+
+    Raises `ParticipantUnknown` if there was never such a participant.
+    """
+    applied, id_ = col(ParticipantRow.applied), col(ParticipantRow.id)
     query = select(ParticipantRow).where(col(ParticipantRow.status).in_(_DECIDED))
-    ordered = query.order_by(col(ParticipantRow.applied), col(ParticipantRow.id)).limit(MAX_LISTED)
-    return [as_participant(row) for row in session.exec(ordered).all()]
+    if after is not None:
+        last = participant_row(session, after)
+        query = query.where(tuple_(applied, id_) > (last.applied, last.id))
+    return [as_participant(row) for row in session.exec(query.order_by(applied, id_).limit(limit)).all()]
 
 
 def as_participant(row: ParticipantRow) -> Participant:

@@ -22,6 +22,7 @@ from connector.protocol.engine import Engine, check_party
 from connector.protocol.messages import (
     CONTEXT,
     PATH,
+    REVISION,
     VERSION,
     CatalogRequestMessage,
     ContractAgreementMessage,
@@ -162,7 +163,7 @@ def _add_catalogue(router: APIRouter, engine: Engine) -> None:
         datasets = [_with_service(dataset) for dataset in found.datasets]
         return JSONResponse(
             frame | ({"dataset": datasets} if datasets else {}),
-            headers=_links(engine.address, found) | _tag(found, wanted),
+            headers=_links(engine.address, found, wanted) | _tag(found, wanted),
         )
 
     def catalogue(caller: Member, body: Body, session: Read, continuation: Continuation = None) -> JSONResponse:
@@ -305,9 +306,14 @@ def _answer(process: Process) -> dict[str, Json]:
     )
 
 
-def _links(address: str, page: Page) -> dict[str, str]:
-    """The pages beside this one, as web links (Dataspace Protocol 2025-1, section 6.3; RFC 8288)."""
-    beside = (("next", page.next), ("previous", page.previous))
+def _links(address: str, page: Page, asked: Wanted) -> dict[str, str]:
+    """The pages beside this one, as web links (Dataspace Protocol 2025-1, section 6.3; RFC 8288).
+
+    A first page also links to itself as one that GET fetches, for it has an ETag that speaks of the whole catalogue:
+    who crawls it need ask for nothing else while that stays.
+    """
+    opens = page.revision is not None and asked.offset == 0 and asked.after is None and asked.before is None
+    beside = (("next", page.next), ("previous", page.previous), (REVISION, asked if opens else None))
     links = [
         f'<{address}/catalog/request?{CONTINUATION}={write_token(wanted)}>; rel="{relation}"'
         for relation, wanted in beside

@@ -12,6 +12,7 @@ import httpx
 
 from connector.contracts import store
 from connector.contracts.errors import PeerRefused
+from connector.crawler.datasets import formats_of, objects, offers_of
 from connector.management.peer_messages import AskCatalogue, NegotiateOffer
 from connector.protocol.callbacks import check_callback, peer_transport
 from connector.protocol.engine import Engine
@@ -146,26 +147,6 @@ def _reason(said: Json) -> str:
 
 
 def _datasets(catalogue: dict[str, Any]) -> Iterator[PeerDataset]:
-    for dataset in _objects(catalogue.get("dataset")):
+    for dataset in objects(catalogue.get("dataset")):
         if isinstance(identifier := dataset.get("@id"), str):
-            formats = (_name(item.get("format")) for item in _objects(dataset.get("distribution")))
-            offers = (_offer(policy, identifier) for policy in _objects(dataset.get("hasPolicy")))
-            yield PeerDataset(
-                identifier,
-                tuple(dict.fromkeys(name for name in formats if name)),
-                tuple(offer for offer in offers if isinstance(offer.get("@id"), str)),
-            )
-
-
-def _offer(policy: dict[str, Any], dataset: str) -> dict[str, Any]:
-    return {"@type": "Offer", **policy, "target": dataset}
-
-
-def _name(value: Json) -> str | None:
-    named = value.get("@id") if isinstance(value, dict) else value
-    return named if isinstance(named, str) else None
-
-
-def _objects(value: Json) -> list[dict[str, Any]]:
-    """The objects in `value`: JSON-LD lets one stand without its brackets."""
-    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+            yield PeerDataset(identifier, formats_of(dataset), offers_of(dataset))

@@ -7,7 +7,7 @@ connecting, and the connection goes to the very address that was checked: a name
 """
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -53,9 +53,16 @@ def check_address(address: str) -> None:
         raise CallbackRefused("loopback, private and reserved addresses are not called from here")
 
 
-def peer_transport(*, unsafe_allow_loopback: bool) -> httpx.BaseTransport:
-    """The network, as far as peers may lead us into it."""
-    return Network(POOL) if unsafe_allow_loopback else _GuardedTransport()
+def peer_transport(
+    *,
+    unsafe_allow_loopback: bool,
+    through: Callable[[httpcore.NetworkBackend], httpcore.NetworkBackend] | None = None,
+) -> httpx.BaseTransport:
+    """The network, as far as peers may lead us into it. `through` may put something between it and us."""
+    if through is None:
+        return Network(POOL) if unsafe_allow_loopback else _PooledTransport(_GuardedNetwork(httpcore.SyncBackend()))
+    network = through(httpcore.SyncBackend())
+    return _PooledTransport(network if unsafe_allow_loopback else _GuardedNetwork(network))
 
 
 def _is_literal(host: str) -> bool:
@@ -69,8 +76,8 @@ def _is_literal(host: str) -> bool:
 class _GuardedNetwork(httpcore.NetworkBackend):
     """Resolves, checks every address the name has, and connects to one of those."""
 
-    def __init__(self) -> None:
-        self._network = httpcore.SyncBackend()
+    def __init__(self, network: httpcore.NetworkBackend) -> None:
+        self._network = network
 
     def connect_tcp(
         self,
@@ -95,8 +102,11 @@ class _GuardedNetwork(httpcore.NetworkBackend):
         return self._network.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
 
 
-class _GuardedTransport(httpx.BaseTransport):
-    """httpx over a connection pool with the guarded network; httpx itself offers no way to choose one."""
+class _PooledTransport(httpx.BaseTransport):
+    """httpx over a connection pool with a network of ours; httpx itself offers no way to choose one."""
+
+    def __init__(self, network: httpcore.NetworkBackend) -> None:
+        self._network = network
 
     @cached_property
     def _pool(self) -> httpcore.ConnectionPool:
@@ -105,7 +115,7 @@ class _GuardedTransport(httpx.BaseTransport):
             max_connections=POOL.max_connections,
             max_keepalive_connections=POOL.max_keepalive_connections,
             keepalive_expiry=POOL.keepalive_expiry,
-            network_backend=_GuardedNetwork(),
+            network_backend=self._network,
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -25,6 +25,9 @@ from hexi.canonical import Json, encode
 CONTEXT = "https://w3id.org/dspace/2025/1/context.jsonld"
 VERSION = "2025-1"
 PATH = f"/dsp/{VERSION}"
+# The relation of a catalogue's link to a page whose ETag changes with the whole catalogue, as the caller sees it. Ours;
+# an extension relation is an IRI (RFC 8288, section 2.1.2).
+REVISION = "urn:hexi:catalogue-revision"
 
 # Extension properties of ours start so. They are absolute IRIs, which every JSON-LD reader passes over unharmed.
 EXTENSION = "urn:hexi:"

@@ -15,6 +15,8 @@ from hexi.canonical import Json
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 PRODUCT_PUBLISHED = "hexi.product.published"
 PRODUCT_WITHDRAWN = "hexi.product.withdrawn"
+# What a peer offers us is another now, as the crawler found it.
+CATALOGUE_CHANGED = "hexi.catalogue.changed"
 # Sent on request only, to see whether a webhook works.
 PING = "hexi.webhook.ping"
 EVERYTHING = "*"
@@ -31,6 +33,7 @@ TYPES = frozenset(
         *(type_of("transfer", state) for state in transfer.State),
         PRODUCT_PUBLISHED,
         PRODUCT_WITHDRAWN,
+        CATALOGUE_CHANGED,
     }
 )
 

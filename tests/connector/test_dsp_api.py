@@ -236,6 +236,25 @@ def test_a_page_names_its_neighbours_and_is_not_sent_twice(pair: Pair) -> None:
     assert pair.provider.call("GET", onward, by=CONSUMER, headers=known).status_code == 200
 
 
+def test_a_first_page_links_to_where_its_etag_speaks_of_the_whole_catalogue(pair: Pair) -> None:
+    script = pair.provider.script
+    script.datasets = [dataset(number) for number in range(3)]
+    asking = {"@context": CONTEXT, "@type": "CatalogRequestMessage", "filter": [{"limit": 2}]}
+    uncounted = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER)
+    assert set(uncounted.links) == {"next"}
+    script.revision = "r1"
+
+    first = pair.provider.call("POST", f"{BASE}/catalog/request", asking, by=CONSUMER)
+
+    again = first.links["urn:hexi:catalogue-revision"]["url"].removeprefix("http://provider.test")
+    fetched = pair.provider.call("GET", again, by=CONSUMER)
+    assert (fetched.json(), fetched.headers["etag"]) == (first.json(), first.headers["etag"])
+    known = {"If-None-Match": first.headers["etag"]}
+    assert pair.provider.call("GET", again, by=CONSUMER, headers=known).status_code == 304
+    script.revision = "r2"
+    assert pair.provider.call("GET", again, by=CONSUMER, headers=known).status_code == 200
+
+
 @pytest.mark.parametrize("filter_", [{"colour": "red"}, [{"limit": 0}], "SELECT"])
 def test_what_the_catalogue_cannot_be_asked_is_a_catalog_error(pair: Pair, filter_: object) -> None:
     asking = {"@context": CONTEXT, "@type": "CatalogRequestMessage", "filter": filter_}

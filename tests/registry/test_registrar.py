@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hexi.canonical import digest
+from hexi.client import ServiceClient
 from hexi.errors import RemoteProblem
 from hexi.keys import SigningKey, read_unverified
 from ledger.documents import SignedDocument, verify_document
@@ -24,6 +25,7 @@ from tests.registry.builders import (
     HOSPITAL,
     OPERATOR,
     PLANNER,
+    SPACE_URL,
     Space,
     application,
     identity,
@@ -56,6 +58,23 @@ def test_an_applicant_becomes_a_participant(each_space: Space) -> None:
     assert operator["subject"] == operator["issuer"] == OPERATOR
     assert entry["facts"] == {"did": HOSPITAL, "identifier": found.identifier, "document": digest(found.document)}
     assert [p.did for p in hospital.participants()] == [OPERATOR, HOSPITAL]
+
+
+def test_participants_are_listed_page_by_page(each_space: Space) -> None:
+    space = each_space
+    hospital = space.admit()
+    listed = ServiceClient(f"{SPACE_URL}/registry", "the registry", transport=space.hosts)
+
+    def page(**asked: Any) -> list[str]:
+        return [item["did"] for item in listed.get("/participants", asked)["items"]]
+
+    assert page(limit=1) == [OPERATOR]
+    assert page(after=OPERATOR) == [HOSPITAL]
+    assert page(after=HOSPITAL) == []
+    assert refused(page, after="did:web:nobody.example") == "registry.participant-unknown"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("registry.client.PARTICIPANTS_PAGE", 1)
+        assert [p.did for p in hospital.participants()] == [OPERATOR, HOSPITAL]
 
 
 def test_the_same_application_again_changes_nothing(each_space: Space) -> None:
