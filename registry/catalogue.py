@@ -28,6 +28,8 @@ from registry.codes import (
     SourceType,
     UpdateFrequency,
 )
+from registry.controlled import Controlled
+from registry.controlled import check as check_controlled
 from registry.errors import ProductInvalid
 
 TYPE: Literal["data-product"] = "data-product"
@@ -222,6 +224,8 @@ class Product(_Part):
     disclosure: Disclosure = Disclosure()
     # Where it is there, every answer comes from a planned noisy cube and never from the table (`privacy.lattice`).
     lattice: Mapping[str, Any] | None = None
+    # Where it is there, questions are SQL over the tables under this policy: no persons, or analysts known by name.
+    controlled: Controlled | None = None
     policy: Mapping[str, Any]
 
     @field_validator("identifier")
@@ -269,6 +273,10 @@ class Product(_Part):
             raise ValueError(f"a product in the mode {', '.join(sorted(tabular))} describes its tables")
         if Mode.FILE in self.modes and self.content is None:
             raise ValueError("a product that is delivered as a file says what is delivered (content)")
+        if self.lattice is not None and self.controlled is not None:
+            raise ValueError("a product is answered from its lattice or in the controlled lane, not in both")
+        if self.controlled is not None:
+            check_controlled(self.controlled, self.tables, personal=self.has_personal_information)
         if self.has_personal_information:
             self._check_personal()
         return self
@@ -330,9 +338,17 @@ def to_dcat(product: Product) -> dict[str, Json]:
         "dcat:distribution": [
             {"@type": "dcat:Distribution", "dct:format": str(mode), "dct:title": {"zh": mode.zh, "en": mode.en}}
             | (_content(product.content) if mode is Mode.FILE and product.content else {})
+            | (_lane(product) if mode is Mode.SANDBOX_SQL else {})
             for mode in product.modes
         ],
     }
+
+
+def _lane(product: Product) -> dict[str, Json]:
+    if product.controlled is None:
+        return {"dct:conformsTo": {"@id": "urn:hexi:lane:lattice"}} if product.lattice else {}
+    who = "named-analysts" if product.controlled.analysts else "anybody-under-contract"
+    return {"dct:conformsTo": {"@id": f"urn:hexi:lane:controlled:{who}"}}
 
 
 def _content(content: Content) -> dict[str, Json]:

@@ -6,7 +6,7 @@ not run out.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,8 @@ from hexi.errors import Malformed
 from hexi.keys import SigningKey, VerifyingKey
 from ledger.documents import SignedDocument
 from registry.catalogue import Disclosure, Product, Table
+from registry.controlled import Analysts, Controlled
+from registry.controlled import check as check_controlled
 from registry.errors import ParticipantUnknown
 from registry.identity import Identity
 from registry.participants import Participant
@@ -147,9 +149,22 @@ def _product(value: dict[str, Json]) -> Product:
         "tables": tables,
         "disclosure": disclosure,
         "lattice": value.get("lattice"),
+        "controlled": _controlled(value, tables),
     }
     # Not validated as a product: a minimal file is none, and the bench needs no more of it.
     return Product.model_construct(**given)
+
+
+def _controlled(value: dict[str, Json], tables: Sequence[Table]) -> Controlled | None:
+    """The policy as the product declares it, with the bench as its only analyst."""
+    if (given := value.get("controlled")) is None:
+        return None
+    try:
+        policy = Controlled.model_validate(given)
+        check_controlled(policy, tables, personal=value.get("hasPersonalInformation") is True)
+    except ValueError as error:  # a ValidationError is one
+        raise ProductUnusable(f"the product file cannot be used: {error}") from error
+    return policy.model_copy(update={"analysts": (Analysts(group="bench", members=(DID,)),)})
 
 
 def _titled(table: Json) -> Json:
@@ -180,5 +195,6 @@ def _dataset(product: Product, folder: Path) -> Dataset:
         "tables": [table.model_dump(mode="json", by_alias=True) for table in product.tables],
         "disclosure": product.disclosure.model_dump(mode="json", by_alias=True),
         "lattice": product.lattice,
+        "controlled": product.controlled.model_dump(mode="json", by_alias=True) if product.controlled else None,
     }
     return Dataset(product, digest(described), files)

@@ -63,6 +63,9 @@ def explain(product: ProductFile, as_json: Annotated[bool, typer.Option("--json"
     if described.lattice is not None:
         _explain_lattice(described, as_json=as_json)
         return
+    if described.controlled is not None:
+        _explain_controlled(described, as_json=as_json)
+        return
     asked = [_askable(described, index) for index in range(len(described.tables))]
     if as_json:
         print(pretty({"tables": asked, "disclosure": described.disclosure.model_dump(mode="json", by_alias=True)}))
@@ -182,6 +185,26 @@ def _explain_lattice(product: Product, *, as_json: bool) -> None:
     console.print(table)
 
 
+def _explain_controlled(product: Product, *, as_json: bool) -> None:
+    """What each column may be used for, and what holds for every answer."""
+    from sandbox.controlled.questions import explained
+
+    shown = explained(product)
+    if as_json:
+        print(pretty(shown))
+        return
+    console = Console(soft_wrap=True)
+    console.print(f"[bold]SQL over the tables[/bold], {shown['about']}.")
+    for table in shown["tables"]:
+        grid = Table("column", "datatype", "level", "with literals", "joined with", title=table["table"])
+        for column in table["columns"]:
+            literals = "yes" if column["literals"] else ""
+            grid.add_row(column["name"], column["datatype"], column["level"], literals, ", ".join(column["joins"]))
+        console.print(grid)
+    for rule in shown["rules"]:
+        console.print(f"  {rule}", highlight=False)
+
+
 def _columns(names: Sequence[str]) -> dict[str, tuple[int, int]]:
     """By name: where a column begins and how many it takes; a number of the cube takes three, for its interval."""
     found, index = {}, 0
@@ -201,6 +224,8 @@ def _text(value: Json, interval: Sequence[Json]) -> str:
 def _how_protected(receipt: dict[str, Json]) -> str:
     if receipt["isolation"] is not None:
         return f"isolation of level {receipt['isolation']['level']}"
+    if "budget" not in receipt["disclosure"]:
+        return "answered before"
     budget = ", ".join(f"{one['family']} {float(one['mu']):.2f}" for one in receipt["disclosure"]["budget"])
     return f"from the published cube, with 95 % intervals; worst-case mu by family: {budget}"
 

@@ -5,8 +5,9 @@ no data were touched.
 """
 
 from dataclasses import replace
+from typing import Protocol
 
-from hexi.canonical import Json, digest
+from hexi.canonical import Json
 from privacy.homomorphic import MAX_BOUND
 from sandbox.errors import DataChanged, JobFailed
 from sandbox.isolation import Isolation, Job, Limits, run_isolated
@@ -23,14 +24,23 @@ JOB_FAILED = Reason(
 )
 
 
-def query_digest(work: Work[Reviewed]) -> str:
-    """Names the question."""
-    return digest({"query": work.question.canonical_sql})
+class Asked(Protocol):
+    """A question as executing it needs to know it."""
+
+    @property
+    def canonical_sql(self) -> str:
+        """As the receipt has it."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Names the question, however it was spelled."""
+        ...
 
 
 def compute(work: Work[Reviewed], settings: SandboxSettings) -> Result:
     """The table that may leave, or a refusal. Raises `IsolationUnavailable`, `DataChanged`, `ProductUnusable`."""
-    executed = _execute(work, settings)
+    executed = execute(work, _job(work, settings))
     if isinstance(executed, Reason):
         return refused(work, executed)
     rows, isolation = executed
@@ -46,7 +56,7 @@ def compute(work: Work[Reviewed], settings: SandboxSettings) -> Result:
 
 def compute_sum(work: Work[Reviewed], settings: SandboxSettings) -> tuple[float, EntitySets, Json] | Reason:
     """The number to encrypt, the sets behind it, and the isolation; or why not. Raises as `compute` does."""
-    executed = _execute(work, settings)
+    executed = execute(work, _job(work, settings))
     if isinstance(executed, Reason):
         return executed
     rows, isolation = executed
@@ -66,22 +76,25 @@ def bound_of(work: Work[Reviewed]) -> float:
     return min(largest * rows, MAX_BOUND) if rows else MAX_BOUND
 
 
-def released(work: Work[Reviewed], isolation: Json, output: str) -> Happened:
+def released(work: Work[Asked], isolation: Json, output: str) -> Happened:
     """What the receipt says of a release."""
     return replace(_happened(work, RELEASED, isolation), output=output)
 
 
-def refused(work: Work[Reviewed], reason: Reason, isolation: Json = None) -> Result:
+def refused(work: Work[Asked], reason: Reason, isolation: Json = None) -> Result:
     """A refusal."""
     return Result(replace(_happened(work, REFUSED, isolation), reasons=(reason,)))
 
 
-def _execute(work: Work[Reviewed], settings: SandboxSettings) -> tuple[list[list[Json]], Json] | Reason:
-    """The job's raw rows and the isolation they were computed in."""
+def execute(work: Work[Asked], job: Job) -> tuple[list[list[Json]], Json] | Reason:
+    """The job's raw rows and the isolation they were computed in.
+
+    Raises `IsolationUnavailable`, `DataChanged`, `ProductUnusable`; what goes wrong inside is a reason.
+    """
     disclosure, before = work.dataset.product.disclosure, work.dataset.fingerprint()
     level = max(work.permit.minimum_isolation, disclosure.minimum_isolation)
     try:
-        result = run_isolated(_job(work, settings), minimum_level=level, stop=work.stop)
+        result = run_isolated(job, minimum_level=level, stop=work.stop)
     except JobFailed:
         return JOB_FAILED
     if work.dataset.fingerprint() != before:
@@ -95,16 +108,20 @@ def _job(work: Work[Reviewed], settings: SandboxSettings) -> Job:
     # A CSV file is read as text and typed by the query, which turns what does not fit into missing values.
     text = path.suffix.lower() == ".csv"
     columns = {name: "string" if text else field.datatype for name, field in query.fields.items()}
-    limits = Limits(settings.memory_bytes, settings.cpu_seconds, settings.wall_seconds, settings.output_bytes)
     columns[query.entity_key] = "string"
-    return Job({query.table: path}, work.question.job_sql, limits, {query.table: columns})
+    return Job({query.table: path}, work.question.job_sql, limits_of(settings), {query.table: columns})
+
+
+def limits_of(settings: SandboxSettings) -> Limits:
+    """What a job may use."""
+    return Limits(settings.memory_bytes, settings.cpu_seconds, settings.wall_seconds, settings.output_bytes)
 
 
 def _measured(isolation: Isolation) -> Json:
     return {"level": isolation.level, "layers": dict(isolation.layers)}
 
 
-def _happened(work: Work[Reviewed], outcome: str, isolation: Json) -> Happened:
+def _happened(work: Work[Asked], outcome: str, isolation: Json) -> Happened:
     return Happened(
         outcome, query=work.question.canonical_sql, data_digest=work.dataset.fingerprint(), isolation=isolation
     )

@@ -24,7 +24,15 @@ FILES = re.compile(r"read_|.*_scan|.*scan_|glob$|sniff_|parquet_|copy_|write_|ge
 
 
 def parse_select(text: str) -> exp.Select:
-    """Exactly one SELECT. Raises `Refused`."""
+    """Exactly one SELECT, with no set operation around it. Raises `Refused`."""
+    query = parse_query(text)
+    if not isinstance(query, exp.Select):
+        raise Refused(clause(query.key.upper()))
+    return query
+
+
+def parse_query(text: str) -> exp.Query:
+    """Exactly one SELECT, or set operation over SELECTs. Raises `Refused`."""
     if len(text) > MAX_QUERY_CHARACTERS:
         raise Refused(Reason("sandbox.query-too-large", f"a query has at most {MAX_QUERY_CHARACTERS} characters"))
     try:
@@ -42,7 +50,7 @@ def parse_select(text: str) -> exp.Select:
         ) from None
     if nested > MAX_NESTING or nodes > MAX_NODES:
         raise Refused(_TOO_DEEP)
-    if len(statements) != 1 or not isinstance(statements[0], exp.Select):
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise Refused(_not_one_select(statements))
     return statements[0]
 
@@ -87,8 +95,6 @@ def _not_one_select(statements: Sequence[exp.Expr]) -> Reason:
     word = _word(statements[0])
     if word in _FILE_STATEMENTS:
         return _file_statement(word)
-    if isinstance(statements[0], exp.SetOperation | exp.Subquery):
-        return clause(word)
     return Reason("sandbox.query-not-one-select", f"a query is exactly one SELECT; {word} is not allowed")
 
 
@@ -153,7 +159,7 @@ ALLOWED: Grammar = {
 _PARTS = {"joins": "join", "windows": "window", "query": "subquery", "this": "inside a function"}
 
 
-def foreign_nodes(select: exp.Select, allowed: Grammar = ALLOWED) -> Iterator[Reason]:
+def foreign_nodes(select: exp.Query, allowed: Grammar = ALLOWED) -> Iterator[Reason]:
     """A reason for each node, and part of a node, that has no place in a query. What is inside of those is not read."""
     for node in select.walk(prune=lambda node: type(node) not in allowed or _in_foreign_part(node, allowed)):
         if _in_foreign_part(node, allowed):

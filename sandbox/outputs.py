@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from hexi.canonical import Json, digest
 from privacy.differencing import EntitySet
@@ -24,6 +24,8 @@ class Output:
     rows: tuple[tuple[Json, ...], ...]
     sets: EntitySets
     outputs: tuple[Json, ...] = ()
+    # What earlier releases are compared with, where it is not what later ones are.
+    compared: EntitySets | None = None
 
     @property
     def digest(self) -> str:
@@ -48,6 +50,25 @@ def output_digest(answer: Mapping[str, Json]) -> str:
     return digest({"columns": answer.get("columns"), "rows": answer.get("rows")})
 
 
+class CellForm(Protocol):
+    """How a job's rows are cells: groups first, then the entities, then each measure."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups, in the order of the job's columns."""
+        ...
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures, in the order of the job's columns."""
+        ...
+
+    @property
+    def dominance(self) -> bool:
+        """Whether the job gives the largest contributions."""
+        ...
+
+
 @dataclass(frozen=True)
 class Computed:
     """One cell as the job computed it, with its entities, by basis."""
@@ -66,8 +87,8 @@ def rules_of(disclosure: Disclosure) -> Rules:
     )
 
 
-def read_cells(query: Query, rows: Sequence[Sequence[Json]]) -> list[Computed]:
-    """The job's rows as cells. Raises `JobFailed` if they are not what `Query.job` asked for."""
+def read_cells(query: CellForm, rows: Sequence[Sequence[Json]]) -> list[Computed]:
+    """The job's rows as cells. Raises `JobFailed` if they are not what the job was asked for."""
     try:
         return [_computed(query, list(row)) for row in rows]
     except (TypeError, ValueError, IndexError, OverflowError) as error:
@@ -103,7 +124,7 @@ def one_sum(query: Query, computed: Sequence[Computed], rules: Rules) -> tuple[f
     return float(round_to(statistic.clipped, rules.rounding)), {measure: [computed[0].sets[measure]]}
 
 
-def _computed(query: Query, row: list[Json]) -> Computed:
+def _computed(query: CellForm, row: list[Json]) -> Computed:
     width = len(query.groups)
     key, (members, marks, count, *rest) = tuple(row[:width]), row[width:]
     everybody = EntitySet.of(members or [], marks or [])

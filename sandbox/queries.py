@@ -10,10 +10,11 @@ literals, quoted anew; names are those of the product description.
     'SELECT count(*) AS "n" FROM "visits" WHERE "county" IN (\\'A\\', \\'B\\')'
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hexi.canonical import digest
 from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 
 Literal = str | int | float | bool
@@ -168,62 +169,19 @@ class Query:
         does not fit its declared type is missing, never an error, for an error would say something about it. Rows
         without an entity are left out: nobody could be counted for them.
         """
-        keys = [quote(group) for group in self.groups]
-        inner = [*keys, quote(_ENTITY), f"count(*) AS {quote(_ROWS)}", f"{_mark()} AS {quote(_MARK)}"]
-        outer = [
-            *map(self._text, self.groups),
-            f"list({quote(_ENTITY)})",
-            f"list({quote(_MARK)})",
-            f"CAST(sum({quote(_ROWS)}) AS BIGINT)",
-        ]
-        for index, measure in enumerate(self.measures):
-            inner += self._per_entity(index, measure)
-            outer += self._per_cell(index)
-        where = f" WHERE {self.where.sql()}" if self.where else ""
-        grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
-        return (
-            f"WITH base AS ({self._base()}), "  # noqa: S608 - every part is quoted
-            f"entities AS (SELECT {', '.join(inner)} FROM base{where} GROUP BY {', '.join([*keys, quote(_ENTITY)])}) "
-            f"SELECT {', '.join(outer)} FROM entities{grouped}"
-        )
+        groups = {group: self.fields[group].datatype for group in self.groups}
+        measures = {measure: self.fields[measure] for measure in self.measures}
+        return cell_sql([f"base AS ({self._base()})"], groups, measures, self.where, dominance=self.dominance)
 
     def _base(self) -> str:
         key = quote(self.entity_key)
-        columns = [f"{_typed(name, field)} AS {quote(name)}" for name, field in sorted(self.fields.items())]
+        columns = [f"{typed(name, field)} AS {quote(name)}" for name, field in sorted(self.fields.items())]
         numbered = [
             f"dense_rank() OVER (ORDER BY {key}) AS {quote(_ENTITY)}",
             f"row_number() OVER () AS {quote(_RECORD)}",
         ]
         chosen = ", ".join([*columns, *numbered])
         return f"SELECT {chosen} FROM {quote(self.table)} WHERE {key} IS NOT NULL"  # noqa: S608 - every part is quoted
-
-    def _per_entity(self, index: int, measure: str) -> list[str]:
-        field, value = self.fields[measure], quote(measure)
-        clipped = value
-        if field.low is not None:
-            # greatest and least skip NULLs in DuckDB: without the guard a missing value would count as a bound.
-            bounded = f"greatest({_number(field.low)}, least({_number(field.high)}, {value}))"
-            clipped = f"CASE WHEN {value} IS NOT NULL THEN {bounded} END"
-        return [
-            f"sum({clipped}) AS c{index}",
-            f"count({value}) AS p{index}",
-            f"{_mark(f' FILTER (WHERE {value} IS NOT NULL)')} AS m{index}",
-        ]
-
-    def _per_cell(self, index: int) -> list[str]:
-        c, p = f"c{index}", f"p{index}"
-        # Where every record has a value, the list is the cell's own and need not be sent again.
-        some = f"sum({p}) < sum({quote(_ROWS)})"
-        columns = [
-            f"CAST(sum({c}) AS DOUBLE)",
-            f"CAST(sum({p}) AS BIGINT)",
-            f"CASE WHEN {some} THEN coalesce(list({quote(_ENTITY)}) FILTER (WHERE {p} > 0), []) END",
-            f"CASE WHEN {some} THEN coalesce(list(m{index}) FILTER (WHERE {p} > 0), []) END",
-        ]
-        return [*columns, f"max(abs(CAST({c} AS DOUBLE)), 2)"] if self.dominance else columns
-
-    def _text(self, group: str) -> str:
-        return f"CAST({quote(group)} AS VARCHAR)" if self.fields[group].datatype == "date" else quote(group)
 
     def _shown(self, item: Group | Aggregate) -> str:
         match item:
@@ -252,10 +210,76 @@ class Reviewed:
         """The aggregates, in the order of the SELECT list."""
         return self.query.aggregates
 
+    @property
+    def digest(self) -> str:
+        """Names the question."""
+        return digest({"query": self.canonical_sql})
 
-def _mark(which: str = "") -> str:
+
+def cell_sql(
+    common: Sequence[str],
+    groups: Mapping[str, str],
+    measures: Mapping[str, Field],
+    where: Condition | None,
+    *,
+    dominance: bool,
+    repeated: bool = False,
+) -> str:
+    """The SQL that makes cells of the relation ``base``, which is defined in `common` and names entity and record.
+
+    `groups` has the datatype of each group. With `repeated` a record may stand in several rows of ``base``.
+    """
+    keys = [quote(group) for group in groups]
+    mark = "DISTINCT " if repeated else ""
+    inner = [*keys, quote(_ENTITY), f"count(*) AS {quote(_ROWS)}", f"{_mark(mark)} AS {quote(_MARK)}"]
+    outer = [
+        *(f"CAST({quote(group)} AS VARCHAR)" if kind == "date" else quote(group) for group, kind in groups.items()),
+        f"list({quote(_ENTITY)})",
+        f"list({quote(_MARK)})",
+        f"CAST(sum({quote(_ROWS)}) AS BIGINT)",
+    ]
+    for index, (measure, field) in enumerate(measures.items()):
+        inner += _per_entity(index, measure, field, mark)
+        outer += _per_cell(index, dominance=dominance)
+    filtered = f" WHERE {where.sql()}" if where else ""
+    grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
+    return (
+        f"WITH {', '.join(common)}, "  # noqa: S608 - every part is quoted
+        f"entities AS (SELECT {', '.join(inner)} FROM base{filtered} GROUP BY {', '.join([*keys, quote(_ENTITY)])}) "
+        f"SELECT {', '.join(outer)} FROM entities{grouped}"
+    )
+
+
+def _per_entity(index: int, measure: str, field: Field, mark: str) -> list[str]:
+    value = quote(measure)
+    clipped = value
+    if field.low is not None:
+        # greatest and least skip NULLs in DuckDB: without the guard a missing value would count as a bound.
+        bounded = f"greatest({_number(field.low)}, least({_number(field.high)}, {value}))"
+        clipped = f"CASE WHEN {value} IS NOT NULL THEN {bounded} END"
+    return [
+        f"sum({clipped}) AS c{index}",
+        f"count({value}) AS p{index}",
+        f"{_mark(mark, f' FILTER (WHERE {value} IS NOT NULL)')} AS m{index}",
+    ]
+
+
+def _per_cell(index: int, *, dominance: bool) -> list[str]:
+    c, p = f"c{index}", f"p{index}"
+    # Where every record has a value, the list is the cell's own and need not be sent again.
+    some = f"sum({p}) < sum({quote(_ROWS)})"
+    columns = [
+        f"CAST(sum({c}) AS DOUBLE)",
+        f"CAST(sum({p}) AS BIGINT)",
+        f"CASE WHEN {some} THEN coalesce(list({quote(_ENTITY)}) FILTER (WHERE {p} > 0), []) END",
+        f"CASE WHEN {some} THEN coalesce(list(m{index}) FILTER (WHERE {p} > 0), []) END",
+    ]
+    return [*columns, f"max(abs(CAST({c} AS DOUBLE)), 2)"] if dominance else columns
+
+
+def _mark(distinct: str = "", which: str = "") -> str:
     """Names a set of records of one entity: their hashed numbers, combined; 52 bits pass through JSON unharmed."""
-    return f"CAST(bit_xor(hash({quote(_RECORD)})) {which} & {MARK_BITS} AS BIGINT)".replace("  ", " ")
+    return f"CAST(bit_xor({distinct}hash({quote(_RECORD)})) {which} & {MARK_BITS} AS BIGINT)".replace("  ", " ")
 
 
 def quote(name: str) -> str:
@@ -273,7 +297,7 @@ def literal(value: Any, datatype: str) -> str:
     return f"DATE {text}" if datatype == "date" else text
 
 
-def _typed(name: str, field: Field) -> str:
+def typed(name: str, field: Field) -> str:
     """The column read as its declared datatype; what does not fit, and what is not a finite number, is missing."""
     value = f"TRY_CAST({quote(name)} AS {SQL_TYPES[field.datatype]})"
     return f"CASE WHEN isfinite({value}) THEN {value} END" if field.datatype == "number" else value

@@ -5,11 +5,12 @@ Rows that two processes could write at once are taken with FOR UPDATE, which SQL
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import and_, or_
+from sqlalchemy import and_, func, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
 from privacy.differencing import EntitySet, sizes_to_compare, too_close
+from sandbox.states import State
 from sandbox.tables import (
     AggregationRow,
     ContributionRow,
@@ -17,6 +18,7 @@ from sandbox.tables import (
     LatticeChargeRow,
     LatticeTableRow,
     PermitRow,
+    QuerySetRow,
     ReleasedCellRow,
     ReleaseRow,
     RunRow,
@@ -155,6 +157,48 @@ def insert(session: Session, row: SQLModel) -> bool:
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(type(row)).values(**row.model_dump()).on_conflict_do_nothing()
     return bool(session.connection().execute(statement).rowcount)
+
+
+# The controlled lane: what groups of analysts asked for
+
+
+def charge_query_set(session: Session, asked: QuerySetRow, cap: int | None) -> bool:
+    """Whether this may be asked: the same group asked it before, or its cells fit into what is left of `cap`.
+
+    The cap is over all versions of the product, since their answers may be put together.
+    """
+    lock_ledger(session, asked.product)
+    known = session.get(QuerySetRow, (asked.product, asked.consumers, asked.version, asked.query_digest))
+    if known is not None:
+        if answered_before(session, asked.product, asked.version, asked.query_digest) is None:
+            known.run = asked.run
+            save(session, known)
+        return True
+    if cap is not None and asked_cells(session, asked.product, asked.consumers) + asked.cells > cap:
+        return False
+    return insert(session, asked)
+
+
+def answered_before(session: Session, product: str, version: int, query_digest: str) -> str | None:
+    """The answer of a run that was released for this very question, whoever asked it."""
+    query = (
+        select(RunRow.answer)
+        .join(QuerySetRow, col(QuerySetRow.run) == RunRow.id)
+        .where(
+            QuerySetRow.product == product,
+            QuerySetRow.version == version,
+            QuerySetRow.query_digest == query_digest,
+            RunRow.state == State.RELEASED,
+        )
+        .order_by(RunRow.id)
+    )
+    return session.exec(query).first()
+
+
+def asked_cells(session: Session, product: str, consumers: str) -> int:
+    """The cells that `consumers` asked for, over all versions of the product."""
+    mine = (QuerySetRow.product == product, QuerySetRow.consumers == consumers)
+    return session.exec(select(func.coalesce(func.sum(QuerySetRow.cells), 0)).where(*mine)).one()
 
 
 # The lattice: its ledger of charges, and what was published

@@ -130,3 +130,17 @@ class LatticeTableRow(SQLModel, table=True):
     measure: str = Field(primary_key=True)
     component: str = Field(primary_key=True)
     body: bytes
+
+
+class QuerySetRow(SQLModel, table=True):
+    """A question that a group of analysts asked in the controlled lane, the cells it asked for, and its newest run."""
+
+    __tablename__ = "sandbox_query_set"
+    __table_args__ = (Index("sandbox_query_set_by_question", "product", "version", "query_digest"),)
+
+    product: str = Field(primary_key=True)
+    consumers: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    query_digest: str = Field(primary_key=True)
+    cells: int
+    run: str

@@ -21,11 +21,12 @@ from sandbox.requests import RunRequest
 from sandbox.stopping import Stop
 
 Question = TypeVar("Question")
+Question_co = TypeVar("Question_co", covariant=True)
 Computed = TypeVar("Computed")
 
 
 @dataclass(frozen=True)
-class Work(Generic[Question]):
+class Work(Generic[Question_co]):
     """A run that was taken on: verified, reviewed, counted. `context` is an encrypted sum's public context; `stop` ends
     its computation where a queue executes it.
     """
@@ -33,7 +34,7 @@ class Work(Generic[Question]):
     permit: Permit
     request: RunRequest
     dataset: Dataset
-    question: Question
+    question: Question_co
     context: bytes | None = None
     stop: Stop | None = None
 

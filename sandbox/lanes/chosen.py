@@ -31,6 +31,8 @@ class Lanes:
         """The lane of this product for this request."""
         if dataset.product.lattice is not None:
             return self._cube_lane
+        if dataset.product.controlled is not None:
+            return self._controlled_lane
         return self._sum_lane if request.mode == SUM_MODE else self._table_lane
 
     @cached_property
@@ -39,6 +41,12 @@ class Lanes:
         from sandbox.lanes.cube import CubeLane
 
         return CubeLane(self._database, Cubes(self._database, self._key, self._clock))
+
+    @cached_property
+    def _controlled_lane(self) -> Lane[Any, Any]:
+        from sandbox.lanes.controlled import ControlledLane
+
+        return ControlledLane(self._database, self._settings)
 
     @cached_property
     def _table_lane(self) -> Lane[Any, Any]:

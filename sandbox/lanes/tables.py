@@ -1,4 +1,4 @@
-"""The controlled lane: the query runs in isolation over the tables; what comes out is held to disclosure rules.
+"""The lane of single tables: the query runs in isolation over the tables; what comes out is held to disclosure rules.
 
 An answer is compared with everything released before from the same product version, and the same question gets the
 answer it got before.
@@ -10,7 +10,7 @@ from hexi.canonical import Json, encode, parse
 from hexi.database import Database
 from sandbox import store
 from sandbox.datasets import Dataset, pin
-from sandbox.execution import compute, query_digest, refused, released
+from sandbox.execution import Asked, compute, refused, released
 from sandbox.lanes import End, Result, Work
 from sandbox.messages import RunAnswer
 from sandbox.outputs import EntitySets, Output
@@ -42,7 +42,7 @@ class TableLane:
     def compute(self, work: Work[Reviewed]) -> Result:
         """The controlled table, or the answer given before. Raises as `sandbox.execution.compute` does."""
         with self._database.reading() as session:
-            known = store.release(session, *work.key, query_digest(work))
+            known = store.release(session, *work.key, work.question.digest)
         return _stored(work, known) if known else compute(work, self._settings)
 
     def finish(self, work: Work[Reviewed], computed: Result, end: End[Reviewed]) -> RunAnswer:
@@ -51,7 +51,7 @@ class TableLane:
             return end(session, work, _admit(session, work, computed))
 
 
-def is_too_close(session: Session, work: Work[Reviewed], sets: EntitySets) -> bool:
+def is_too_close(session: Session, work: Work[Asked], sets: EntitySets) -> bool:
     """Whether the records by which a cell differs from an earlier one belong to too few entities."""
     # The row that names the data is the lock: releases from one product version come one after another.
     store.pin_data(session, *work.key, work.dataset.fingerprint())
@@ -64,7 +64,7 @@ def _admit(session: Session, work: Work[Reviewed], result: Result) -> Result:
     if result.output is None:
         return result
     pin(session, *work.key, str(result.happened.data_digest))
-    if known := store.release(session, *work.key, query_digest(work)):
+    if known := store.release(session, *work.key, work.question.digest):
         return _stored(work, known)
     if is_too_close(session, work, result.output.sets):
         return refused(work, TOO_CLOSE, result.happened.isolation)
@@ -76,7 +76,7 @@ def _admit(session: Session, work: Work[Reviewed], result: Result) -> Result:
 def _release(work: Work[Reviewed], output: Output, isolation: Json) -> ReleaseRow:
     body = {"columns": list(output.columns), "rows": [list(row) for row in output.rows], "isolation": isolation}
     product, version = work.key
-    return ReleaseRow(product=product, version=version, query_digest=query_digest(work), body=encode(body).decode())
+    return ReleaseRow(product=product, version=version, query_digest=work.question.digest, body=encode(body).decode())
 
 
 def _stored(work: Work[Reviewed], body: str) -> Result:

@@ -49,6 +49,13 @@ LATTICE: dict[str, Any] = {
     "families": [{"name": "money", "mu": 0.66}, {"name": "health", "mu": 0.33}],
 }
 
+CONTROLLED: dict[str, Any] = {
+    "airlock": False,
+    "querySets": 400,
+    "literals": ["patients.sex", "patients.age", "patients.county"],
+    "sensitive": ["patients.age"],
+}
+
 
 @dataclass(frozen=True)
 class Clinic:
@@ -61,10 +68,12 @@ class Clinic:
 
     @contextmanager
     def bench(self, lane: str, state: Path) -> Iterator[Bench]:
-        """A bench that answers from the cube (`lattice`) or from the table (`table`)."""
+        """A bench that answers from the cube (`lattice`), from the one table (`table`) or in the `controlled` lane."""
         described: dict[str, Any] = {"identifier": "p", "version": 1, "tables": [_table()]}
         if lane == "lattice":
             described["lattice"] = LATTICE
+        if lane == "controlled":
+            described["controlled"] = CONTROLLED
         state.mkdir(parents=True, exist_ok=True)
         (state / "product.json").write_bytes(encode(described))
         with open_bench(read_bench_product(state / "product.json"), self.folder, state, system_clock) as bench:

@@ -22,11 +22,11 @@ class Scoreboard:
 
     def lines(self) -> list[str]:
         """The board."""
-        shown = [f"{'door':<9} {'attack':<58} " + " ".join(f"{name:>8}" for name in OUTCOMES) + "  points"]
+        shown = [f"{'door':<11} {'attack':<58} " + " ".join(f"{name:>8}" for name in OUTCOMES) + "  points"]
         for (door, attack), found in self.tries.items():
             counts = " ".join(f"{found[name] or '':>8}" for name in OUTCOMES)
             gained = self.points.get((door, attack))
-            shown.append(f"{door:<9} {attack:<58} {counts}" + ("" if gained is None else f"  {gained:+.1f}"))
+            shown.append(f"{door:<11} {attack:<58} {counts}" + ("" if gained is None else f"  {gained:+.1f}"))
         through = sum(found[THROUGH] for found in self.tries.values())
         tried = sum(sum(found.values()) for found in self.tries.values())
         return [*shown, f"{tried} tries, {through} through"]

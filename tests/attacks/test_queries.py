@@ -1,4 +1,4 @@
-"""Attacks by the text of a query, at the SQL door of either lane. Every one must be refused."""
+"""Attacks by the text of a query, at the SQL door of every lane. Every one must be refused."""
 
 from collections.abc import Iterator
 
@@ -121,7 +121,7 @@ ATTACKS: dict[str, tuple[str, ...]] = {
 TRIES = [(attack, query) for attack, queries in ATTACKS.items() for query in queries]
 
 
-@pytest.fixture(scope="module", params=["lattice", "table"])
+@pytest.fixture(scope="module", params=["lattice", "table", "controlled"])
 def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Bench]]:
     folder = tmp_path_factory.mktemp(request.param)
     with clinic(folder / "tables").bench(request.param, folder / "state") as bench:

@@ -1,0 +1,179 @@
+"""Attacks on the controlled lane: columns under false names, persons multiplied or made up, tables that add up.
+
+Beside the refusals stand honest queries that must be answered: whatever refuses everything holds anything.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hexi.canonical import system_clock
+from sandbox.bench import Bench, open_bench
+from tests.attacks.scoreboard import BLOCKED, BOARD, HARMLESS, REFUSED, THROUGH
+from tests.sandbox.controlled.builders import clinic_product, shop_product, write_clinic, write_shop
+
+DOOR = "controlled"
+
+
+@contextmanager
+def counted(attack: str, outcome: str) -> Iterator[None]:
+    """One case on the board: it came to `outcome`, or through."""
+    try:
+        yield
+    except AssertionError:
+        outcome = THROUGH
+        raise
+    finally:
+        BOARD.count(DOOR, attack, outcome)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("controlled")
+    write_clinic(folder)
+    write_shop(folder)
+    return folder
+
+
+@pytest.fixture
+def clinic(tables: Path, tmp_path: Path) -> Iterator[Bench]:
+    with open_bench(clinic_product(tmp_path), tables, None, system_clock) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def shop(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with open_bench(shop_product(tmp_path_factory.mktemp("shop")), tables, None, system_clock) as bench:
+        yield bench
+
+
+LAUNDERED = {
+    "a column under another name": (
+        "SELECT id FROM (SELECT id, margin AS price FROM orders) t WHERE price > 700",
+        "WITH t(id, price) AS (SELECT id, margin FROM orders) SELECT id FROM t WHERE price > 700",
+        "WITH a AS (SELECT id, margin AS x FROM orders), b AS (SELECT id, x AS price FROM a) SELECT price FROM b",
+        "SELECT x FROM (SELECT rating AS x FROM orders UNION ALL SELECT price FROM orders) t",
+        "SELECT price AS rating FROM (SELECT rating AS price FROM orders) t",
+        "SELECT town AS id FROM orders GROUP BY town HAVING max(margin) > 0",
+    ),
+    "a column inside a function": (
+        "SELECT abs(margin) AS x FROM orders",
+        "SELECT substring(branch, 2, 1) AS x, count(*) FROM orders GROUP BY x",
+        "SELECT round(margin / price, 2) AS x FROM orders",
+        "SELECT CASE WHEN rating > 3 THEN 1 ELSE 0 END AS x FROM orders",
+        "SELECT coalesce(nullif(branch, 'B1'), 'hit') AS x FROM orders",
+        "SELECT CAST(margin AS VARCHAR) AS x FROM orders",
+        "SELECT greatest(rating, 3) AS x FROM orders",
+    ),
+    "a column that decides who is counted": (
+        "SELECT count(*) FROM orders WHERE margin BETWEEN 700 AND 800",
+        "SELECT count(*) FROM orders WHERE branch IN ('B1')",
+        "SELECT count(*) FROM orders WHERE coalesce(margin > 700, FALSE)",
+        "SELECT count(*) FROM orders WHERE CASE WHEN margin > 700 THEN TRUE END",
+        "SELECT town, count(*) FROM orders GROUP BY town HAVING sum(margin * (id = 7)) > 1",
+        "SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM orders p WHERE p.margin = o.price)",
+        "SELECT id FROM orders WHERE open",
+        "SELECT id FROM orders ORDER BY margin DESC LIMIT 1",
+        "SELECT id FROM orders o JOIN (SELECT 'B1' AS branch) b ON o.branch = b.branch",
+    ),
+    "one value as an aggregate": (
+        "SELECT id, max(margin) FROM orders GROUP BY id",
+        "SELECT sum(margin) FROM (SELECT margin FROM orders WHERE id = 7 UNION ALL SELECT price FROM orders) t",
+        "SELECT sum(x) FROM (SELECT margin + price AS x FROM orders) t",
+        "SELECT avg(margin - id) FROM orders",
+    ),
+}
+
+
+@pytest.mark.parametrize(("attack", "query"), [(a, q) for a, queries in LAUNDERED.items() for q in queries])
+def test_a_level_holds_under_whatever_name(shop: Bench, attack: str, query: str) -> None:
+    with counted(f"levels: {attack}", REFUSED):
+        answer = shop.ask(query)
+        assert answer.verdict == "refused", answer.rows[:3]
+        assert answer.receipt is not None
+        assert answer.receipt["document"]["dataDigest"] is None
+
+
+def test_levels_leave_honest_queries_alone(shop: Bench) -> None:
+    assert shop.ask("SELECT town, avg(margin) FROM orders WHERE rating > 0 GROUP BY town").verdict == "released"
+
+
+def test_one_value_of_a_group_of_one(shop: Bench) -> None:
+    with counted("levels: one value as an aggregate", BLOCKED):
+        assert {row[1] for row in shop.ask("SELECT id, sum(margin) FROM orders GROUP BY id").rows} == {None}
+
+
+def test_q1_leaving_few_out_in_other_shapes(clinic: Bench) -> None:
+    assert clinic.ask("SELECT sum(cost) FROM patients").verdict == "released"
+    few = "WHERE county <> 'Zhengning'"
+    shapes = (
+        f"SELECT sum(cost) FROM patients {few}",
+        f"SELECT sum(p.cost) FROM patients p JOIN regions r ON p.county = r.county {few.replace('county', 'p.county')}",
+        f"SELECT sum(c) FROM (SELECT person, sum(cost) AS c FROM patients {few} GROUP BY person) t",
+        f"WITH t AS (SELECT person, county, cost FROM patients) SELECT sum(cost) FROM t {few}",
+    )
+    for shape in shapes:
+        with counted("Q1 differencing through joins and sub-queries", REFUSED):
+            assert clinic.ask(shape).verdict == "refused", shape
+
+
+def test_q2_subsets_run_out(tables: Path, tmp_path: Path) -> None:
+    product = clinic_product(tmp_path, policy={"querySets": 20})
+    with open_bench(product, tables, None, system_clock) as bench, counted("Q2 subsets without end", BLOCKED):
+        answers = [bench.ask(f"SELECT sum(cost) FROM patients WHERE born > {1950 + year}") for year in range(25)]
+        used_up = [answer for answer in answers if {r.code for r in answer.reasons} == {"sandbox.query-sets-used-up"}]
+        assert len(used_up) == 5
+
+
+def test_q4_rows_multiplied_by_joins_stay_as_many_persons(clinic: Bench) -> None:
+    with counted("Q4 rows multiplied by joins", HARMLESS):
+        few = "SELECT count(*) FROM patients p JOIN visits v ON p.person = v.patient WHERE p.county = 'Zhengning'"
+        assert clinic.ask(few).rows == ()
+    for query in (
+        "SELECT sum(cost) FROM (SELECT cost FROM patients UNION ALL SELECT cost FROM patients) t",
+        "SELECT sum(a.price) FROM visits a JOIN visits b ON a.patient = b.patient",
+    ):
+        with counted("Q4 rows multiplied until rounding does not matter", REFUSED):
+            assert clinic.ask(query).verdict == "refused"
+
+
+def test_q5_persons_made_up(clinic: Bench) -> None:
+    for query in (
+        "SELECT count(*) FROM (SELECT person FROM patients UNION ALL SELECT 'P999' AS person) t",
+        "SELECT count(*) FROM (SELECT county FROM patients UNION ALL SELECT county FROM regions) t",
+        "SELECT count(*) FROM regions r LEFT JOIN patients p ON r.county = p.county",
+        "WITH made AS (SELECT 'P001' AS person) SELECT count(*) FROM patients p JOIN made m ON p.person = m.person",
+    ):
+        with counted("Q5 persons made up", REFUSED):
+            assert clinic.ask(query).verdict == "refused"
+
+
+def test_q9_whoever_dominates_a_sum_hides_it(tmp_path: Path) -> None:
+    write_clinic(tmp_path / "tables")
+    lines = (tmp_path / "tables" / "patients.csv").read_text().splitlines()
+    # Everybody in Huan costs 1, but for one who costs 1,000.
+    changed = [
+        ",".join([*fields[:5], "1000" if fields[0] == "P007" else "1", *fields[6:]]) if fields[1] == "Huan" else line
+        for line in lines
+        for fields in [line.split(",")]
+    ]
+    (tmp_path / "tables" / "patients.csv").write_text("\n".join(changed) + "\n")
+    query = "SELECT sum(cost) FROM patients WHERE county = 'Huan'"
+    product = clinic_product(tmp_path)
+    with (
+        counted("Q9 one dominates a sum", BLOCKED),
+        open_bench(product, tmp_path / "tables", None, system_clock) as bench,
+    ):
+        assert bench.ask(query).rows == ((None,),)
+
+
+def test_q18_and_totals_that_say_what_was_left_out(clinic: Bench) -> None:
+    with counted("Q18 groups of one class", BLOCKED):
+        shown = clinic.ask("SELECT county, disease, count(*) FROM patients GROUP BY county, disease").rows
+        assert not [row for row in shown if row[0] == "Heshui"]
+    with counted("totals less what is shown", BLOCKED):
+        total = clinic.ask("SELECT count(*) FROM patients").rows[0][0]
+        rows = clinic.ask("SELECT county, count(*) FROM patients GROUP BY county").rows
+        assert total - sum(row[1] for row in rows) > 100  # type: ignore[operator, misc]
