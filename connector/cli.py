@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from connector.commands import agreements, data, federated, negotiations, offers, products, reviews, transfers, webhooks
+from connector.commands import (
+    agreements,
+    data,
+    federated,
+    jobs,
+    negotiations,
+    offers,
+    products,
+    reviews,
+    transfers,
+    webhooks,
+)
 from connector.commands.homes import HOME, SETTINGS_FILE, Home, client_of, saved, settings_of
 from connector.commands.output import AsJson, of_product, show, to_json
 from hexi.canonical import Json, encode
@@ -25,6 +36,7 @@ app.add_typer(agreements.app, name="agreement")
 app.add_typer(transfers.app, name="transfer")
 app.add_typer(data.app, name="data")
 app.add_typer(webhooks.app, name="webhook")
+app.add_typer(jobs.app, name="job")
 app.add_typer(reviews.reviewers, name="reviewer")
 app.add_typer(reviews.app, name="review")
 app.add_typer(federated.app, name="federated")

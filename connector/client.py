@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from connector.airlock_client import AirlockClient
 from connector.crawler.client import FederatedCatalogueClient
 from connector.deliveries.answers import Delivery
+from connector.job_client import JobClient
 from connector.management.answers import (
     Agreement,
     Agreements,
@@ -72,6 +73,8 @@ class ConnectorClient:
             transport=transport,
             timeout=RUN_SECONDS,
         )
+        # Runs that wait at their provider; and reviewers of our own sandbox's held outputs, and what waits for them.
+        self.jobs, self.airlock = JobClient(self._service), AirlockClient(self._service)
 
     # Membership
 
@@ -398,11 +401,6 @@ class ConnectorClient:
     def encrypted_sum(self, transfers: Sequence[str], query: str, *, job: str | None = None) -> EncryptedSum:
         """The rounded sum of several providers' numbers."""
         return self._post(EncryptedSum, "/encrypted-sums", _given(transfers=list(transfers), query=query, job=job))
-
-    @property
-    def airlock(self) -> AirlockClient:
-        """Reviewers of our own sandbox's held outputs, and what waits for them."""
-        return AirlockClient(self._service)
 
     def close(self) -> None:
         """Close the connections."""

@@ -79,6 +79,10 @@ class JobAnswer(Wire):
     # The number of its newest event.
     events: int
 
+    def to_json(self) -> dict[str, Any]:
+        """As it travels."""
+        return self.model_dump(mode="json", by_alias=True)
+
 
 class JobList(Wire):
     """A consumer's newest jobs, newest first."""

@@ -347,6 +347,36 @@ class Run(Answer):
     answer: RunAnswer | None = Field(description="What came back; null while nothing has.")
 
 
+class Job(Answer):
+    """A run that waits at its provider, is executed there, or has ended; with its proved answer. 任务。"""
+
+    model_config = _shown(
+        run=RUN,
+        product="691620000000000000X6210A1B2C3D41",
+        state="queued",
+        attempts=0,
+        submitted="2026-11-26T08:00:00.000Z",
+        finished=None,
+        reason=None,
+        answer=None,
+    )
+
+    run: str
+    product: str
+    state: str = Field(description="queued, running, done, cancelled or failed. 状态。")
+    attempts: int = Field(description="How often a worker began it.")
+    submitted: str
+    finished: str | None = Field(description="When it ended; null while it has not.")
+    reason: ReasonBody | None = Field(description="Why it has no answer, or waits again.")
+    answer: RunAnswer | None = Field(description="What came back; null while nothing has. It may be held for review.")
+
+
+class Jobs(Answer):
+    """Jobs at one provider, newest first, without their answers. 任务列表。"""
+
+    items: tuple[Job, ...]
+
+
 class Refusal(Answer):
     """A provider that did not release its number for an encrypted sum, and why."""
 

@@ -29,7 +29,7 @@ from connector.protocol.processes import Process, Role
 from connector.protocol.transfer import State
 from hexi.canonical import Clock, Json, digest, digest_bytes, instant
 from hexi.database import Database
-from hexi.errors import DataspaceError, Malformed
+from hexi.errors import DataspaceError, Malformed, RemoteProblem
 from hexi.keys import read_unverified
 from ledger.documents import SignedDocument, verify_document
 from privacy.disclosure import ROUNDING
@@ -37,7 +37,8 @@ from privacy.homomorphic import SumKey, new_job
 from registry.identity import Identity
 from registry.trust import Trust
 from sandbox.client import AggregationClient, SandboxClient
-from sandbox.messages import from_base64
+from sandbox.errors import RunUnknown as NoSuchRun
+from sandbox.messages import JobAnswer, from_base64
 from sandbox.outputs import output_digest
 from sandbox.permits import Permit, read_permit
 from sandbox.queries import SQL_MODE, SUM_MODE
@@ -118,10 +119,32 @@ class Computations:
 
         Raises `TransferNotStarted`, `RequestIdTaken`, `NotADataAddress`, `AnswerInvalid`, and what the sandbox answers.
         """
+        question, asked = self._question(transfer, query, purpose, run)
+        return self._ask(question, asked, None)
+
+    def submit(self, transfer: str, query: str, purpose: str | None, run: str | None) -> dict[str, Any]:
+        """The same as a job that waits at the provider; the same run id again is the same job. Raises as `run` does."""
+        question, asked_digest = self._question(transfer, query, purpose, run)
+        asked = self._keep(question, asked_digest)
+        job = self._client(question.access).submit(question.access.jws, asked.request)
+        return self._with_answer(question.access, job)
+
+    def job(self, transfer: str, run: str) -> dict[str, Any]:
+        """A job of ours as it stands, with its answer once there is one, which is proved and kept.
+
+        Raises `TransferNotStarted`, `RunUnknown`, `AnswerInvalid`, and what the sandbox answers.
+        """
         access = self._access(transfer)
-        purpose = purpose if purpose is not None else access.permit.purpose
-        asked = digest({"transfer": transfer, "query": query, "purpose": purpose})
-        return self._ask(Question(access, run or f"urn:uuid:{uuid.uuid4()}", query, purpose), asked, None)
+        return self._with_answer(access, self._client(access).job(run))
+
+    def jobs(self, transfer: str) -> list[dict[str, Any]]:
+        """Our newest jobs at the provider of `transfer`, without their answers."""
+        return [{**job.to_json(), "answer": None} for job in self._client(self._access(transfer)).jobs().jobs]
+
+    def cancel(self, transfer: str, run: str) -> dict[str, Any]:
+        """End a job of ours. Raises as `job` does."""
+        access = self._access(transfer)
+        return self._with_answer(access, self._client(access).cancel(run))
 
     def answer(self, run: str) -> dict[str, Any] | None:
         """The stored answer of a run, or None while there is none. Raises `RunUnknown`."""
@@ -138,14 +161,8 @@ class Computations:
         with self._database.reading() as session:
             asked = store.asked(session, RUN, run)
         if asked.answer is None:
-            client = SandboxClient(
-                access.service, transport=self._transport, authorise=lambda: self._authorise(access.provider)
-            )
-            answer = client.withdraw(run).to_json()
-            self._check(answer, Question(access, run, "", None), asked.request)
-            with self._database.transaction() as session:
-                store.set_answer(session, run, answer)
-            return answer
+            answer = self._client(access).withdraw(run).to_json()
+            return self._proved(answer, Question(access, run, "", None), asked.request)
         stored: dict[str, Any] = asked.answer
         return stored
 
@@ -246,19 +263,55 @@ class Computations:
         return Access(process.counterparty, endpoint.removesuffix(SANDBOX_PATH), read_permit(jws), jws)
 
     def _ask(self, question: Question, asked_digest: str, context: bytes | None) -> dict[str, Any]:
-        fresh = Asked(question.run, asked_digest, self._signed(question), None)
-        with self._database.transaction() as session:
-            asked = store.add_asked(session, RUN, fresh, instant(self._clock()))
+        asked = self._keep(question, asked_digest)
         if asked.answer is not None:
             stored: dict[str, Any] = asked.answer
             return stored
         client = SandboxClient(question.access.service, transport=self._transport)
         answer = client.run(question.access.jws, asked.request, context).to_json()
-        if answer["verdict"] == HELD:
-            return answer  # nothing to prove yet, and nothing to keep
-        self._check(answer, question, asked.request)
+        return self._proved(answer, question, asked.request)
+
+    def _with_answer(self, access: Access, job: JobAnswer) -> dict[str, Any]:
+        """A job with the answer of its run: the stored one, or the provider's, proved and kept from now on."""
+        with self._database.reading() as session:
+            asked = store.asked(session, RUN, job.run)
+        answer = asked.answer
+        # A job that ended otherwise has an answer too, a refusal, if it had begun to compute.
+        if answer is None and job.finished is not None:
+            try:
+                answer = self._client(access).answer(job.run).to_json()
+            except RemoteProblem as problem:
+                if problem.code != NoSuchRun.code:
+                    raise
+            else:
+                answer = self._proved(answer, Question(access, job.run, "", None), asked.request)
+        return {**job.to_json(), "answer": answer}
+
+    def _question(self, transfer: str, query: str, purpose: str | None, run: str | None) -> tuple[Question, str]:
+        """What is asked under `transfer`, and the digest by which the same question is known again."""
+        access = self._access(transfer)
+        purpose = purpose if purpose is not None else access.permit.purpose
+        asked = digest({"transfer": transfer, "query": query, "purpose": purpose})
+        return Question(access, run or f"urn:uuid:{uuid.uuid4()}", query, purpose), asked
+
+    def _client(self, access: Access) -> SandboxClient:
+        """The provider's sandbox, which is told who asks."""
+        return SandboxClient(
+            access.service, transport=self._transport, authorise=lambda: self._authorise(access.provider)
+        )
+
+    def _keep(self, question: Question, asked_digest: str) -> Asked:
+        """The question, kept before it is sent; asked before, it keeps its signed request."""
+        fresh = Asked(question.run, asked_digest, self._signed(question), None)
         with self._database.transaction() as session:
-            store.set_answer(session, question.run, answer)
+            return store.add_asked(session, RUN, fresh, instant(self._clock()))
+
+    def _proved(self, answer: dict[str, Any], question: Question, request: str) -> dict[str, Any]:
+        """The answer, once its receipt proves it, kept. One that is held has nothing to prove yet, nor to keep."""
+        if answer["verdict"] != HELD:
+            self._check(answer, question, request)
+            with self._database.transaction() as session:
+                store.set_answer(session, question.run, answer)
         return answer
 
     def _signed(self, question: Question) -> str:

@@ -186,6 +186,14 @@ class AskRun(Wire):
     run: RunId | None = None
 
 
+class CancelJob(Wire):
+    """End a job: the transfer it was sent under."""
+
+    model_config = _asked(transfer=TRANSFER)
+
+    transfer: Name
+
+
 class WithdrawRun(Wire):
     """Give up a run that is held for review: the transfer it was asked under."""
 

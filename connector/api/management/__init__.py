@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from connector.api.management import (
     agreements,
     computations,
+    jobs,
     membership,
     negotiations,
     offers,
@@ -27,7 +28,7 @@ from hexi.web import problems
 
 __all__ = ["PREFIX", "Owner", "create_router", "reviews", "webhooks"]
 
-_SUBJECTS = (membership, products, offers, negotiations, agreements, transfers, computations)
+_SUBJECTS = (membership, products, offers, negotiations, agreements, transfers, computations, jobs)
 
 
 def create_router(desk: Desk, *others: APIRouter) -> APIRouter:

@@ -1,9 +1,14 @@
 """A clinic with a queue before its sandbox."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+from sqlmodel import Session
+
 from hexi.database import Database
+from ledger.entries import Kind
 from sandbox.jobs.consumers import Jobs
 from sandbox.jobs.queue import Queue
 from sandbox.jobs.scheduling import Limits
@@ -14,6 +19,42 @@ from tests.builders import SettableClock
 from tests.sandbox.builders import Clinic, identity
 
 BY_COUNTY = "SELECT county, count(*) AS n FROM visits GROUP BY county"
+
+
+class Kept:
+    """Evidence in a table, which every process counts in: one row a receipt."""
+
+    def __init__(self, database: Database) -> None:
+        self.engine = database.engine
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS receipts (run text)")
+
+    def __call__(self, session: Session, kind: Kind, subject: str, document: str, facts: dict[str, str | int]) -> None:
+        session.connection().execute(text("INSERT INTO receipts VALUES (:run)"), {"run": subject})
+
+    def counted(self) -> Counter[str]:
+        """Receipts by run."""
+        with self.engine.connect() as connection:
+            return Counter(run for (run,) in connection.exec_driver_sql("SELECT run FROM receipts"))
+
+
+# A worker as any host would run one: a process that knows of the queue what stands in the database. It is given the
+# database's URL, the clinic's folder and how many jobs it executes at a time.
+WORKER = """
+import sys
+from tests.sandbox.jobs.builders import serve
+
+serve(*sys.argv[1:])
+"""
+
+
+def serve(url: str, folder: str, jobs: str) -> None:
+    """Work until told to stop. Its clock is a minute ahead, so the leases of the dead have run out for it at once."""
+    database = Database(url)
+    queued = Queued(database, Path(folder))
+    queued.clock.advance(seconds=60)
+    queued.clinic.evidence = Kept(database)
+    queued.worker(jobs=int(jobs)).serve()
 
 
 class Queued:

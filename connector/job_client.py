@@ -1,0 +1,35 @@
+"""Calls about jobs, over the management API of the connector that sends them."""
+
+from urllib.parse import quote
+
+from connector.management.answers import Job, Jobs
+from hexi.canonical import Json
+from hexi.client import ServiceClient
+
+
+class JobClient:
+    """Runs that wait at their provider. Take it from `connector.client.ConnectorClient.jobs`."""
+
+    def __init__(self, service: ServiceClient) -> None:
+        self._service = service
+
+    def submit(self, transfer: str, query: str, *, purpose: str | None = None, run: str | None = None) -> Job:
+        """Let a query wait at the provider's sandbox; the same `run` id again is the same job."""
+        asked: dict[str, Json] = {"transfer": transfer, "query": query, "purpose": purpose, "run": run}
+        return self._service.read(Job, self._service.post("/jobs", asked))
+
+    def show(self, transfer: str, run: str) -> Job:
+        """A job as it stands; its `answer` is None while there is none."""
+        return self._service.read(Job, self._service.get(_at(run), {"transfer": transfer}))
+
+    def list(self, transfer: str) -> tuple[Job, ...]:
+        """Our newest jobs at the provider of a transfer."""
+        return self._service.read(Jobs, self._service.get("/jobs", {"transfer": transfer})).items
+
+    def cancel(self, transfer: str, run: str) -> Job:
+        """End a job."""
+        return self._service.read(Job, self._service.post(f"{_at(run)}/cancellation", {"transfer": transfer}))
+
+
+def _at(run: str) -> str:
+    return f"/jobs/{quote(run, safe='')}"
