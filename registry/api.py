@@ -29,7 +29,7 @@ from registry.messages import (
     SearchAnswer,
 )
 from registry.registrar import Registrar
-from registry.search import MAX_OFFSET, MAX_PAGE, PAGE, terms
+from registry.search import MAX_OFFSET, MAX_PAGE, MAX_POSITION, PAGE, terms
 from registry.search import Query as Search
 from registry.tables import IdentifierRow, ParticipantRow
 
@@ -140,7 +140,7 @@ def _add_products(router: APIRouter, registrar: Registrar) -> None:
 
     @router.get("/products", tags=["products"], response_model_exclude_none=True)
     def search(query: Annotated[Search, Depends(_search)], session: Read) -> SearchAnswer:
-        """Public. Search the catalogue; every word of `q` must occur. Facets count all that was found."""
+        """Public. Search the catalogue; every word of `q` must occur. Facets count what was found, or estimate it."""
         return SearchAnswer.of(registrar.search(session, query))
 
     @router.get("/products/{identifier}", tags=["products"])
@@ -190,8 +190,9 @@ def _search(
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
     facets: Annotated[bool, Query()] = True,
+    after: Annotated[int | None, Query(ge=1, le=MAX_POSITION)] = None,
 ) -> Search:
-    return Search(terms(q), theme, region, provider, mode, personal, offset, limit, facets)
+    return Search(terms(q), theme, region, provider, mode, personal, offset, limit, facets, after)
 
 
 def _state(row: ParticipantRow) -> ApplicationState:

@@ -147,6 +147,9 @@ def search(
     facets: Annotated[bool, typer.Option("--facets", help="Also say how the results divide.")] = False,
     offset: Annotated[int, typer.Option(help="Skip so many results.")] = 0,
     limit: Annotated[int, typer.Option(help="Show at most so many.")] = 20,
+    after: Annotated[
+        int | None, typer.Option(help="Show the page after this one: its `next`, told at its end.")
+    ] = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -165,6 +168,7 @@ def search(
             offset=offset,
             limit=limit,
             facets=facets,
+            after=after,
         )
     answer = found.to_json() if facets else {k: v for k, v in found.to_json().items() if k != "facets"}
     rows = [
@@ -175,7 +179,10 @@ def search(
         return
     for facet, values in found.facets.items() if facets else ():
         typer.echo(f"{facet}: " + ", ".join(f"{(v.label or {}).get('zh', v.value)} {v.count}" for v in values))
-    typer.echo(f"{found.total} found", err=True)
+    if found.total is not None:
+        typer.echo(f"{'' if found.exact else 'about '}{found.total} found", err=True)
+    if found.next is not None:
+        typer.echo(f"more with --after {found.next}", err=True)
 
 
 def _operators_client(home: Path, url: str, did: str) -> AbstractContextManager[RegistryClient]:

@@ -124,8 +124,9 @@ class RegistryClient:
         offset: int = 0,
         limit: int = PAGE,
         facets: bool = True,
+        after: int | None = None,
     ) -> SearchAnswer:
-        """Search the catalogue; None means any."""
+        """Search the catalogue; None means any. `after` is the `next` of the page before: as fast however far out."""
         asked = {
             "q": q,
             "theme": theme,
@@ -136,6 +137,7 @@ class RegistryClient:
             "offset": offset,
             "limit": limit,
             "facets": facets,
+            "after": after,
         }
         params = {name: value for name, value in asked.items() if value is not None}
         return self._http.read(SearchAnswer, self._http.get("/products", params))

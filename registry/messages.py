@@ -153,7 +153,11 @@ class FacetValueMessage(Message):
 
 
 class SearchAnswer(Message):
-    """GET /products: one page of results, and how all results divide."""
+    """GET /products: one page of results, and how all results divide.
+
+    Where `exact` is false, `total` and `facets` are estimated from the newest products. `next` is what to ask `after`
+    for the page that follows; such a page has no `total` and no `facets`.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -170,10 +174,12 @@ class SearchAnswer(Message):
         }
     )
 
-    total: int
+    total: int | None = None
     offset: int
     items: tuple[dict[str, Json], ...]
     facets: dict[str, tuple[FacetValueMessage, ...]]
+    exact: bool = True
+    next: int | None = None
 
     @classmethod
     def of(cls, found: Found) -> "SearchAnswer":
@@ -185,7 +191,14 @@ class SearchAnswer(Message):
             )
             for facet, values in found.facets.items()
         }
-        return cls(total=found.total, offset=found.offset, items=found.items, facets=divided)
+        return cls(
+            total=found.total,
+            offset=found.offset,
+            items=found.items,
+            facets=divided,
+            exact=found.exact,
+            next=found.next,
+        )
 
 
 class OperatorAnswer(Message):

@@ -237,17 +237,16 @@ class Registrar:
         shown = CatalogueRow(
             identifier=product.identifier,
             provider=product.provider,
-            provider_name=store.canonical({"zh": provider.name_zh, "en": provider.name}),
             theme=product.theme,
             region=product.region,
             personal=product.has_personal_information,
+            modes="".join(f"|{mode.value}" for mode in product.modes) + "|",
             words=search.words(product, provider.name, provider.name_zh),
             summary=store.canonical(
                 search.summary(product, provider.name, provider.name_zh, row.digest, row.published)
             ),
-            published=row.published,
         )
-        store.replace_in_catalogue(session, shown, [mode.value for mode in product.modes])
+        store.replace_in_catalogue(session, shown, store.canonical({"zh": provider.name_zh, "en": provider.name}))
 
     def _row(
         self,

@@ -1,9 +1,12 @@
 """Reading and writing the registry's tables. Sessions come in as arguments; nothing is decided here."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, case, delete, func, literal, union_all
+from sqlalchemy import ColumnElement, FromClause, Row, Select, case, delete, text, true, union_all
+from sqlalchemy import select as sql_select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, col, select, tuple_
 
@@ -16,11 +19,38 @@ from registry.errors import (
     ProductUnknown,
 )
 from registry.participants import Participant, ParticipantStatus, Role
-from registry.search import Found, Query, facets
-from registry.tables import CatalogueModeRow, CatalogueRow, IdentifierRow, ParticipantRow, ProductRow
+from registry.search import (
+    EVERYTHING,
+    FACETS,
+    MAX_COUNTED,
+    MAX_FACET_VALUES,
+    NEWEST,
+    Found,
+    Place,
+    Query,
+    counted,
+    divisions,
+    facets,
+    most_frequent,
+    within,
+)
+from registry.tables import CATALOGUE_GRAMS, CatalogueRow, DivisionRow, IdentifierRow, ParticipantRow, ProductRow
+from registry.words import store as word_index
 
 # Applications and participants listed at once, at most: a space has hundreds, not thousands.
 MAX_LISTED = 1_000
+
+_CATALOGUE = SQLModel.metadata.tables[str(CatalogueRow.__tablename__)]
+_C, _D = _CATALOGUE.c, SQLModel.metadata.tables[str(DivisionRow.__tablename__)].c
+# What is read of a product to count it.
+_PLACE = ("position", "theme", "region", "provider", "personal", "modes")
+# Adding to a count, in one statement for both engines.
+_ADD = text(
+    "INSERT INTO registry_catalogue_division AS known (within, facet, value, name, products)"
+    " VALUES (:within, :facet, :value, :name, :products)"
+    " ON CONFLICT (within, facet, value) DO UPDATE SET products = known.products + excluded.products,"
+    " name = CASE WHEN excluded.name = '' THEN known.name ELSE excluded.name END"
+)
 
 _DECIDED = (ParticipantStatus.ACTIVE.value, ParticipantStatus.REVOKED.value)
 
@@ -90,7 +120,7 @@ def as_participant(row: ParticipantRow) -> Participant:
     )
 
 
-def add(session: Session, row: ParticipantRow | IdentifierRow | ProductRow) -> None:
+def add(session: Session, row: ParticipantRow | IdentifierRow | ProductRow | CatalogueRow) -> None:
     """Write a row, new or changed, now: so that what contradicts it fails here and not at the end."""
     session.add(row)
     session.flush()
@@ -133,95 +163,148 @@ def newest(session: Session, text: str) -> ProductRow | None:
     return session.exec(query.order_by(col(ProductRow.version).desc()).limit(1)).first()
 
 
-def replace_in_catalogue(session: Session, row: CatalogueRow, modes: Sequence[str]) -> None:
-    """From now on searches see `row` in place of what they saw of this product before."""
-    _forget(session, col(CatalogueRow.identifier) == row.identifier)
-    session.add(row)
-    session.add_all(CatalogueModeRow(identifier=row.identifier, mode=mode) for mode in modes)
-    session.flush()
+def replace_in_catalogue(session: Session, row: CatalogueRow, provider_name: str) -> None:
+    """From now on searches see `row` in place of what they saw of this product before.
+
+    `provider_name` is JSON in both languages.
+    """
+    change = _forget(session, _C.identifier == row.identifier)
+    add(session, row)
+    word_index.keep(session.connection(), CATALOGUE_GRAMS, {int(str(row.position)): row.words})
+    change.update(divisions(_place(row)))
+    _count(session, change, {row.provider: provider_name})
 
 
 def remove_provider_from_catalogue(session: Session, provider: str) -> None:
     """From now on searches see nothing of `provider`. Its published versions stay readable: they are evidence."""
-    _forget(session, col(CatalogueRow.provider) == provider)
+    _count(session, _forget(session, _C.provider == provider), {})
 
 
 def remove_from_catalogue(session: Session, identifier: str) -> None:
     """From now on searches do not see this product. Its published versions stay readable: they are evidence."""
-    _forget(session, col(CatalogueRow.identifier) == identifier)
+    _count(session, _forget(session, _C.identifier == identifier), {})
 
 
-def _forget(session: Session, which: ColumnElement[bool]) -> None:
-    gone = select(CatalogueRow.identifier).where(which)
-    session.execute(delete(CatalogueModeRow).where(col(CatalogueModeRow.identifier).in_(gone)))
+def _forget(session: Session, which: ColumnElement[bool]) -> Counter[tuple[str, str, str]]:
+    """Take rows out of the catalogue and its index; by how much that changes the divisions."""
+    change: Counter[tuple[str, str, str]] = Counter()
+    gone = session.execute(sql_select(*(_C[name] for name in (*_PLACE, "words"))).where(which).with_for_update()).all()
+    for row in gone:
+        change.subtract(divisions(_place(row)))
+    word_index.forget(session.connection(), CATALOGUE_GRAMS, {row.position: row.words for row in gone})
     session.execute(delete(CatalogueRow).where(which))
+    return change
 
 
-def search(session: Session, query: Query) -> Found:
-    """One page of what `query` finds, newest first, and how all of it divides: two statements, whatever the size."""
-    where = _conditions(query)
-    newest_first = (col(CatalogueRow.published).desc(), col(CatalogueRow.identifier).desc())
-    # The page is picked from the index; only its own rows are read whole, however far out it lies.
-    page = select(CatalogueRow.identifier).where(*where).order_by(*newest_first)
-    page = page.offset(query.offset).limit(query.limit)
-    shown = select(CatalogueRow.summary).where(col(CatalogueRow.identifier).in_(page)).order_by(*newest_first)
-    items = session.exec(shown).all()
-    total, counts = _counts(session, where) if query.facets else (_total(session, where), [])
-    return Found(total, query.offset, tuple(parse(item) for item in items), facets(counts))
-
-
-def _total(session: Session, where: list[ColumnElement[bool]]) -> int:
-    return int(session.execute(select(func.count(col(CatalogueRow.identifier))).where(*where)).scalar_one())
-
-
-def _conditions(query: Query) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = [col(CatalogueRow.words).contains(t, autoescape=True) for t in query.terms]
-    if query.theme_range is not None:
-        where.append(col(CatalogueRow.theme).between(*query.theme_range))
-    if query.region is not None:
-        where.append(col(CatalogueRow.region) == query.region)
-    if query.provider is not None:
-        where.append(col(CatalogueRow.provider) == query.provider)
-    if query.personal is not None:
-        where.append(col(CatalogueRow.personal).is_(query.personal))
-    if query.mode is not None:
-        having = select(CatalogueModeRow.identifier).where(CatalogueModeRow.mode == query.mode.value)
-        where.append(col(CatalogueRow.identifier).in_(having))
-    return where
-
-
-def _counts(session: Session, where: list[ColumnElement[bool]]) -> tuple[int, list[tuple[str, str, str, int]]]:
-    # What matches is worked out once (a common table expression used several times is materialised by both engines).
-    matched = (
-        select(
-            CatalogueRow.identifier,
-            CatalogueRow.theme,
-            CatalogueRow.region,
-            CatalogueRow.provider,
-            CatalogueRow.provider_name,
-            case((col(CatalogueRow.personal), "true"), else_="false").label("personal"),  # type: ignore[call-overload]
-        )
-        .where(*where)
-        .cte("matched")
-    )
-    columns, modes = matched.c, SQLModel.metadata.tables[str(CatalogueModeRow.__tablename__)]
-    count = func.count()
-
-    def divided(facet: str, value: ColumnElement[str], name: ColumnElement[str]) -> Any:
-        return select(literal(facet, String), value, name, count).group_by(value)
-
-    nobody = literal("", String)
-    parts = [
-        select(literal("total", String), nobody, nobody, count).select_from(matched),
-        *(divided(facet, columns[facet], nobody).select_from(matched) for facet in ("theme", "region", "personal")),
-        divided("provider", columns.provider, func.max(columns.provider_name)).select_from(matched),
-        divided("mode", modes.c.mode, nobody).select_from(
-            matched.join(modes, modes.c.identifier == columns.identifier)
-        ),
+def _count(session: Session, change: Mapping[tuple[str, str, str], int], names: Mapping[str, str]) -> None:
+    """Add `change` to the divisions: in one order, so that no two publications wait for each other."""
+    rows = [
+        {"within": name, "facet": facet, "value": value, "name": names.get(value, ""), "products": products}
+        for (name, facet, value), products in sorted(change.items())
+        if products or value in names
     ]
-    rows = [(str(r[0]), str(r[1]), str(r[2]), int(r[3])) for r in session.execute(union_all(*parts))]
-    total = next(row[3] for row in rows if row[0] == "total")
-    return total, [row for row in rows if row[0] != "total"]
+    if rows:
+        session.connection().execute(_ADD, rows)
+        touched = {row["within"] for row in rows}
+        session.execute(delete(DivisionRow).where(_D.products == 0, _D.within.in_(touched)))
+
+
+def search(session: Session, query: Query, *, newest: int = NEWEST) -> Found:
+    """One page of what `query` finds, newest first, and how all of it divides: in five statements at most.
+
+    `newest` is how many products are looked through before the index of words is.
+    """
+    if not query.terms and len(query.filters) <= 1:
+        rows = session.execute(_matches(_CATALOGUE, query).offset(query.offset).limit(query.limit + 1)).all()
+        return _shown(session, rows, query, _counted_before(session, query))
+    rows, scale, exact = _looked_for(session, query, newest)
+    asked = query.facets and query.after is None
+    found = Found(
+        total=round(len(rows) * scale) if query.after is None else None,
+        offset=query.offset,
+        items=(),
+        facets=facets(_named(session, counted([_place(row) for row in rows], scale)) if asked else []),
+        exact=exact,
+    )
+    return _shown(session, rows[query.offset :], query, found)
+
+
+def _looked_for(session: Session, query: Query, newest: int) -> tuple[Sequence[Row[Any]], float, bool]:
+    """What `query` finds among the newest products or, where that is no more than its page, among all of them; how
+    many products of the catalogue each of them stands for; and whether that is certain."""
+    end, total = query.offset + query.limit, _products(session)
+    if newest < total:
+        below = true() if query.after is None else _C.position < query.after
+        first = sql_select(_CATALOGUE).where(below).order_by(_C.position.desc()).limit(newest).subquery()
+        rows = session.execute(_matches(first, query)).all()
+        if len(rows) > end:
+            return rows, total / newest, False
+    limit = max(MAX_COUNTED, end + 1)
+    wanted = _matches(_CATALOGUE, query).limit(limit)
+    if newest < total:
+        holding = word_index.holding(session.connection(), CATALOGUE_GRAMS, query.terms)
+        wanted = wanted if holding is None else wanted.where(_C.position.in_(holding))
+    rows = session.execute(wanted).all()
+    return rows, 1, len(rows) < limit
+
+
+def _matches(source: FromClause, query: Query) -> Select[Any]:
+    """The places of those products of `source` that `query` asks for, the newest first."""
+    c, filters = source.c, query.filters
+    where = [c.words.contains(term, autoescape=True) for term in query.terms]
+    if query.theme_range is not None:
+        where.append(c.theme.between(*query.theme_range))
+    where += [c[facet] == filters[facet] for facet in ("region", "provider") if facet in filters]
+    if query.personal is not None:
+        where.append(c.personal.is_(query.personal))
+    if query.mode is not None:
+        where.append(c.modes.contains(f"|{query.mode.value}|", autoescape=True))
+    if query.after is not None:
+        where.append(c.position < query.after)
+    return sql_select(*(c[name] for name in _PLACE)).where(*where).order_by(c.position.desc())
+
+
+def _products(session: Session) -> int:
+    """How many products the catalogue has."""
+    row = session.get(DivisionRow, (EVERYTHING, EVERYTHING, EVERYTHING))
+    return 0 if row is None else row.products
+
+
+def _counted_before(session: Session, query: Query) -> Found:
+    """What was counted when it was published, for a query by one facet at most. Its page is yet to be found."""
+    if query.after is not None:
+        return Found(None, query.offset, (), facets([]))
+    name = next((within(*one) for one in query.filters.items()), EVERYTHING)
+    rows = session.execute(union_all(*(_listed(name, one) for one in (FACETS if query.facets else ())), _listed(name)))
+    counts = [(row.facet, row.value, row.name, row.products) for row in rows]
+    total = sum(products for facet, _, _, products in counts if facet == EVERYTHING)
+    return Found(total, query.offset, (), facets(one for one in counts if one[0] != EVERYTHING))
+
+
+def _listed(name: str, facet: str = EVERYTHING) -> Select[Any]:
+    """The most frequent values of a facet within `name`, or how many products there are."""
+    counts = sql_select(_D.facet, _D.value, _D.name, _D.products).where(_D.within == name, _D.facet == facet)
+    return sql_select(counts.order_by(_D.products.desc(), _D.value).limit(MAX_FACET_VALUES).subquery())
+
+
+def _named(session: Session, counts: list[tuple[str, str, int]]) -> list[tuple[str, str, str, int]]:
+    """`counts` with the names of the providers that are listed."""
+    listed = most_frequent(counts, "provider")
+    named = sql_select(_D.value, _D.name).where(_D.within == EVERYTHING, _D.facet == "provider", _D.value.in_(listed))
+    names = {row.value: row.name for row in session.execute(named)} if listed else {}
+    return [(facet, value, names.get(value, "") if facet == "provider" else "", n) for facet, value, n in counts]
+
+
+def _shown(session: Session, rows: Sequence[Row[Any]], query: Query, found: Found) -> Found:
+    """`found` with the products at `rows` as its page; one row more than its limit says that there is another page."""
+    page = [row.position for row in rows[: query.limit]]
+    wanted = sql_select(_C.summary).where(_C.position.in_(page)).order_by(_C.position.desc())
+    items = tuple(parse(row.summary) for row in session.execute(wanted)) if page else ()
+    return replace(found, items=items, next=page[-1] if len(rows) > query.limit else None)
+
+
+def _place(row: Any) -> Place:
+    return Place(row.theme, row.region, row.provider, row.personal, tuple(row.modes[1:-1].split("|")))
 
 
 def canonical(value: object) -> str:

@@ -1,6 +1,6 @@
 """The registry's tables. Documents and signatures are kept as they came; the catalogue is an index over them."""
 
-from sqlalchemy import Index, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, Text, text
 from sqlmodel import Field, SQLModel
 
 _LIVE = text("status <> 'rejected'")
@@ -60,30 +60,49 @@ class ProductRow(SQLModel, table=True):
 
 
 class CatalogueRow(SQLModel, table=True):
-    """The newest version of a product whose provider is active: what searches see.
+    """The newest version of a product whose provider is active: what searches see. `position` counts publications.
 
-    `provider_name` is JSON in both languages, `words` what searches look through, `summary` what a page shows.
+    `modes` are set off by bars, ``|file|api|``; `words` is what searches look through (its grams are indexed in
+    `CATALOGUE_GRAMS` under the position), `summary` what a page shows.
     """
 
     __tablename__ = "registry_catalogue"
-    __table_args__ = (Index("registry_catalogue_order", "published", "identifier"),)
+    __table_args__ = (
+        # What is far down, or found by facets, is counted off in this index alone.
+        Index("registry_catalogue_order", "position", "theme", "region", "provider", "personal", "modes"),
+        Index("registry_catalogue_theme", "theme", "position"),
+        Index("registry_catalogue_region", "region", "position"),
+        Index("registry_catalogue_provider", "provider", "position"),
+    )
 
-    identifier: str = Field(primary_key=True, sa_type=Text)
-    provider: str = Field(sa_type=Text, index=True)
-    provider_name: str = Field(sa_type=Text)
-    theme: str = Field(sa_type=Text, index=True)
-    region: str = Field(sa_type=Text, index=True)
-    personal: bool = Field(index=True)
+    position: int | None = Field(
+        default=None, sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    )
+    identifier: str = Field(sa_type=Text, unique=True)
+    provider: str = Field(sa_type=Text)
+    theme: str = Field(sa_type=Text)
+    region: str = Field(sa_type=Text)
+    personal: bool
+    modes: str = Field(sa_type=Text)
     words: str = Field(sa_type=Text)
     summary: str = Field(sa_type=Text)
-    published: str = Field(sa_type=Text)
 
 
-class CatalogueModeRow(SQLModel, table=True):
-    """A mode of use that a product in the catalogue offers."""
+# The index of grams (`registry.words`) over `CatalogueRow.words`.
+CATALOGUE_GRAMS = "registry_catalogue_grams"
 
-    __tablename__ = "registry_catalogue_mode"
-    __table_args__ = (Index("registry_catalogue_mode_mode", "mode", "identifier"),)
 
-    identifier: str = Field(primary_key=True, sa_type=Text)
-    mode: str = Field(primary_key=True, sa_type=Text)
+class DivisionRow(SQLModel, table=True):
+    """How many products of the catalogue have a value of a facet, within all of them or those with another value.
+
+    `registry.search.divisions` says what there is. `name` is a provider's, as JSON in both languages.
+    """
+
+    __tablename__ = "registry_catalogue_division"
+    __table_args__ = (Index("registry_catalogue_division_order", "within", "facet", "products"),)
+
+    within: str = Field(primary_key=True, sa_type=Text)
+    facet: str = Field(primary_key=True, sa_type=Text)
+    value: str = Field(primary_key=True, sa_type=Text)
+    name: str = Field(sa_type=Text)
+    products: int

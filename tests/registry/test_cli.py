@@ -76,7 +76,8 @@ def test_the_operators_day(home: Path, url: str, public: RegistryClient) -> None
     assert "门诊医保结算" in found.stdout
     assert "theme: 教育文化 1" in found.stdout
     assert "1 found" in found.stderr
-    assert parse(hexi("search", "nothing", "--url", url, "--json").stdout) == {"total": 0, "offset": 0, "items": []}
+    nothing = {"total": 0, "offset": 0, "items": [], "exact": True}
+    assert parse(hexi("search", "nothing", "--url", url, "--json").stdout) == nothing
 
     revoked = hexi("revoke", HOSPITAL, "--reason", "contract ended", "--home", str(home), "--url", url)
     assert revoked.stdout.startswith(f"revoked  {HOSPITAL}")
