@@ -5,7 +5,7 @@
 #   make check         ruff, mypy --strict, import-linter, the lock
 #   make bench         the benchmarks
 #   make conformance   what others verify with: the official Dataspace Protocol kit on SQLite and on PostgreSQL (needs
-#                      Java 17 and Maven), the specification's JSON Schemas, Go's sumdb/tlog, pymerkle (ARGS="--runs 3")
+#                      Java 17 and Maven), the specification's JSON Schemas, Go's sumdb/tlog, pymerkle, Spark against DuckDB (ARGS="--runs 3")
 
 OUT ?= demo-out
 ARGS ?=
@@ -48,6 +48,7 @@ bench: setup
 	@for question in $(QUESTIONS); do echo "== $$question"; $(RUN)/python -m benchmarks.$$question || exit 1; done
 
 conformance: setup
+	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --inexact --quiet --extra spark
 	@$(RUN)/python -m tests.conformance $(ARGS)
 
 clean:

@@ -15,6 +15,7 @@ once, with the visits of all years as the measure.
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +31,9 @@ from privacy.lattice.publication import Cube, residuals
 from sandbox.cube_queries import CubeQuery
 from sandbox.cubes import Published, ask
 from sandbox.door import read_query
+from sandbox.engines.local import Local
 from sandbox.engines.marginals import Marginals
+from sandbox.settings import PUBLISHING_MEMORY_BYTES
 
 ANALYSES = 200
 # Shares of the workload, in analyses of 200: attributes joined, and whether one of them is the month.
@@ -61,10 +64,11 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Table:
-    """The truth that answers are held against: everybody's label at every level, and everybody's measures."""
+    """The truth that answers are held against: for each level its labels and everybody's place among them, and
+    everybody's measures."""
 
     plan: Plan
-    labels: dict[str, NDArray[np.str_]]
+    levels: dict[str, tuple[tuple[str, ...], NDArray[np.intp]]]
     measures: dict[str, NDArray[np.float64]]
     size: int
 
@@ -123,13 +127,11 @@ def run(table: Table, cube: Cube, workload: list[Analysis]) -> Outcome:
         query = read_query(analysis.sql(), table.plan, "people")
         shown = _shown(published, query, analysis) if isinstance(query, CubeQuery) else {}
         covered = whole = 0
-        for cell, inside in _cells(table, analysis):
-            people_in = int(inside.sum())
+        for cell, people_in, truth in _cells(table, analysis):
             whole += people_in
             if cell not in shown:
                 continue
             covered += people_in
-            truth = people_in if analysis.measure == "count" else float(table.measures[analysis.measure][inside].mean())
             value, low, high = shown[cell]
             held.append(low <= truth <= high)
             if people_in >= 100 and truth:
@@ -145,32 +147,35 @@ def _shown(
     return {row[:many]: (row[many], row[many + 1], row[many + 2]) for row in ask(published, query).rows}
 
 
-def _cells(table: Table, analysis: Analysis) -> Iterator[tuple[tuple[str, ...], NDArray[np.bool_]]]:
+def _cells(table: Table, analysis: Analysis) -> Iterator[tuple[tuple[str, ...], int, float]]:
+    """Every cell that somebody is in: its labels, how many are in it, and the true answer."""
     inside = np.ones(table.size, dtype=bool)
     if analysis.where:
-        inside &= np.isin(table.labels[analysis.where[0]], analysis.where[1])
-    if not analysis.groups:
-        yield (), inside
-        return
-    keys = np.stack([table.labels[level][inside] for level in analysis.groups], axis=1)
-    places = np.flatnonzero(inside)
-    found, which = np.unique(keys, axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    for number, cell in enumerate(found):
-        mask = np.zeros(table.size, dtype=bool)
-        mask[places[which == number]] = True
-        yield tuple(str(label) for label in cell), mask
+        labels, codes = table.levels[analysis.where[0]]
+        inside = np.isin(np.array(labels), analysis.where[1])[codes]
+    places = np.zeros(int(inside.sum()), dtype=np.intp)
+    for level in analysis.groups:
+        labels, codes = table.levels[level]
+        places = places * len(labels) + codes[inside]
+    cells = list(product(*(table.levels[level][0] for level in analysis.groups)))
+    people_in = np.bincount(places, minlength=len(cells))
+    truth = people_in.astype(float)
+    if analysis.measure != "count":
+        truth = np.bincount(places, table.measures[analysis.measure][inside], len(cells)) / np.maximum(people_in, 1)
+    for cell, many, true in zip(cells, people_in.tolist(), truth.tolist(), strict=True):
+        if many:
+            yield cell, many, true
 
 
 def synthetic(size: int, profile: Profile) -> tuple[Table, Cube]:
     """The study's people under a profile, published."""
     who: People = people(size, profile, flat=False)
-    labels = {
-        level.name: np.array(level.labels)[np.array(level.of)[who.codes[attribute.name]]]
+    levels = {
+        level.name: (level.labels, np.array(level.of)[who.codes[attribute.name]])
         for attribute in who.plan.policy.attributes
         for level in attribute.levels
     }
-    table = Table(who.plan, labels, {"secret": who.secret.astype(float), "cost": who.cost}, size)
+    table = Table(who.plan, levels, {"secret": who.secret.astype(float), "cost": who.cost}, size)
     return table, who.cube(b"utility")
 
 
@@ -214,16 +219,22 @@ def randhie(profile: Profile, folder: Path) -> tuple[Table, Cube]:
         "person", attributes, (Measure("visits", "health", 0, 40),), (Family("health", profile.mu),), len(by_person)
     )
     planned = plan(under(declared, profile))
-    with Marginals(path, planned) as marginals:
+    with Marginals(Local(PUBLISHING_MEMORY_BYTES), path, planned) as marginals:
         tables = {
             name: residuals(
                 planned, name, lambda component, name=name: marginals.marginal(name, component), key=b"r", label="r"
             )
             for name in planned.variances
         }
-    labels = {attribute.name: by_person[attribute.name].to_numpy().astype(str) for attribute in attributes}
+    levels = {
+        attribute.name: (
+            attribute.domain,
+            np.array([attribute.domain.index(label) for label in by_person[attribute.name].astype(str)]),
+        )
+        for attribute in attributes
+    }
     visits = by_person["visits"].clip(0, 40).to_numpy().astype(float)
-    return Table(planned, labels, {"visits": visits}, len(by_person)), Cube(planned, tables)
+    return Table(planned, levels, {"visits": visits}, len(by_person)), Cube(planned, tables)
 
 
 def main() -> None:

@@ -168,7 +168,12 @@ def _explain_lattice(product: Product, *, as_json: bool) -> None:
     for one in shown["attributes"]:
         levels = "; ".join(f"{level['name']} ({len(level['labels'])})" for level in one["levels"])
         console.print(f"  {one['name']}: {levels}", highlight=False)
-    console.print(f"  measures: {', '.join(one['name'] for one in shown['measures']) or 'none, only count(*)'}")
+    measures = [one["name"] for one in shown["measures"] if "labels" not in one]
+    console.print(f"  measures: {', '.join(measures) or 'none, only count(*)'}")
+    for one in (one for one in shown["measures"] if "labels" in one):
+        console.print(f"  sensitive column {one['name']}: {', '.join(one['labels'])}", highlight=False)
+    for first, second in shown.get("correlations", []):
+        console.print(f"  correlated: {first} and {second}")
     console.print(
         f"Tables join at most {shown['together']} attributes and have {shown['mincell']} entities to a cell on average."
     )

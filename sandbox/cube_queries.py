@@ -1,44 +1,60 @@
 """A query to a cube as the sandbox understands it: the cells to look up, and what to show of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from privacy.lattice import answers
+from privacy.lattice import statistics
 from privacy.lattice.answers import Cells, Estimate, Flags, Question
-from privacy.lattice.policy import Measure, square_of
+from privacy.lattice.policy import LatticePolicy, Measure, square_of
+
+OF_ONE: Mapping[str, Callable[[Cells, Measure], Estimate]] = {
+    "sum": statistics.total,
+    "avg": statistics.mean,
+    "var_pop": statistics.variance,
+    "stddev_pop": statistics.deviation,
+}
+OF_TWO: Mapping[str, Callable[[Cells, LatticePolicy, Measure, Measure], Estimate]] = {
+    "corr": statistics.correlation,
+    "covar_pop": statistics.covariance,
+    "regr_slope": statistics.slope,
+    "regr_intercept": statistics.intercept,
+    "regr_r2": statistics.determination,
+}
+# Functions of one measure that need its square.
+SQUARES = frozenset({"var_pop", "stddev_pop"})
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """An aggregate of one cell: ``count`` or a function of a measure."""
+    """An aggregate of one cell: ``count``, or a function of one measure or of two."""
 
     function: str
-    measure: Measure | None = None
+    policy: LatticePolicy = field(repr=False, compare=False)
+    measures: tuple[Measure, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What a column without an AS is called."""
+        return "_".join([self.function, *(measure.name for measure in self.measures)])
 
     def of(self, cells: Cells) -> Estimate:
-        """Its value in every cell."""
-        if self.measure is None:
-            return cells.people
-        match self.function:
-            case "sum":
-                return answers.total(cells, self.measure)
-            case "avg":
-                return answers.mean(cells, self.measure)
-        squared = answers.variance(cells, self.measure)
-        if self.function == "var_pop":
-            return squared
-        root = np.sqrt(squared.value)
-        return Estimate(root, np.where(root > 0, squared.sd / (2 * np.where(root > 0, root, 1.0)), squared.sd**0.5))
+        """Its value in every cell; nan where noise leaves it open."""
+        match self.measures:
+            case (measure,):
+                return OF_ONE[self.function](cells, measure)
+            case (first, second):
+                return OF_TWO[self.function](cells, self.policy, first, second)
+        return cells.people
 
     @property
     def moments(self) -> tuple[str, ...]:
         """The measures whose sums it is made of."""
-        if self.measure is None:
-            return ()
-        name = self.measure.name
-        return (name, square_of(self.measure).name) if self.function in {"var_pop", "stddev_pop"} else (name,)
+        names = [measure.name for measure in self.measures]
+        if self.function in SQUARES or self.function in OF_TWO:
+            names += [square_of(measure).name for measure in self.measures]
+        if self.function in OF_TWO and (product := self.policy.product(names[0], names[1])):
+            names.append(product.name)
+        return tuple(names)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ key and gives the same bytes. Answering reads the published tables only.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from math import ceil
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,11 @@ from sandbox.door import read_query
 from sandbox.errors import BudgetSpent, ProductUnusable
 from sandbox.outputs import Output
 from sandbox.reasons import Refusal
+from sandbox.settings import SandboxSettings
 from sandbox.tables import LatticeChargeRow, LatticeTableRow
+
+if TYPE_CHECKING:
+    from sandbox.engines.marginals import Engine
 
 CHARGED, PUBLISHED = "charged", "published"
 # Cubes kept in memory, the least recently asked going first: some hundred kilobytes a measure.
@@ -64,10 +68,11 @@ class Published:
 class Cubes:
     """The cubes of one provider. `key` is its secret: noise is drawn from it, and only from it."""
 
-    def __init__(self, database: Database, key: bytes, clock: Clock) -> None:
+    def __init__(self, database: Database, key: bytes, clock: Clock, settings: SandboxSettings | None = None) -> None:
         self._database = database
         self._key = key
         self._clock = clock
+        self._settings = settings or SandboxSettings()
         self._kept: OrderedDict[tuple[str, int], Published] = OrderedDict()
         self._plans: dict[str, Plan] = {}
         self._lock = Lock()
@@ -111,15 +116,15 @@ class Cubes:
         found: dict[str, dict[Component, Any]] = {measure: {} for measure in planned.variances}
         for row in rows:
             component: Component = tuple((str(name), int(depth)) for name, depth in parse(row.component))
-            found[row.measure][component] = from_bytes(planned, component, row.body)
+            found[row.measure][component] = from_bytes(planned, row.measure, component, row.body)
         return Published(Cube(planned, found), _budget(planned))
 
     def _publish(self, dataset: Dataset) -> Published:
-        from sandbox.engines.marginals import Marginals  # DuckDB and its package wait until something is published
+        from sandbox.engines.marginals import Marginals
 
         planned = self.plan(dataset)
         product, version = dataset.product.identifier, dataset.product.version
-        with Marginals(dataset.file(table_of(dataset, planned)), planned) as marginals:
+        with Marginals(self._engine(), dataset.file(table_of(dataset, planned)), planned) as marginals:
             for measure in planned.variances:
                 self._charge(planned, product, version, measure)
                 exact = partial(marginals.marginal, measure)
@@ -132,6 +137,16 @@ class Cubes:
         if loaded is None:
             raise ProductUnusable("the cube was not published whole; ask again")
         return loaded
+
+    def _engine(self) -> "Engine":
+        """What adds tables up. An engine and its package wait until something is published."""
+        if self._settings.publishing_engine == "spark":
+            from sandbox.engines.spark import Spark
+
+            return Spark(self._settings.publishing_spark, self._settings.publishing_spill)
+        from sandbox.engines.local import Local
+
+        return Local(self._settings.publishing_memory_bytes, self._settings.publishing_spill)
 
     def _charge(self, planned: Plan, product: str, version: int, measure: str) -> None:
         family = planned.policy.family(planned.policy.measure(measure).family)
@@ -172,16 +187,24 @@ def table_of(dataset: Dataset, planned: Plan) -> str:
 def ask(published: Published, query: CubeQuery) -> Output:
     """The answer to `query`: each statistic with the ends of its 95 % interval. Small cells are left out."""
     cells = answer(published.cube, query.question, query.moments)
-    places = np.flatnonzero(cells.shown).tolist()
-    cells = cells.take(places)
+    declared = cells.labels
+    cells = cells.take(np.flatnonzero(cells.shown).tolist())
     places = np.flatnonzero(query.having(cells)).tolist()
     for item, descending in reversed(query.order):
-        keys = [labels[item] for labels in cells.labels] if isinstance(item, int) else item.of(cells).value.tolist()
-        places.sort(key=keys.__getitem__, reverse=descending)
+        places.sort(key=_keys(cells, item, declared).__getitem__, reverse=descending)
     cells = cells.take(places[: query.limit])
     names = [name for column in query.columns for name in _names(column.name, is_level=isinstance(column.item, int))]
     shown = [values for column in query.columns for values in _values(cells, column.item)]
     return Output(tuple(names), tuple(zip(*shown, strict=True)), {})
+
+
+def _keys(cells: Cells, item: int | Statistic, declared: Sequence[tuple[str, ...]]) -> list[float]:
+    """What cells are ordered by: a level's labels as declared, a statistic by its value, the open ones last of all."""
+    if isinstance(item, int):
+        rank = {label: place for place, label in enumerate(dict.fromkeys(labels[item] for labels in declared))}
+        return [rank[labels[item]] for labels in cells.labels]
+    found: list[float] = np.nan_to_num(item.of(cells).value, nan=-np.inf).tolist()
+    return found
 
 
 def _names(name: str, *, is_level: bool) -> tuple[str, ...]:
@@ -200,7 +223,13 @@ def _values(cells: Cells, item: int | Statistic) -> Iterator[list[Json]]:
     scale, whole = 10.0**decimals, (decimals == 0).tolist()
     for values in (estimate.value, *estimate.interval):
         rounded = (np.floor(values * scale + 0.5) / scale).tolist()
-        yield [int(value) if is_whole else value for value, is_whole in zip(rounded, whole, strict=True)]
+        yield [_plain(value, is_whole=is_whole) for value, is_whole in zip(rounded, whole, strict=True)]
+
+
+def _plain(value: float, *, is_whole: bool) -> Json:
+    if value != value:  # nan: noise leaves it open
+        return None
+    return int(value) if is_whole else value
 
 
 def _row(product: str, version: int, measure: str, component: Component, table: Integers) -> LatticeTableRow:

@@ -2,62 +2,53 @@
 
 A decision over the query's text and the published policy only. What it lets through never touches the table:
 
-    SELECT levels and count(*), count(DISTINCT entity), sum(m), avg(m), var_pop(m), stddev_pop(m)
+    SELECT levels and count(*), count(DISTINCT entity), sum(m), avg(m), var_pop(m), stddev_pop(m), and of declared pairs
+           corr(a, b), covar_pop(a, b), regr_slope(outcome, cause), regr_intercept(...), regr_r2(...)
     FROM the product's table
     WHERE any condition on the levels of one attribute AND any on another's
     GROUP BY levels   HAVING conditions on those aggregates   ORDER BY anything selected   LIMIT n
 
-A row is an entity, so count(*) counts entities. HAVING, ORDER BY and LIMIT work on published numbers and give nothing
-away. Levels are ordered as declared, so ``age >= '40-49'`` means what it says.
+A row is an entity, so count(*) counts entities. A sensitive column with declared labels may stand where a level may;
+then counts are all that is released. HAVING, ORDER BY and LIMIT work on published numbers and give nothing away. Levels
+are ordered as declared, so ``age >= '40-49'`` means what it says.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from sqlglot import exp
 
 from privacy.errors import NotReleased
 from privacy.lattice import answers
-from privacy.lattice.answers import Cells, Flags, Question
+from privacy.lattice.answers import Cells, Flags, Question, Sensitive
 from privacy.lattice.plan import Plan
-from privacy.lattice.policy import COUNT, LatticePolicy, Measure
-from sandbox.conditions import MAX_LIST
-from sandbox.cube_queries import Column, CubeQuery, Statistic
+from privacy.lattice.policy import COUNT, Measure
+from sandbox.cube_conditions import COMPARE, number, restricted
+from sandbox.cube_names import Divided, Names
+from sandbox.cube_queries import OF_ONE, OF_TWO, SQUARES, Column, CubeQuery, Statistic
 from sandbox.grammar import ALLOWED, Grammar, foreign_nodes, parse_select
 from sandbox.reasons import Reason, Refusal, Refused
 from sandbox.review import ALIAS, MAX_OUTPUTS, ROWS
 
 _BINARY = frozenset({"this", "expression"})
-GRAMMAR: Grammar = {
-    **ALLOWED,
-    exp.Select: ALLOWED[exp.Select] | {"having", "limit"},
-    exp.Having: frozenset({"this"}),
-    exp.Limit: frozenset({"expression"}),
-    exp.Ordered: ALLOWED[exp.Ordered] | {"desc"},
-    exp.VariancePop: frozenset({"this"}),
-    exp.StddevPop: frozenset({"this"}),
-}
-
 _FUNCTIONS: Mapping[type[exp.Expr], str] = {
     exp.Sum: "sum",
     exp.Avg: "avg",
     exp.VariancePop: "var_pop",
     exp.StddevPop: "stddev_pop",
+    exp.Corr: "corr",
+    exp.CovarPop: "covar_pop",
+    exp.RegrSlope: "regr_slope",
+    exp.RegrIntercept: "regr_intercept",
+    exp.RegrR2: "regr_r2",
 }
-_COMPARE: Mapping[type[exp.Expr], Callable[[Any, float], Any]] = {
-    exp.EQ: lambda a, b: a == b,
-    exp.NEQ: lambda a, b: a != b,
-    exp.LT: lambda a, b: a < b,
-    exp.LTE: lambda a, b: a <= b,
-    exp.GT: lambda a, b: a > b,
-    exp.GTE: lambda a, b: a >= b,
-}
-_MIRROR: Mapping[type[exp.Expr], type[exp.Expr]] = {
-    exp.LT: exp.GT,
-    exp.LTE: exp.GTE,
-    exp.GT: exp.LT,
-    exp.GTE: exp.LTE,
+GRAMMAR: Grammar = {
+    **ALLOWED,
+    **{node: _BINARY if name in OF_TWO else frozenset({"this"}) for node, name in _FUNCTIONS.items()},
+    exp.Select: ALLOWED[exp.Select] | {"having", "limit"},
+    exp.Having: frozenset({"this"}),
+    exp.Limit: frozenset({"expression"}),
+    exp.Ordered: ALLOWED[exp.Ordered] | {"desc"},
 }
 
 
@@ -73,15 +64,8 @@ def read_query(text: str, plan: Plan, table: str) -> CubeQuery | Refusal:
 
 class _Reader:
     def __init__(self, plan: Plan, table: str) -> None:
-        self._plan, self._table = plan, table
-        policy = plan.policy
-        self._policy: LatticePolicy = policy
+        self._plan, self._table, self._names = plan, table, Names(plan.policy)
         self._moments: dict[str, None] = {}
-        self._levels = {
-            level.name: (attribute.name, depth)
-            for attribute in policy.attributes
-            for depth, level in enumerate(attribute.levels, start=1)
-        }
 
     def read(self, text: str) -> CubeQuery:
         select = parse_select(text)
@@ -89,18 +73,20 @@ class _Reader:
             raise Refused(*foreign)
         self._check_table(select)
         groups = self._groups(select)
-        columns = self._columns(select, groups)
+        columns = self._columns(select, list(groups))
         having = select.args.get("having")
         query = CubeQuery(
-            Question(tuple(groups.values()), dict(self._where(select))),
+            self._question(select, groups),
             columns,
             self._having(having.this) if having else _everything,
-            self._order(select, groups, columns),
+            self._order(select, list(groups), columns),
             self._limit(select),
             select.sql(dialect="duckdb", normalize=True, comments=False, copy=False),
             tuple(self._moments),
         )
-        answers.check_released(self._plan, query.question, counts_only=not query.moments)
+        if query.question.sensitive and query.moments:
+            raise Refused(_counts_only(query.question.sensitive.measure))
+        answers.check_released(self._plan, query.question, query.moments)
         return query
 
     def _check_table(self, select: exp.Select) -> None:
@@ -117,44 +103,12 @@ class _Reader:
         names = {(node.alias or node.name).lower()}
         for column in select.find_all(exp.Column):
             if column.table and column.table.lower() not in names:
-                raise Refused(_unknown(column.table, self._known()))
+                raise Refused(self._names.unknown(column.table))
 
-    def _known(self) -> str:
-        return ", ".join([*self._levels, *(measure.name for measure in self._policy.measures)])
-
-    def _level(self, node: exp.Expr, use: str) -> tuple[str, int]:
-        name = node.name.lower() if isinstance(node, exp.Column) else ""
-        if name in self._levels:
-            return self._levels[name]
-        if name == self._policy.entity:
-            raise Refused(
-                Reason(
-                    "sandbox.singling-out",
-                    f"{name} names single entities: it may only be counted, as count(DISTINCT {name})",
-                )
-            )
-        if name in {measure.name for measure in self._policy.measures}:
-            raise Refused(
-                Reason(
-                    "sandbox.query-column-role",
-                    f"{name} is a measure and may not be {use}: it would choose entities by what is secret of them; "
-                    f"ask avg({name}) or sum({name}), or the provider for a banded version",
-                )
-            )
-        if not isinstance(node, exp.Column):
-            raise Refused(
-                Reason(
-                    "sandbox.query-expression",
-                    f"{node.key.upper()} may not be {use}; only declared levels may: {', '.join(self._levels)}",
-                )
-            )
-        raise Refused(_unknown(name, self._known()))
-
-    def _groups(self, select: exp.Select) -> dict[str, tuple[str, int]]:
+    def _groups(self, select: exp.Select) -> dict[str, Divided]:
         nodes = select.args["group"].expressions if select.args.get("group") else []
-        found = {node.name.lower(): self._level(node, "grouped by") for node in nodes}
-        attributes = [attribute for attribute, _ in found.values()]
-        if len(set(attributes)) < len(attributes):
+        found = {node.name.lower(): self._names.divided(node, "grouped by") for node in nodes}
+        if len({one.owner for one in found.values()}) < len(found):
             raise Refused(
                 Reason(
                     "sandbox.query-group",
@@ -163,8 +117,14 @@ class _Reader:
             )
         return found
 
-    def _columns(self, select: exp.Select, groups: Mapping[str, tuple[str, int]]) -> tuple[Column, ...]:
-        columns = tuple(self._column(node, list(groups)) for node in select.expressions)
+    def _question(self, select: exp.Select, groups: Mapping[str, Divided]) -> Question:
+        kept = restricted(select, self._names)
+        where = {one.owner: values for one, values in kept if not one.is_sensitive}
+        levels = tuple((one.owner, one.depth) for one in groups.values() if one.depth is not None)
+        return Question(levels, where, _sensitive(groups, kept))
+
+    def _columns(self, select: exp.Select, groups: list[str]) -> tuple[Column, ...]:
+        columns = tuple(self._column(node, groups) for node in select.expressions)
         names = [column.name for column in columns]
         if len(set(names)) < len(names) or len(names) > MAX_OUTPUTS:
             raise Refused(
@@ -193,137 +153,64 @@ class _Reader:
         if isinstance(node, exp.Star) or (isinstance(node.this, exp.Star) and isinstance(node, exp.Column)):
             raise Refused(ROWS)
         if isinstance(node, exp.Column):
-            self._level(node, "shown")
+            self._names.divided(node, "shown")
             name = node.name.lower()
             if name not in groups:
                 raise Refused(Reason("sandbox.query-group", f"{name} is shown but not grouped by; add it to GROUP BY"))
             return Column(alias or name, groups.index(name))
         statistic = self._statistic(node)
-        return Column(alias or _name_of(statistic), statistic)
+        return Column(alias or statistic.name, statistic)
 
     def _statistic(self, node: exp.Expr) -> Statistic:
         if isinstance(node, exp.Count):
             return self._counted(node)
         if type(node) in _FUNCTIONS:
             function = _FUNCTIONS[type(node)]
-            statistic = Statistic(function, self._measure(node.this, function))
+            parts = [node.this] if function in OF_ONE else [node.this, node.expression]
+            measures = tuple(self._names.measure(part, function) for part in parts)
+            statistic = Statistic(function, self._plan.policy, measures)
+            self._check_published(function, measures)
             self._moments |= dict.fromkeys(statistic.moments)
             return statistic
         raise Refused(
             Reason(
                 "sandbox.query-expression",
-                f"{node.key.upper()} is not allowed here; levels and count, sum, avg, var_pop, stddev_pop are",
+                f"{node.key.upper()} is not allowed here; levels and count, {', '.join(_FUNCTIONS.values())} are",
             )
         )
 
-    def _counted(self, node: exp.Count) -> Statistic:
-        if isinstance(node.this, exp.Star):
-            return Statistic(COUNT)
-        if isinstance(node.this, exp.Distinct) and len(node.this.expressions) == 1:
-            (counted,) = node.this.expressions
-            if isinstance(counted, exp.Column) and counted.name.lower() == self._policy.entity:
-                return Statistic(COUNT)
-        raise Refused(
-            Reason(
-                "sandbox.query-function", f"count is allowed as count(*) and as count(DISTINCT {self._policy.entity})"
-            )
-        )
-
-    def _measure(self, node: exp.Expr, function: str) -> Measure:
-        measures = {measure.name: measure for measure in self._policy.measures}
-        name = node.name.lower() if isinstance(node, exp.Column) else ""
-        if name not in measures:
-            raise Refused(
-                Reason(
-                    "sandbox.query-column-role",
-                    f"{function} takes one declared measure as it stands: {', '.join(measures) or 'there is none'}; "
-                    "computed, it could choose whose value counts",
-                )
-            )
-        if function in {"var_pop", "stddev_pop"} and not measures[name].square:
+    def _check_published(self, function: str, measures: tuple[Measure, ...]) -> None:
+        """Raise `Refused` unless the squares and products that `function` is made of are published."""
+        names = [measure.name for measure in measures]
+        if function in SQUARES and not measures[0].square:
             raise Refused(
                 Reason(
                     "sandbox.query-function",
-                    f"the square of {name} is not published, so {function} has no answer; ask avg",
+                    f"the square of {names[0]} is not published, so {function} has no answer; ask avg",
                 )
             )
-        return measures[name]
-
-    # WHERE
-
-    def _where(self, select: exp.Select) -> Iterator[tuple[str, frozenset[int]]]:
-        allowed: dict[str, frozenset[int]] = {}
-        where = select.args.get("where")
-        for part in _conjuncts(where.this) if where else ():
-            attribute = self._one_attribute(part)
-            domain = range(len(self._policy.attribute(attribute).domain))
-            kept = frozenset(index for index in domain if self._holds(part, index))
-            allowed[attribute] = allowed.get(attribute, frozenset(domain)) & kept
-        yield from allowed.items()
-
-    def _one_attribute(self, part: exp.Expr) -> str:
-        found = {self._level(column, "compared")[0] for column in part.find_all(exp.Column)}
-        if len(found) != 1:
+        if function in OF_TWO and self._plan.policy.product(names[0], names[1]) is None:
+            pairs = "; ".join(" and ".join(pair) for pair in self._plan.policy.correlations)
             raise Refused(
                 Reason(
-                    "sandbox.query-expression",
-                    "a condition joined by OR or NOT speaks of one attribute; ask the sides in several queries and add "
-                    "the counts, or write the parts with AND",
+                    "sandbox.query-function",
+                    f"the product of {' and '.join(names)} is not published, so {function} has no answer; "
+                    f"published is that of {pairs or 'no two measures'}",
                 )
             )
-        return found.pop()
 
-    def _holds(self, node: exp.Expr, index: int) -> bool:
-        match node:
-            case exp.Paren():
-                return self._holds(node.this, index)
-            case exp.Not():
-                return not self._holds(node.this, index)
-            case exp.And():
-                return self._holds(node.this, index) and self._holds(node.expression, index)
-            case exp.Or():
-                return self._holds(node.this, index) or self._holds(node.expression, index)
-            case exp.In():
-                if not 0 < len(node.expressions) <= MAX_LIST:
-                    raise Refused(Reason("sandbox.query-too-large", f"IN takes a list of 1 to {MAX_LIST} values"))
-                return any(
-                    self._place(node.this, value, index)[0] == self._place(node.this, value, index)[1]
-                    for value in node.expressions
-                )
-            case exp.Between():
-                here, low = self._place(node.this, node.args["low"], index)
-                return low <= here <= self._place(node.this, node.args["high"], index)[1]
-        return self._compared(node, index)
-
-    def _compared(self, node: exp.Expr, index: int) -> bool:
-        kind = type(node)
-        if kind not in _COMPARE:
-            raise Refused(
-                Reason(
-                    "sandbox.query-expression",
-                    f"{node.key.upper()} is not allowed in WHERE; compare a level with its labels",
-                )
+    def _counted(self, node: exp.Count) -> Statistic:
+        if isinstance(node.this, exp.Star):
+            return Statistic(COUNT, self._plan.policy)
+        if isinstance(node.this, exp.Distinct) and len(node.this.expressions) == 1:
+            (counted,) = node.this.expressions
+            if isinstance(counted, exp.Column) and counted.name.lower() == self._names.entity:
+                return Statistic(COUNT, self._plan.policy)
+        raise Refused(
+            Reason(
+                "sandbox.query-function", f"count is allowed as count(*) and as count(DISTINCT {self._names.entity})"
             )
-        left, right = node.this, node.expression
-        if isinstance(right, exp.Column):
-            left, right, kind = right, left, _MIRROR.get(kind, kind)
-        here, there = self._place(left, right, index)
-        return bool(_COMPARE[kind](here, there))
-
-    def _place(self, column: exp.Expr, value: exp.Expr, index: int) -> tuple[int, int]:
-        """The place of domain value `index` in the column's level, and the place of the label compared with."""
-        attribute, depth = self._level(column, "compared")
-        level = self._policy.attribute(attribute).levels[depth - 1]
-        label = _label(value)
-        if label not in level.labels:
-            raise Refused(
-                Reason(
-                    "sandbox.query-outside-domain",
-                    f"{level.name} is compared with a value outside its declared {len(level.labels)} labels; the "
-                    "product's policy lists them",
-                )
-            )
-        return level.of[index], level.labels.index(label)
+        )
 
     # HAVING, ORDER BY, LIMIT: over published numbers
 
@@ -339,18 +226,18 @@ class _Reader:
                 if isinstance(node, exp.And):
                     return lambda cells: left(cells) & right(cells)
                 return lambda cells: left(cells) | right(cells)
-        if type(node) not in _COMPARE:
+        if type(node) not in COMPARE:
             raise Refused(
                 Reason(
                     "sandbox.query-expression",
                     f"{node.key.upper()} is not allowed in HAVING; compare an aggregate with a number",
                 )
             )
-        statistic, number, compare = self._statistic(node.this), _number(node.expression), _COMPARE[type(node)]
-        return lambda cells: np.asarray(compare(statistic.of(cells).value, number))
+        statistic, bound, compare = self._statistic(node.this), number(node.expression), COMPARE[type(node)]
+        return lambda cells: np.asarray(compare(statistic.of(cells).value, bound))
 
     def _order(
-        self, select: exp.Select, groups: Mapping[str, tuple[str, int]], columns: tuple[Column, ...]
+        self, select: exp.Select, groups: list[str], columns: tuple[Column, ...]
     ) -> tuple[tuple[int | Statistic, bool], ...]:
         order = select.args.get("order")
         names = {column.name: column.item for column in columns}
@@ -358,59 +245,41 @@ class _Reader:
         for one in order.expressions if order else ():
             node = one.this
             name = node.name.lower() if isinstance(node, exp.Column) else ""
-            item = (
-                names[name] if name in names else list(groups).index(name) if name in groups else self._statistic(node)
-            )
+            item = names[name] if name in names else groups.index(name) if name in groups else self._statistic(node)
             found.append((item, bool(one.args.get("desc"))))
         return tuple(found)
 
     def _limit(self, select: exp.Select) -> int | None:
         limit = select.args.get("limit")
-        return int(_number(limit.expression)) if limit else None
+        return int(number(limit.expression)) if limit else None
 
 
 def _everything(cells: Cells) -> Flags:
     return np.ones(len(cells.labels), dtype=bool)
 
 
-def _conjuncts(node: exp.Expr) -> list[exp.Expr]:
-    """The parts of ``a AND b AND c``, read without recursion: it is parsed as a deep tree leaning left."""
-    parts, waiting = [], [node]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, exp.Paren):
-            waiting.append(one.this)
-        elif isinstance(one, exp.And):
-            waiting += [one.expression, one.this]
-        else:
-            parts.append(one)
-    return parts
+def _sensitive(groups: Mapping[str, Divided], kept: list[tuple[Divided, frozenset[int]]]) -> Sensitive | None:
+    """The part of a query that is about a sensitive column, if any; at most one is. Raises `Refused`."""
+    labels = {one.name: tuple(sorted(values)) for one, values in kept if one.is_sensitive}
+    places = {one.name: place for place, one in enumerate(groups.values()) if one.is_sensitive}
+    every = {one.name: one for one in (*groups.values(), *(one for one, _ in kept)) if one.is_sensitive}
+    if len(every) > 1:
+        raise Refused(
+            Reason(
+                "sandbox.query-column-role",
+                f"{' and '.join(every)} are sensitive columns, and no table of both is published; ask them one by one",
+            )
+        )
+    for name, one in every.items():
+        chosen = labels.get(name, tuple(range(len(one.labels))))
+        if name in places or len(chosen) < len(one.labels):  # all labels together restrict nothing
+            return Sensitive(name, chosen, places.get(name))
+    return None
 
 
-def _label(node: exp.Expr) -> str:
-    if isinstance(node, exp.Cast):
-        node = node.this
-    if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
-        return f"-{node.this.this}"
-    if isinstance(node, exp.Boolean):
-        return str(node.this).lower()
-    if isinstance(node, exp.Literal):
-        return str(node.this)
-    raise Refused(Reason("sandbox.query-literal", f"levels are compared with labels; this is {node.key.upper()}"))
-
-
-def _number(node: exp.Expr) -> float:
-    sign = 1
-    if isinstance(node, exp.Neg):
-        sign, node = -1, node.this
-    if isinstance(node, exp.Literal) and not node.is_string:
-        return sign * float(node.this)
-    raise Refused(Reason("sandbox.query-literal", f"here stands a plain number, not {node.key.upper()}"))
-
-
-def _name_of(statistic: Statistic) -> str:
-    return statistic.function if statistic.measure is None else f"{statistic.function}_{statistic.measure.name}"
-
-
-def _unknown(name: str, known: str) -> Reason:
-    return Reason("sandbox.query-column-unknown", f"there is no column {name!r:.80}; there are: {known}")
+def _counts_only(name: str) -> Reason:
+    return Reason(
+        "sandbox.query-column-role",
+        f"{name} is a sensitive column: in WHERE or GROUP BY it goes with count(*) only; ask the sum or average "
+        f"without {name}, or by a level",
+    )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from privacy.errors import NotReleased
 from privacy.lattice.blocks import Floats
 from privacy.lattice.plan import GRID, Component, Plan
-from privacy.lattice.policy import COUNT, LatticePolicy, Measure, square_of
+from privacy.lattice.policy import COUNT, LatticePolicy
 from privacy.lattice.publication import Cube
 
 Flags = NDArray[np.bool_]
@@ -31,14 +31,26 @@ NOUGHT = 1e-9
 
 
 @dataclass(frozen=True)
+class Sensitive:
+    """The part of a question that is about a sensitive column: which labels count, and where among the groups the
+    column is divided by; None where it only restricts."""
+
+    measure: str
+    labels: tuple[int, ...]
+    place: int | None = None
+
+
+@dataclass(frozen=True)
 class Question:
     """Cells by levels, of those whose attributes are among the values allowed.
 
     `groups` names level depths to divide by, in order; `where` gives the indexes of an attribute's domain that count.
+    With `sensitive` the cells are divided, or restricted, by a sensitive column as well; then people are all they tell.
     """
 
     groups: tuple[tuple[str, int], ...] = ()
     where: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    sensitive: Sensitive | None = None
 
 
 class Estimate(NamedTuple):
@@ -80,35 +92,19 @@ class Cells:
 
 def answer(cube: Cube, question: Question, measures: Sequence[str]) -> Cells:
     """Every cell of the question with the count and the moments of `measures`. Raises `NotReleased`."""
-    check_released(cube.plan, question, counts_only=not measures)
+    check_released(cube.plan, question, measures)
     axes = _axes(cube.plan, question)
-    moments = {name: _cells(cube, axes, name) for name in (COUNT, *measures)}
-    labels = list(product(*(axis.labels for axis in axes if axis.labels is not None)))
-    return Cells(labels, moments[COUNT], {name: moments[name] for name in measures})
-
-
-def total(cells: Cells, measure: Measure) -> Estimate:
-    """The sum of `measure` over each cell, in its own unit."""
-    part, width = cells.sums[measure.name], measure.high - measure.low
-    value = part.value * width + measure.low * cells.people.value
-    return Estimate(value, np.sqrt((part.sd * width) ** 2 + (measure.low * cells.people.sd) ** 2))
-
-
-def mean(cells: Cells, measure: Measure) -> Estimate:
-    """The average of `measure`, kept inside its range; the error follows from sum and count (delta method)."""
-    part, many, width = cells.sums[measure.name], cells.people, measure.high - measure.low
-    share = np.clip(part.value / many.value, 0.0, 1.0)
-    sd = np.sqrt(part.sd**2 + (share * many.sd) ** 2) / many.value
-    return Estimate(measure.low + width * share, width * sd)
-
-
-def variance(cells: Cells, measure: Measure) -> Estimate:
-    """The variance of `measure`; it needs the square to be published."""
-    many, width = cells.people.value, measure.high - measure.low
-    part, square = cells.sums[measure.name], cells.sums[square_of(measure).name]
-    share, second = part.value / many, square.value / many
-    sd = np.sqrt(square.sd**2 + (2 * share * part.sd) ** 2 + ((second - 2 * share**2) * cells.people.sd) ** 2) / many
-    return Estimate(np.maximum(0.0, second - share**2) * width**2, sd * width**2)
+    labels = [axis.labels for axis in axes if axis.labels is not None]
+    if question.sensitive is None:
+        people = _cells(cube, axes, COUNT)
+    else:
+        people = _labelled(cube, axes, question.sensitive)
+        if (place := question.sensitive.place) is not None:
+            names = cube.plan.policy.measure(question.sensitive.measure).labels
+            labels.insert(place, tuple(names[label] for label in question.sensitive.labels))
+    moments = {name: _cells(cube, axes, name) for name in measures}
+    flat = {name: Estimate(one.value.reshape(-1), one.sd.reshape(-1)) for name, one in moments.items()}
+    return Cells(list(product(*labels)), Estimate(people.value.reshape(-1), people.sd.reshape(-1)), flat)
 
 
 def expected_sd(plan: Plan, question: Question, measure: str) -> Floats:
@@ -116,25 +112,29 @@ def expected_sd(plan: Plan, question: Question, measure: str) -> Floats:
     return _sds(plan, _axes(plan, question), measure)
 
 
-def check_released(plan: Plan, question: Question, *, counts_only: bool) -> None:
+def check_released(plan: Plan, question: Question, measures: Sequence[str]) -> None:
     """Raise `NotReleased` unless tables this fine are released; the message names the nearest that are."""
     policy = plan.policy
     wanted = {axis.name: axis.depth for axis in _axes(plan, question) if axis.depth}
-    if policy.is_admissible(wanted, counts_only=counts_only):
+    least = policy.least(*measures, *([question.sensitive.measure] if question.sensitive else []))
+    if policy.is_admissible(wanted, least):
         return
-    nearest = nearest_released(policy, wanted, counts_only=counts_only)
+    nearest = nearest_released(policy, wanted, least)
     way = (
         ", ".join(policy.attribute(name).levels[depth - 1].name for name, depth in nearest.items()) or "the total only"
     )
-    asked = ", ".join(policy.attribute(name).levels[depth - 1].name for name, depth in wanted.items())
+    asked = ", ".join(policy.attribute(name).levels[depth - 1].name for name, depth in wanted.items()) or "nothing"
+    if question.sensitive:
+        asked, way = f"{asked} of {question.sensitive.measure}", f"{way} of it"
     raise NotReleased(f"a table by {asked} is finer than this product releases; the nearest is by {way}")
 
 
-def nearest_released(policy: LatticePolicy, wanted: Mapping[str, int], *, counts_only: bool) -> dict[str, int]:
+def nearest_released(policy: LatticePolicy, wanted: Mapping[str, int], least: int) -> dict[str, int]:
     """The finest admissible table that is coarser than `wanted`: the fewest steps up, the later attributes first."""
     frontier = [dict(wanted)]
     while True:
-        if released := [one for one in frontier if policy.is_admissible(one, counts_only=counts_only)]:
+        # The total is the end of every way; where even that is too fine, nothing of this is released.
+        if released := [one for one in frontier if not one or policy.is_admissible(one, least)]:
             return released[0]
         coarser = [
             {n: d - (n == name) for n, d in one.items() if d - (n == name) > 0}
@@ -179,20 +179,42 @@ def _axis(plan: Plan, question: Question, name: str) -> _Axis:
     return _Axis(name, max(parts, default=0), labels, rows.mean(axis=1), parts)
 
 
+def _labelled(cube: Cube, axes: Sequence[_Axis], asked: Sensitive) -> Estimate:
+    """How many people have the labels asked for in every cell: an axis of its own, where the column is divided by."""
+    found, labels = _cells(cube, axes, asked.measure), list(asked.labels)
+    deviations = np.broadcast_to(found.sd, found.value.shape)
+    if len(found.value) == 1:  # two labels: the number published is of the second, the first is the rest
+        people = _cells(cube, axes, COUNT)
+        found = Estimate(
+            np.concatenate([people.value - found.value, found.value]),
+            np.concatenate([np.sqrt(people.sd**2 + deviations**2), deviations]),
+        )
+    else:
+        found = Estimate(found.value, deviations)
+    chosen = Estimate(found.value[labels], found.sd[labels])
+    if asked.place is None:
+        return Estimate(chosen.value.sum(axis=0), np.sqrt((chosen.sd**2).sum(axis=0)))
+    return Estimate(*(np.moveaxis(one, 0, asked.place) for one in chosen))
+
+
 def _cells(cube: Cube, axes: Sequence[_Axis], measure: str) -> Estimate:
-    """The sum of `measure` in every cell and its standard deviation, in units of the clip range."""
+    """The sum of `measure` in every cell and its standard deviation, in units of the clip range; a sensitive column's
+    labels are the first axis."""
     plan, tables = cube.plan, cube.tables[measure]
-    values = np.zeros(tuple(len(axis.means) for axis in axes))
+    first = plan.policy.measure(measure).axis
+    values = np.zeros((*first, *(len(axis.means) for axis in axes)))
     for chosen in _choices(axes):
         component = _component(plan.policy, chosen)
         order = [name for name, _ in component]
-        table = tables[component].transpose([order.index(name) for name in chosen])
+        places = [order.index(name) for name in chosen]
+        table = tables[component].transpose(places + [len(order)] * len(first))
         for _, part in _pairs(axes, chosen):
             if part is not None:  # contracts the first axis, and puts the question's rows last
                 table = table.transpose(*range(1, table.ndim), 0) @ part.T
         spread = [axis.means if part is None else _ONE for axis, part in _pairs(axes, chosen)]
-        values += table.reshape([1 if part is None else len(part) for _, part in _pairs(axes, chosen)]) * _outer(spread)
-    return Estimate(values.reshape(-1), _sds(plan, axes, measure).reshape(-1))
+        shaped = table.reshape([*first, *(1 if part is None else len(part) for _, part in _pairs(axes, chosen))])
+        values += shaped * _outer(spread)
+    return Estimate(values, _sds(plan, axes, measure))
 
 
 def _sds(plan: Plan, axes: Sequence[_Axis], measure: str) -> Floats:

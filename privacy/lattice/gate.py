@@ -93,7 +93,7 @@ def proposals(policy: LatticePolicy) -> Iterable[tuple[Profile, tuple[Exposure, 
 def _learned(planned: Plan, measure: str) -> float:
     """The share of a person's variance that the closure explains on average: its leverage, a component at a time."""
     people = planned.policy.declared_size
-    return (
+    return planned.policy.measure(measure).numbers * (
         sum(
             _dimension(planned, component)
             * _signal(planned, component)
@@ -115,7 +115,8 @@ def _dimension(planned: Plan, component: tuple[tuple[str, int], ...]) -> int:
 
 
 def _numbers(planned: Plan, measure: str) -> int:
-    return sum(_dimension(planned, component) for component in planned.variances[measure])
+    each = sum(_dimension(planned, component) for component in planned.variances[measure])
+    return each * planned.policy.measure(measure).numbers
 
 
 def _typical_sd(planned: Plan, measure: str) -> float:

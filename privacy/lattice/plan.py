@@ -52,7 +52,8 @@ class Plan:
     def spent(self, measure: str) -> Fraction:
         """The mu squared that publishing `measure` costs every person, from the noise really planned."""
         cost = {c: Fraction(_cost(self.blocks, c)).limit_denominator(10**9) for c in self.variances[measure]}
-        return sum((cost[c] * GRID**2 / v for c, v in self.variances[measure].items()), Fraction())
+        whole = sum((cost[c] * GRID**2 / v for c, v in self.variances[measure].items()), Fraction())
+        return whole * self.policy.measure(measure).sensitivity
 
     def _document(self) -> dict[str, Json]:
         return {
@@ -66,34 +67,34 @@ class Plan:
 def plan(policy: LatticePolicy) -> Plan:
     """The plan for `policy`: a function of the policy alone. Raises `PolicyUnusable` where it grows too large."""
     of = {attribute.name: blocks(attribute) for attribute in policy.attributes}
-    shared: dict[bool, dict[Component, tuple[float, float]]] = {}
+    shared: dict[int, dict[Component, tuple[float, float]]] = {}
     variances = {}
     for measure in policy.all_measures():
-        counts_only = measure.name == COUNT
-        if counts_only not in shared:
-            shared[counts_only] = _components(policy, of, counts_only=counts_only)
-        _check_exact(of, shared[counts_only], policy.declared_size)
-        variances[measure.name] = _variances(shared[counts_only], policy.mu(measure.name))
+        least = policy.least() if measure.name == COUNT else policy.least(measure.name)
+        if least not in shared:
+            shared[least] = _components(policy, of, least)
+            _check_exact(of, shared[least], policy.declared_size)
+        variances[measure.name] = _variances(shared[least], policy.mu(measure.name) / measure.sensitivity**0.5)
     return Plan(policy, variances)
 
 
-def tables(policy: LatticePolicy, *, counts_only: bool) -> Iterator[dict[str, int]]:
-    """Every admissible table: attribute -> depth of its level."""
+def tables(policy: LatticePolicy, least: int) -> Iterator[dict[str, int]]:
+    """Every table with on average `least` entities to a cell: attribute -> depth of its level."""
     for many in range(policy.together + 1):
         for chosen in combinations(policy.attributes, many):
             for depths in product(*(range(1, len(attribute.levels) + 1) for attribute in chosen)):
                 table = {attribute.name: depth for attribute, depth in zip(chosen, depths, strict=True)}
-                if policy.is_admissible(table, counts_only=counts_only):
+                if policy.is_admissible(table, least):
                     yield table
 
 
 def _components(
-    policy: LatticePolicy, of: Mapping[str, tuple[Block, ...]], *, counts_only: bool
+    policy: LatticePolicy, of: Mapping[str, tuple[Block, ...]], least: int
 ) -> dict[Component, tuple[float, float]]:
     """Every component that an admissible table has: its cost, and how much of its noise all tables together see."""
     seen = {name: _seen(of[name]) for name in of}
     found: dict[Component, float] = {}
-    for table in tables(policy, counts_only=counts_only):
+    for table in tables(policy, least):
         parts = [
             [(name, block, seen[name][depth, block]) for block in range(depth + 1)] for name, depth in table.items()
         ]

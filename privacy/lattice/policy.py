@@ -33,6 +33,10 @@ MAX_MU = 4.0
 MAX_ATTRIBUTES_TOGETHER = 3
 # Limits of one policy: generous for people, tight for whoever would make planning an attack. Counts.
 MAX_ATTRIBUTES, MAX_LEVELS, MAX_DOMAIN, MAX_MEASURES = 40, 6, 4_096, 64
+# Labels of a sensitive column; two are said by one number and the count.
+BINARY, MAX_LABELS = 2, 64
+# Values lie within this on either side of nought, and clip ranges are wider than that: six decimals count.
+LARGEST, NARROWEST = 1e12, 1e-3
 # No table is cut finer than this many people to a cell on average, whatever the policy says.
 MINCELL_FLOOR = 20
 
@@ -76,7 +80,10 @@ class Attribute:
 class Measure:
     """A number of each entity, clipped to [`low`, `high`]. `square` also publishes its square, for variances.
 
-    `family` names the ledger it is charged to: measures that say much the same of a person belong into one.
+    With `labels` it is a sensitive column instead: how many have each label is published, one number a label (for two
+    labels one number, since the count says the other). `edges` make the labels bands of a number: below the first edge,
+    from there to the second, and so on. `family` names the ledger it is charged to: measures that say much the same of
+    a person belong into one.
     """
 
     name: str
@@ -85,9 +92,29 @@ class Measure:
     high: float
     column: str = ""
     square: bool = False
-    is_square: bool = False
+    labels: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
+    # The label of whoever has none of the declared ones, or no value.
+    other: str | None = None
+    # The two measures it is the product of, each as a place in its clip range from 0 to 1.
+    factors: tuple[str, str] | None = None
     # The share of the family's budget (of its mu squared) that this measure gets, beside the others' weights.
     weight: float = 1.0
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a cell of a table says of it."""
+        return 1 if len(self.labels) <= BINARY else len(self.labels)
+
+    @property
+    def axis(self) -> tuple[int, ...]:
+        """The last axis of its tables: one for the labels of a sensitive column, else none."""
+        return (self.numbers,) if self.labels else ()
+
+    @property
+    def sensitivity(self) -> int:
+        """The square of how far one person's value can move what is summed, at most."""
+        return 1 if self.numbers == 1 else 2  # out of one label and into another
 
 
 @dataclass(frozen=True)
@@ -118,6 +145,8 @@ class LatticePolicy:
     count_mincell: int = MINCELL_FLOOR
     # Where being in the table is itself the secret, counts belong to the secret's family.
     count_family: str = MEMBERSHIP
+    # Pairs of measures whose product is published too, for correlations; both have their square published.
+    correlations: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
@@ -136,20 +165,36 @@ class LatticePolicy:
         """The measure called `name`; the count is one. Raises `KeyError`."""
         return self._measures[name]
 
-    def is_admissible(self, levels: Mapping[str, int], *, counts_only: bool = False) -> bool:
-        """Whether a table over these levels (attribute -> how many levels deep, 1 is the coarsest) may be released."""
+    def least(self, *measures: str) -> int:
+        """How many entities a cell of a table with these measures, and the count, holds on average at least."""
+        return max(self.count_mincell, *(self.mincell * self.measure(m).numbers for m in measures if m != COUNT), 0)
+
+    def is_admissible(self, levels: Mapping[str, int], least: int | None = None) -> bool:
+        """Whether a table over these levels (attribute -> how many levels deep, 1 is the coarsest) may be released.
+
+        `least` is what `least` says of its measures; without it, of a table with one number.
+        """
         if len(levels) > self.together:
             return False
         cells = prod(len(self.attribute(name).levels[depth - 1].labels) for name, depth in levels.items())
-        return self.declared_size >= cells * (self.count_mincell if counts_only else self.mincell)
+        return self.declared_size >= cells * (self.mincell if least is None else least)
 
     def all_measures(self) -> Iterator[Measure]:
-        """The count, every measure, and the squares that are asked for, each with its clip range."""
+        """The count, every measure, and the squares and products that are asked for, each with its clip range."""
         yield Measure(COUNT, self.count_family, 0, 1)
         for measure in self.measures:
             yield measure
             if measure.square:
                 yield square_of(measure)
+        named = {measure.name: measure for measure in self.measures}
+        for first, second in self.correlations:
+            if first in named and second in named:
+                yield _product_of(named[first], named[second])
+
+    def product(self, first: str, second: str) -> Measure | None:
+        """The product of two measures, in whatever order; None where it is not published."""
+        wanted = {(first, second), (second, first)}
+        return next((measure for measure in self.all_measures() if measure.factors in wanted), None)
 
     def family(self, name: str) -> Family:
         """The family called `name`; membership has one even where the policy is silent. Raises `StopIteration`."""
@@ -173,18 +218,9 @@ class LatticePolicy:
             "countMincell": self.count_mincell,
             "countFamily": self.count_family,
             "attributes": [_attribute_document(attribute) for attribute in self.attributes],
-            "measures": [
-                {
-                    "name": m.name,
-                    "column": m.column or m.name,
-                    "family": m.family,
-                    "range": [m.low, m.high],
-                    "square": m.square,
-                    "weight": m.weight,
-                }
-                for m in self.measures
-            ],
+            "measures": [_measure_document(measure) for measure in self.measures],
             "families": [{"name": f.name, "mu": f.mu, "cap": f.cap or f.mu} for f in self.families],
+            **({"correlations": [list(pair) for pair in self.correlations]} if self.correlations else {}),
         }
 
     @cached_property
@@ -203,7 +239,13 @@ class LatticePolicy:
 
 def square_of(measure: Measure) -> Measure:
     """The measure of the square of `measure`'s place in its clip range."""
-    return replace(measure, name=f"{measure.name}_squared", square=False, is_square=True)
+    return replace(measure, name=f"{measure.name}_squared", square=False, factors=(measure.name, measure.name))
+
+
+def _product_of(first: Measure, second: Measure) -> Measure:
+    return replace(
+        first, name=f"{first.name}_times_{second.name}", square=False, factors=(first.name, second.name), low=0, high=1
+    )
 
 
 def read_policy(document: Json) -> LatticePolicy:
@@ -211,22 +253,10 @@ def read_policy(document: Json) -> LatticePolicy:
     if not isinstance(document, dict) or document.get("type") != "lattice-policy":
         raise PolicyUnusable("a lattice policy is an object of type lattice-policy")
     try:
-        low_high = [(float(m["range"][0]), float(m["range"][1])) for m in document["measures"]]
         return LatticePolicy(
             entity=str(document["entity"]),
             attributes=tuple(_read_attribute(one) for one in document["attributes"]),
-            measures=tuple(
-                Measure(
-                    name=str(m["name"]),
-                    family=str(m["family"]),
-                    low=low,
-                    high=high,
-                    column=str(m.get("column", m["name"])),
-                    square=bool(m.get("square", False)),
-                    weight=float(m.get("weight", 1.0)),
-                )
-                for m, (low, high) in zip(document["measures"], low_high, strict=True)
-            ),
+            measures=tuple(_read_measure(one) for one in document["measures"]),
             families=tuple(
                 Family(str(one["name"]), float(one["mu"]), float(one.get("cap", one["mu"])))
                 for one in document["families"]
@@ -236,6 +266,7 @@ def read_policy(document: Json) -> LatticePolicy:
             mincell=int(document.get("mincell", 100)),
             count_mincell=int(document.get("countMincell", MINCELL_FLOOR)),
             count_family=str(document.get("countFamily", MEMBERSHIP)),
+            correlations=tuple((str(first), str(second)) for first, second in document.get("correlations", [])),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise PolicyUnusable(f"the lattice policy cannot be read: {type(error).__name__}: {error}") from error
@@ -251,6 +282,37 @@ def _read_attribute(document: Json) -> Attribute:
     other = document.get("other")
     column = str(document.get("column", document["name"]))
     return Attribute(str(document["name"]), tuple(placed), column, None if other is None else str(other))
+
+
+def _read_measure(document: Json) -> Measure:
+    low, high = document["range"] if "labels" not in document else (0, 1)
+    return Measure(
+        name=str(document["name"]),
+        family=str(document["family"]),
+        low=float(low),
+        high=float(high),
+        column=str(document.get("column", document["name"])),
+        square=bool(document.get("square", False)),
+        weight=float(document.get("weight", 1.0)),
+        labels=tuple(map(str, document.get("labels", []))),
+        edges=tuple(map(float, document.get("edges", []))),
+        other=None if document.get("other") is None else str(document["other"]),
+    )
+
+
+def _measure_document(measure: Measure) -> dict[str, Json]:
+    told: dict[str, Json] = {
+        "name": measure.name,
+        "column": measure.column or measure.name,
+        "family": measure.family,
+        "weight": measure.weight,
+    }
+    if not measure.labels:
+        return told | {"range": [measure.low, measure.high], "square": measure.square}
+    told["labels"] = list(measure.labels)
+    if measure.edges:
+        told["edges"] = list(measure.edges)
+    return told if measure.other is None else told | {"other": measure.other}
 
 
 def _attribute_document(attribute: Attribute) -> dict[str, Json]:
@@ -276,11 +338,49 @@ def _check(policy: LatticePolicy) -> None:
             raise PolicyUnusable(
                 f"the measure {measure.name} belongs to the family {measure.family}, which is not declared"
             )
-        if not measure.low < measure.high or measure.weight <= 0:
-            raise PolicyUnusable(f"the measure {measure.name} needs a clip range and a weight above nought")
+        _check_measure(measure)
+    _check_correlations(policy)
     for family in policy.families:
         if not 0 < family.mu <= MAX_MU:
             raise PolicyUnusable(f"the mu of the family {family.name} lies between 0 and {MAX_MU}")
+
+
+def _check_measure(measure: Measure) -> None:
+    if not measure.low + NARROWEST <= measure.high or max(-measure.low, measure.high) > LARGEST or measure.weight <= 0:
+        raise PolicyUnusable(
+            f"the measure {measure.name} needs a clip range, between -{LARGEST:g} and {LARGEST:g} and at least "
+            f"{NARROWEST:g} wide, and a weight above nought"
+        )
+    if not measure.labels:
+        if measure.edges or measure.other is not None:
+            raise PolicyUnusable(f"the measure {measure.name} has bands or a place for others, but no labels")
+        return
+    if len(set(measure.labels)) != len(measure.labels) or not BINARY <= len(measure.labels) <= MAX_LABELS:
+        raise PolicyUnusable(f"the sensitive column {measure.name} needs {BINARY} to {MAX_LABELS} different labels")
+    if measure.square:
+        raise PolicyUnusable(f"the sensitive column {measure.name} has labels and so no square")
+    rising = list(measure.edges) == sorted(set(measure.edges))
+    if measure.edges and (not rising or len(measure.edges) != len(measure.labels) - 1):
+        raise PolicyUnusable(f"the bands of {measure.name} need rising edges, one fewer than labels")
+    if max(map(abs, measure.edges), default=0) > LARGEST:
+        raise PolicyUnusable(f"the edges of {measure.name} lie between -{LARGEST:g} and {LARGEST:g}")
+    if measure.other is not None and measure.other not in measure.labels:
+        raise PolicyUnusable(f"{measure.name}: whoever has no label is put under {measure.other!r}, not among them")
+
+
+def _check_correlations(policy: LatticePolicy) -> None:
+    named = {measure.name: measure for measure in policy.measures}
+    for pair in policy.correlations:
+        if pair[0] == pair[1] or not all(name in named and named[name].square for name in pair):
+            raise PolicyUnusable(
+                f"a correlation is of two different measures with square: true, not of {' and '.join(pair)}"
+            )
+        if named[pair[0]].family != named[pair[1]].family:
+            raise PolicyUnusable(
+                f"the product of {' and '.join(pair)} says something of both, so both belong into one family"
+            )
+    if len({frozenset(pair) for pair in policy.correlations}) < len(policy.correlations):
+        raise PolicyUnusable("a correlation is declared twice")
 
 
 def _check_sizes(policy: LatticePolicy) -> None:

@@ -14,9 +14,11 @@ from hexi.canonical import encode
 from privacy.lattice.blocks import Integers
 from privacy.lattice.noise import Stream, discrete_gaussian
 from privacy.lattice.plan import Component, Plan
+from privacy.lattice.policy import COUNT
 from privacy.lattice.smoothing import Tables, plain, smoothed
 
-# The exact sums of a measure, in units of 1/`plan.GRID`, over the cells of a component's levels: one axis a level.
+# The exact sums of a measure, in units of 1/`plan.GRID`, over the cells of a component's levels: one axis a level, and
+# a last one for the labels of a sensitive column.
 Marginal = Callable[[Component], Integers]
 
 
@@ -53,9 +55,10 @@ def residual(plan: Plan, component: Component, table: Integers) -> Integers:
     return table
 
 
-def shape(plan: Plan, component: Component) -> tuple[int, ...]:
-    """How many cells the component has along each axis."""
-    return tuple(plan.blocks[name][depth - 1].cells for name, depth in component)
+def shape(plan: Plan, component: Component, measure: str = COUNT) -> tuple[int, ...]:
+    """How many cells the component has along each axis, and numbers a cell where a measure has several."""
+    cells = tuple(plan.blocks[name][depth - 1].cells for name, depth in component)
+    return (*cells, *plan.policy.measure(measure).axis)
 
 
 def to_bytes(table: Integers) -> bytes:
@@ -63,15 +66,15 @@ def to_bytes(table: Integers) -> bytes:
     return np.ascontiguousarray(table, dtype=">i8").tobytes()
 
 
-def from_bytes(plan: Plan, component: Component, data: bytes) -> Integers:
+def from_bytes(plan: Plan, measure: str, component: Component, data: bytes) -> Integers:
     """The table in `data`."""
-    return np.frombuffer(data, dtype=">i8").astype(np.int64).reshape(shape(plan, component))
+    return np.frombuffer(data, dtype=">i8").astype(np.int64).reshape(shape(plan, component, measure))
 
 
 def _noise(plan: Plan, measure: str, component: Component, key: bytes, label: str) -> Integers:
     named = [label, plan.digest, measure, [f"{name}:{depth}" for name, depth in component]]
     stream = Stream(key, encode(named))
     variance = plan.variances[measure][component]
-    cells = shape(plan, component)
+    cells = shape(plan, component, measure)
     drawn = [discrete_gaussian(stream, variance) for _ in range(int(np.prod(cells, dtype=np.int64)))]
     return np.array(drawn, dtype=np.int64).reshape(cells)

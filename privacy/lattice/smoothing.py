@@ -24,7 +24,7 @@ Tables = Mapping[str, Mapping[Component, Floats]]
 def plain(plan: Plan, residuals: Mapping[str, Mapping[Component, Integers]]) -> dict[str, dict[Component, Floats]]:
     """The residual tables in units of the clip range, as they were published."""
     return {
-        measure: {component: table / _scale(plan, component) / GRID for component, table in of.items()}
+        measure: {component: table / _scale(plan, component, measure) / GRID for component, table in of.items()}
         for measure, of in residuals.items()
     }
 
@@ -34,8 +34,22 @@ def smoothed(plan: Plan, tables: Tables) -> Tables:
     if COUNT not in tables or not tables[COUNT]:
         return tables
     return {
-        measure: of if measure == COUNT else _smooth(plan, measure, of, tables[COUNT]) for measure, of in tables.items()
+        measure: of if measure == COUNT else _smooth_each(plan, measure, of, tables[COUNT])
+        for measure, of in tables.items()
     }
+
+
+def _smooth_each(
+    plan: Plan, measure: str, tables: Mapping[Component, Floats], counts: Mapping[Component, Floats]
+) -> dict[Component, Floats]:
+    """A measure smoothed; of a sensitive column every label by itself."""
+    if not plan.policy.measure(measure).axis:
+        return _smooth(plan, measure, tables, counts)
+    each = [
+        _smooth(plan, measure, {component: table[..., label] for component, table in tables.items()}, counts)
+        for label in range(plan.policy.measure(measure).numbers)
+    ]
+    return {component: np.stack([one[component] for one in each], axis=-1) for component in tables}
 
 
 def _smooth(
@@ -63,9 +77,9 @@ def _signal(plan: Plan, component: Component, left: Floats, noise: float) -> flo
     return max(0.0, 1.0 - (dimension - 2) * noise / size)
 
 
-def _scale(plan: Plan, component: Component) -> Floats:
+def _scale(plan: Plan, component: Component, measure: str) -> Floats:
     """What the integer residuals of a component are still to be divided by."""
     scale: Floats = np.ones(())
     for name, depth in component:
         scale = np.multiply.outer(scale, plan.blocks[name][depth - 1].norm.astype(np.float64))
-    return scale
+    return scale[..., np.newaxis] if plan.policy.measure(measure).axis else scale

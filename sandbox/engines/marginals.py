@@ -1,42 +1,56 @@
-"""Exact marginals of a table of entities, by DuckDB: what the lattice publishes, before noise.
+"""Exact marginals of a table of entities: what the lattice publishes, before noise.
 
-The provider's own step, over SQL that is made here from the signed policy; no consumer's text comes near it. Rows are
-collapsed to one per entity first, so that nobody counts twice; sums are taken in decimals and turned into integers, so
-that the order of rows and the number of threads change no bit. DuckDB works out of core when memory is short.
+An engine (`local.Local`, `spark.Spark`) holds the entity view and adds it up; which one makes no difference to a bit.
 """
 
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-import duckdb
 import numpy as np
 
 from privacy.lattice.blocks import Integers
-from privacy.lattice.plan import GRID, Component, Plan
-from privacy.lattice.policy import COUNT, Attribute, LatticePolicy, Measure
+from privacy.lattice.plan import Component, Plan
+from privacy.lattice.policy import COUNT
 from privacy.lattice.publication import shape
+from sandbox.engines.entity_view import Dialect, EntityView
 from sandbox.errors import ProductUnusable
 
-# Decimals of a measure that count: what is finer is below every grid.
-_DECIMAL = "DECIMAL(38, 6)"
-_ENTITIES = "hexi_entities"
+
+class Engine(Protocol):
+    """Where a table is added up. Every method raises `ProductUnusable` for what the engine cannot do."""
+
+    dialect: Dialect
+
+    def kinds(self, path: Path) -> Mapping[str, str]:
+        """The table's columns and which kind each is (`entity_view`)."""
+
+    def view(self, path: Path, view: EntityView) -> str:
+        """Make the entity view, and say under which name it is asked."""
+
+    def rows(self, query: str) -> Mapping[str, Integers]:
+        """The answer to a query whose columns are whole numbers."""
+
+    def close(self) -> None:
+        """Give everything back, files included."""
 
 
 class Marginals:
-    """The entity view of the table in `path` (CSV or Parquet) under a plan. Raises `ProductUnusable`."""
+    """The entity view of the table in `path` under a plan, held by `engine`. Raises `ProductUnusable`."""
 
-    def __init__(self, path: Path, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, engine: Engine, path: Path, plan: Plan) -> None:
+        self._engine, self._plan = engine, plan
         self._grouped: dict[tuple[str, ...], tuple[Integers, Mapping[str, Integers]]] = {}
-        self._engine = duckdb.connect(":memory:")
+        self._widest = _widest(plan)
         try:
-            self._engine.execute(_entity_view(path, plan.policy))
+            self._view = EntityView(plan.policy, engine.kinds(path), engine.dialect)
+            self._table = engine.view(path, self._view)
             self._check_domains()
-        except duckdb.Error as error:
-            self._engine.close()
-            raise ProductUnusable("the table does not have the columns that its lattice policy names") from error
+        except ProductUnusable:
+            engine.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -46,82 +60,79 @@ class Marginals:
     ) -> None:
         self._engine.close()
 
-    @property
-    def entities(self) -> int:
-        """How many entities there are: for the provider, never for a consumer."""
-        (found,) = self._engine.execute(f"SELECT count(*) FROM {_ENTITIES}").fetchone() or (0,)  # noqa: S608
-        return int(found)
-
     def marginal(self, measure: str, component: Component) -> Integers:
         """The sums of `measure` over the cells of the component's levels, in units of 1/`GRID`."""
-        names = tuple(name for name, _ in component)
-        codes, sums = self._group(names)
-        cells = np.zeros(shape(self._plan, component), dtype=np.int64)
-        of = (np.array(self._plan.policy.attribute(name).levels[depth - 1].of) for name, depth in component)
+        codes, sums = self._group(tuple(name for name, _ in component))
+        cells = np.zeros(shape(self._plan, component, measure), dtype=np.int64)
+        of = (self._plan.blocks[name][depth - 1].of for name, depth in component)
         places = tuple(level[code] for level, code in zip(of, codes, strict=True))
-        np.add.at(cells, places if places else (...,), sums[measure] if places else sums[measure].sum())
+        numbers = sums[measure] if self._plan.policy.measure(measure).axis else sums[measure][:, 0]
+        np.add.at(cells, places if places else (...,), numbers if places else numbers.sum(axis=0))
         return cells
 
     def _group(self, names: tuple[str, ...]) -> tuple[Integers, Mapping[str, Integers]]:
+        """By these attributes: the code of every group along each, and for each measure a row of numbers a group."""
         if names not in self._grouped:
-            measures = [measure.name for measure in self._plan.policy.all_measures() if measure.name != COUNT]
-            keys = ", ".join(_quoted(name) for name in names)
-            sums = "".join(f", sum({_quoted(name)})::BIGINT AS {_quoted(name)}" for name in measures)
-            grouped = f" GROUP BY {keys}" if names else ""
-            counted = f"count(*) * {GRID} AS {_quoted(COUNT)}"
-            chosen = ", ".join([*map(_quoted, names), counted])
-            found = self._engine.execute(
-                f"SELECT {chosen}{sums} FROM {_ENTITIES}{grouped}"  # noqa: S608 - names of the signed policy, quoted
-            ).fetchnumpy()
-            codes = np.array([np.asarray(found[name], dtype=np.int64) for name in names], dtype=np.int64)
-            self._grouped[names] = (codes, {n: np.asarray(found[n], dtype=np.int64) for n in (COUNT, *measures)})
+            wider = self._widest.get(names, names)
+            if wider == names:
+                self._grouped[names] = self._asked(names)
+            else:  # a finer table is there, or will be needed anyway: adding it up is exact, and costs no pass
+                codes, sums = self._group(wider)
+                self._grouped[names] = _added_up(codes[[wider.index(name) for name in names]], sums)
         return self._grouped[names]
 
+    def _asked(self, names: tuple[str, ...]) -> tuple[Integers, Mapping[str, Integers]]:
+        quoted = self._engine.dialect.quoted
+        sums = {measure: self._view.sums()[measure] for measure in self._plan.variances}
+        keys = [f"{quoted(name)} AS {quoted(f'k{place}')}" for place, name in enumerate(names)]
+        chosen = [
+            f"CAST({expression} AS BIGINT) AS {quoted(f'{measure}.{place}')}"
+            for measure, expressions in sums.items()
+            for place, expression in enumerate(expressions)
+        ]
+        by = f" GROUP BY {', '.join(map(quoted, names))}" if names else ""
+        # Names of the signed policy, quoted.
+        found = self._engine.rows(f"SELECT {', '.join([*keys, *chosen])} FROM {self._table}{by}")  # noqa: S608
+        many = len(found[f"{COUNT}.0"])
+        codes = np.array([found[f"k{place}"] for place in range(len(names))], dtype=np.int64).reshape(len(names), many)
+        return codes, {
+            measure: np.stack([found[f"{measure}.{place}"] for place in range(len(expressions))], axis=-1)
+            for measure, expressions in sums.items()
+        }
+
     def _check_domains(self) -> None:
-        for attribute in self._plan.policy.attributes:
-            query = f"SELECT count(*) FROM {_ENTITIES} WHERE {_quoted(attribute.name)} IS NULL"  # noqa: S608
-            (outside,) = self._engine.execute(query).fetchone() or (0,)
-            if outside:
+        """Raise `ProductUnusable` where somebody has a value that no declared label stands for."""
+        quoted, policy = self._engine.dialect.quoted, self._plan.policy
+        named = [attribute.name for attribute in policy.attributes]
+        named += [measure.name for measure in policy.measures if measure.labels]
+        counted = ", ".join(f"count(*) FILTER (WHERE {self._view.outside(n)}) AS {quoted(n)}" for n in named)
+        found = self._engine.rows(f"SELECT {counted} FROM {self._table}") if named else {}  # noqa: S608
+        for name in named:
+            if found[name][0]:
                 raise ProductUnusable(
-                    f"{attribute.name} has values outside its declared domain; name one of its labels as 'other'"
+                    f"{name} has values outside its declared domain; name one of its labels as 'other'"
                 )
 
 
-def _entity_view(path: Path, policy: LatticePolicy) -> str:
-    source = f"read_parquet({_literal(str(path))})"
-    if path.suffix.lower() == ".csv":
-        source = f"read_csv({_literal(str(path))}, header=true, all_varchar=true)"
-    columns = [f"{_code(attribute)} AS {_quoted(attribute.name)}" for attribute in policy.attributes]
-    columns += [
-        f"{_value(measure)} AS {_quoted(measure.name)}" for measure in policy.all_measures() if measure.name != COUNT
-    ]
-    entity = _quoted(policy.entity)
-    return (
-        f"CREATE TEMP TABLE {_ENTITIES} AS SELECT {', '.join(columns)} FROM {source} "  # noqa: S608 - quoted above
-        f"WHERE {entity} IS NOT NULL GROUP BY {entity}"
-    )
+def _widest(plan: Plan) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """For each set of attributes that the plan needs, one around it that is needed too and has none around itself."""
+    needed = {tuple(name for name, _ in component) for of in plan.variances.values() for component in of}
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for names in sorted(needed, key=len, reverse=True):
+        around = found.setdefault(names, names)
+        for many in range(len(names)):
+            for part in combinations(names, many):
+                found.setdefault(part, around)
+    return found
 
 
-def _code(attribute: Attribute) -> str:
-    """The place of the entity's value in the domain: of several values the least, so that everybody has one."""
-    labels = ", ".join(_literal(label) for label in attribute.domain)
-    column = _quoted(attribute.column or attribute.name)
-    other = "NULL" if attribute.other is None else str(attribute.domain.index(attribute.other))
-    return f"coalesce(list_position([{labels}], CAST(min({column}) AS VARCHAR)) - 1, {other})"
-
-
-def _value(measure: Measure) -> str:
-    """The entity's sum, clipped to the declared range, as a whole number of grid steps; the square likewise."""
-    column = _quoted(measure.column or measure.name)
-    total = f"CAST(coalesce(sum(TRY_CAST({column} AS {_DECIMAL})), 0) AS DOUBLE)"
-    clipped = f"least(greatest({total}, {measure.low!r}), {measure.high!r})"
-    share = f"({clipped} - {measure.low!r}) / {measure.high - measure.low!r}"
-    return f"CAST(round({f'({share}) * ({share})' if measure.is_square else share} * {GRID}) AS BIGINT)"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _added_up(codes: Integers, sums: Mapping[str, Integers]) -> tuple[Integers, Mapping[str, Integers]]:
+    """Groups with equal codes made one."""
+    if not len(codes):
+        return codes[:, :1], {measure: numbers.sum(axis=0, keepdims=True) for measure, numbers in sums.items()}
+    found, which = np.unique(codes, axis=1, return_inverse=True)
+    added = {}
+    for measure, numbers in sums.items():
+        added[measure] = np.zeros((found.shape[1], numbers.shape[1]), dtype=np.int64)
+        np.add.at(added[measure], which.reshape(-1), numbers)
+    return found, added

@@ -40,7 +40,7 @@ class Lanes:
         from sandbox.cubes import Cubes
         from sandbox.lanes.cube import CubeLane
 
-        return CubeLane(self._database, Cubes(self._database, self._key, self._clock))
+        return CubeLane(self._database, Cubes(self._database, self._key, self._clock, self._settings))
 
     @cached_property
     def _controlled_lane(self) -> Lane[Any, Any]:

@@ -48,6 +48,10 @@ LATTICE: dict[str, Any] = {
     ],
     "families": [{"name": "money", "mu": 0.66}, {"name": "health", "mu": 0.33}],
 }
+# The same with the illness as a sensitive column, so that it may stand in WHERE and GROUP BY.
+LABELLED: dict[str, Any] = LATTICE | {
+    "measures": [LATTICE["measures"][0], {"name": "ill", "family": "health", "labels": ["0", "1"]}]
+}
 
 CONTROLLED: dict[str, Any] = {
     "airlock": False,
@@ -67,11 +71,11 @@ class Clinic:
     cost: NDArray[np.float64]
 
     @contextmanager
-    def bench(self, lane: str, state: Path) -> Iterator[Bench]:
+    def bench(self, lane: str, state: Path, lattice: dict[str, Any] = LATTICE) -> Iterator[Bench]:
         """A bench that answers from the cube (`lattice`), from the one table (`table`) or in the `controlled` lane."""
         described: dict[str, Any] = {"identifier": "p", "version": 1, "tables": [_table()]}
         if lane == "lattice":
-            described["lattice"] = LATTICE
+            described["lattice"] = lattice
         if lane == "controlled":
             described["controlled"] = CONTROLLED
         state.mkdir(parents=True, exist_ok=True)

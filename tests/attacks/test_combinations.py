@@ -19,7 +19,7 @@ from sandbox.bench import Bench, read_bench_product
 from sandbox.cubes import Cubes
 from sandbox.datasets import Dataset
 from sandbox.errors import BudgetSpent
-from tests.attacks.clinic import AGES, COUNTIES, PEOPLE, Clinic, clinic
+from tests.attacks.clinic import AGES, COUNTIES, LABELLED, PEOPLE, Clinic, clinic
 from tests.attacks.scoreboard import BOARD, HARMLESS, THROUGH
 
 DOOR = "lattice"
@@ -78,6 +78,34 @@ def test_q2_four_hundred_allowed_queries_reconstruct_next_to_nothing(bench: Benc
     guess = 0.5 + 0.25 * design.T @ np.linalg.solve(gram, np.array(told) - design @ np.full(PEOPLE, 0.5))
     points = gained(patients, guess)
     counted("Q2 reconstruction by allowed queries", harmless=points <= ALLOWED + 3 * SAMPLING, points=points)
+
+
+def test_q2_a_secret_in_where_reconstructs_next_to_nothing(patients: Clinic, tmp_path: Path) -> None:
+    """The illness stands in WHERE itself, as one label and as the other, among all the sets that conditions make."""
+    rows, told, error = [], [], []
+    with patients.bench(DOOR, tmp_path, LABELLED) as bench:
+        for number, (text, inside) in enumerate(islice(conditions(np.random.default_rng(5), patients), 400)):
+            label = number % 2
+            for value, low, high in bench.ask(f"SELECT count(*) FROM patients WHERE {text} AND ill = {label}").rows:
+                rows.append(inside)
+                told.append(float(value) if label else inside.sum() - float(value))  # type: ignore[arg-type]
+                error.append(((high - low) / 4) ** 2)  # type: ignore[operator]
+    design = np.array(rows, dtype=float)
+    assert len(design) > 100
+    gram = 0.25 * design @ design.T + np.diag(error)
+    guess = 0.5 + 0.25 * design.T @ np.linalg.solve(gram, np.array(told) - design @ np.full(PEOPLE, 0.5))
+    points = gained(patients, guess)
+    counted("Q2 reconstruction with the secret in WHERE", harmless=points <= ALLOWED + 3 * SAMPLING, points=points)
+
+
+def test_q3_no_cell_by_a_secret_s_labels_singles_anybody_out(patients: Clinic, tmp_path: Path) -> None:
+    shown: list[float] = []
+    with patients.bench(DOOR, tmp_path, LABELLED) as bench:
+        for levels in ("ill", "ill, sex", "ill, age", "ill, county", "ill, age_band, sex", "ill, age, county, sex"):
+            answer = bench.ask(f"SELECT {levels}, count(*) FROM patients GROUP BY {levels}")
+            shown += [float(row[-1] - row[-2]) for row in answer.rows]  # type: ignore[operator]
+    # Nowhere is the interval so narrow that one person more or less would show.
+    counted("Q3 singling out by a secret's labels", harmless=len(shown) > 10 and min(shown) > 10, points=None)
 
 
 def test_q1_differences_of_allowed_answers_are_worth_their_noise(bench: Bench, patients: Clinic) -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from privacy.lattice.answers import Sensitive
 from privacy.lattice.plan import Plan, plan
 from privacy.lattice.policy import Attribute, Level, Measure
 from sandbox.cube_queries import CubeQuery
@@ -18,10 +19,20 @@ AGE = Attribute(
 SEX = Attribute.flat("sex", ("f", "m"))
 
 
+MEASURES = (
+    Measure("secret", "secret", 0, 1),
+    Measure("cost", "money", 0, 4000, square=True),
+    Measure("days", "money", 0, 30, square=True),
+    Measure("weight", "money", 0, 200, square=True),
+    Measure("ill", "secret", 0, 1, labels=("0", "1")),
+    Measure("stage", "secret", 0, 1, labels=("none", "early", "late")),
+)
+
+
 @pytest.fixture(scope="module")
 def planned() -> Plan:
-    measures = (Measure("secret", "secret", 0, 1), Measure("cost", "money", 0, 4000, square=True))
-    return plan(policy(size=2_000, mincell=200, attributes=(AGE, SEX), measures=measures))
+    given = policy(size=2_000, mincell=200, attributes=(AGE, SEX), measures=MEASURES, correlations=(("cost", "days"),))
+    return plan(given)
 
 
 def read(planned: Plan, text: str) -> CubeQuery:
@@ -40,6 +51,10 @@ ANSWERED = [
     "SELECT count(*) FROM visits WHERE NOT (age BETWEEN 20 AND 40 OR age = '70') AND sex IN ('f')",
     "SELECT count(*) FROM visits WHERE 'young' = age_band",
     "SELECT avg(cost) FROM visits HAVING avg(secret) > 0.2 AND NOT count(*) < 10",
+    "SELECT sex, corr(cost, days), covar_pop(days, cost) FROM visits GROUP BY sex HAVING regr_r2(cost, days) > 0.1",
+    "SELECT regr_slope(cost, days) AS slope, regr_intercept(cost, days) FROM visits WHERE sex = 'f'",
+    "SELECT stage, sex, count(*) FROM visits GROUP BY stage, sex ORDER BY stage DESC, count(*)",
+    "SELECT age, count(*) FROM visits WHERE ill = 1 GROUP BY age",
 ]
 
 
@@ -68,7 +83,41 @@ def test_the_answer_needs_the_measures_of_having_and_order_as_well(planned: Plan
     assert set(query.moments) == {"secret", "cost", "cost_squared"}
 
 
+def test_a_sensitive_column_restricts_and_divides_by_its_labels(planned: Plan) -> None:
+    question = read(
+        planned, "SELECT sex, stage, count(*) FROM visits WHERE stage >= 'early' AND sex = 'f' GROUP BY sex, stage"
+    ).question
+    assert question.sensitive == Sensitive("stage", (1, 2), 1)
+    assert question.groups == (("sex", 1),)
+    assert read(planned, "SELECT count(*) FROM visits WHERE NOT ill = 0").question.sensitive == Sensitive("ill", (1,))
+    assert read(planned, "SELECT avg(cost) FROM visits WHERE ill IN (0, 1)").question.sensitive is None
+    # Nobody, but not nothing: a contradiction is answered like every other question.
+    nobody = read(planned, "SELECT count(*) FROM visits WHERE ill = 0 AND ill = 1")
+    assert nobody.question.sensitive == Sensitive("ill", ())
+
+
+def test_a_correlation_takes_its_measures_in_either_order(planned: Plan) -> None:
+    wanted = {"cost", "days", "cost_squared", "days_squared", "cost_times_days"}
+    for text in ("SELECT corr(cost, days) FROM visits", "SELECT corr(days, cost) FROM visits"):
+        assert set(read(planned, text).moments) == wanted
+
+
 REFUSED = {
+    "SELECT avg(cost) FROM visits WHERE ill = 1": "sandbox.query-column-role",
+    "SELECT stage, count(*), sum(cost) FROM visits GROUP BY stage": "sandbox.query-column-role",
+    "SELECT stage, count(*) FROM visits GROUP BY stage HAVING avg(cost) > 1": "sandbox.query-column-role",
+    "SELECT stage, count(*) FROM visits WHERE ill = 1 GROUP BY stage": "sandbox.query-column-role",
+    "SELECT count(*) FROM visits WHERE ill = 1 OR stage = 'late'": "sandbox.query-expression",
+    "SELECT count(*) FROM visits WHERE ill = 1 OR sex = 'f'": "sandbox.query-expression",
+    "SELECT count(*) FROM visits WHERE stage = 'cured'": "sandbox.query-outside-domain",
+    "SELECT avg(ill) FROM visits": "sandbox.query-column-role",
+    "SELECT age, count(*) FROM visits WHERE stage = 'late' GROUP BY age": "sandbox.table-not-released",
+    "SELECT corr(cost, weight) FROM visits": "sandbox.query-function",
+    "SELECT corr(cost, secret) FROM visits": "sandbox.query-function",
+    "SELECT corr(cost, stage) FROM visits": "sandbox.query-column-role",
+    "SELECT regr_slope(cost, age) FROM visits": "sandbox.query-column-role",
+    "SELECT corr(cost, days * 2) FROM visits": "sandbox.query-expression",
+    "SELECT regr_count(cost, days) FROM visits": "sandbox.query-function",
     "SELECT * FROM visits": "sandbox.query-rows",
     "SELECT person, count(*) FROM visits GROUP BY person": "sandbox.singling-out",
     "SELECT count(*) FROM visits WHERE person = 'p1'": "sandbox.singling-out",
@@ -120,6 +169,5 @@ def test_everything_else_is_refused_with_its_reason(planned: Plan, text: str) ->
     | st.sampled_from(ANSWERED).flatmap(lambda text: st.integers(0, len(text)).map(lambda i: text[:i] + "'" + text[i:]))
 )
 def test_no_text_breaks_the_door(text: str) -> None:
-    measures = (Measure("secret", "secret", 0, 1), Measure("cost", "money", 0, 4000))
-    small = plan(policy(size=2_000, mincell=200, attributes=(AGE, SEX), measures=measures))
+    small = plan(policy(size=2_000, mincell=200, attributes=(AGE, SEX), measures=MEASURES))
     assert isinstance(read_query(text, small, "visits"), CubeQuery | Refusal)

@@ -39,6 +39,16 @@ UNEVEN = Attribute(
 )
 
 
+# Sensitive columns with labels, and a pair of measures whose product is published.
+ILLNESS = Measure("illness", "secret", 0, 1, labels=("none", "mild", "severe"))
+SMOKER = Measure("smoker", "secret", 0, 1, labels=("no", "yes"))
+COST, VISITS = Measure("cost", "money", 0, 4000, square=True), Measure("visits", "money", 2, 12, square=True)
+SENSITIVE: dict[str, object] = {
+    "measures": (ILLNESS, SMOKER, COST, VISITS),
+    "correlations": (("cost", "visits"),),
+}
+
+
 def policy(size: int = 20_000, mincell: int = 100, mu: float = 0.35, **changes: object) -> LatticePolicy:
     """Five attributes, a secret and a cost."""
     given: dict[str, object] = {
@@ -71,23 +81,30 @@ class Population:
         """For each measure, everybody's whole number of grid steps."""
         rng = np.random.default_rng(self.seed + 1)
         cost = np.clip(rng.lognormal(6, 1, self.people), 0, 4000) / 4000
+        cost_steps, smoker = np.rint(cost * GRID).astype(np.int64), rng.random(self.people) < 0.3
+        illness = rng.choice(3, self.people, p=[0.6, 0.3, 0.1])
+        visits = np.rint(np.clip(0.7 * cost + 0.2 * rng.random(self.people), 0, 1) * GRID).astype(np.int64)
         return {
+            "illness": (illness[:, None] == np.arange(3)) * np.int64(GRID),
+            "smoker": smoker[:, None] * np.int64(GRID),
+            "visits": visits,
+            "visits_squared": (2 * visits * visits + GRID) // (2 * GRID),
+            "cost_times_visits": (2 * cost_steps * visits + GRID) // (2 * GRID),
             "count": np.full(self.people, GRID),
             "secret": (rng.random(self.people) < 0.5) * GRID,
-            "cost": np.rint(cost * GRID).astype(np.int64),
+            "cost": cost_steps,
             "cost_squared": np.rint(cost**2 * GRID).astype(np.int64),
         }
 
     def marginal(self, measure: str, component: Component) -> Integers:
         """The exact sums over a component's cells."""
-        cells = np.zeros(shape(self.plan, component), dtype=np.int64)
+        cells = np.zeros(shape(self.plan, component, measure), dtype=np.int64)
         places = [
             np.array(self.plan.policy.attribute(name).levels[depth - 1].of)[self.codes[name]]
             for name, depth in component
         ]
-        np.add.at(
-            cells, tuple(places) if places else (...,), self.values[measure] if places else self.values[measure].sum()
-        )
+        values = self.values[measure]
+        np.add.at(cells, tuple(places) if places else (...,), values if places else values.sum(axis=0))
         return cells
 
     def cube(self, measures: Sequence[str] = (), key: bytes = KEY, *, is_smoothed: bool = False) -> Cube:

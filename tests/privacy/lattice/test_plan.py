@@ -73,7 +73,7 @@ def test_a_plan_depends_on_the_policy_alone_and_its_digest_names_it() -> None:
 
 def test_no_table_is_cut_finer_than_declared() -> None:
     given = policy(mincell=200)
-    for table in tables(given, counts_only=False):
+    for table in tables(given, given.mincell):
         cells = prod(len(given.attribute(name).levels[depth - 1].labels) for name, depth in table.items())
         assert given.declared_size / cells >= 200
         assert len(table) <= given.together
