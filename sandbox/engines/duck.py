@@ -1,8 +1,9 @@
 """DuckDB, opened in memory, loaded, locked, and asked exactly one question.
 
 Runs inside the isolated worker, so it imports nothing but the standard library and the engine. The order matters and is
-the whole point: tables are loaded while files may still be read; then every way out is closed and the configuration
-locked; only then does the query run. DuckDB itself calls untrusted SQL unsafe by design, so this is the inner door: the
+the whole point: CSV files are loaded while files may still be read; then every way out but the Parquet files of the
+query is closed and the configuration locked; only then does the query run. Parquet files are read in place, so that a
+query takes from them what it needs. DuckDB itself calls untrusted SQL unsafe by design, so this is the inner door: the
 wall is the operating system's (`sandbox.isolation`).
 """
 
@@ -45,6 +46,8 @@ FROM_THE_START: Mapping[str, str] = {
     "async_threads": "0",
 }
 AFTER_LOADING = ("SET enable_external_access=false", "SET lock_configuration=true")
+# What is read in place, where it lies.
+PARQUET = ".parquet"
 
 
 class NotOneSelect(ValueError):
@@ -60,14 +63,15 @@ def start(memory_bytes: int) -> Any:
 def answer(
     engine: Any, tables: Mapping[str, str], columns: Mapping[str, Mapping[str, str]], sql: str
 ) -> tuple[list[str], Iterator[list[Any]]]:
-    """Load `tables` (name to path; CSV or Parquet by suffix), lock the engine, run the one SELECT in `sql`.
+    """Open `tables` (name to path; CSV or Parquet by suffix), lock the engine, run the one SELECT in `sql`.
 
-    Where `columns` names a table's columns and datatypes, only these are loaded, with these types; otherwise the file
+    Where `columns` names a table's columns and datatypes, only these are there, with these types; otherwise the file
     decides. Returns the column names and the rows as JSON values. Raises whatever DuckDB raises, and `NotOneSelect`.
     """
     for name, path in tables.items():
-        engine.execute(_loading(name, path, columns.get(name, {})))
-    for statement in AFTER_LOADING:
+        engine.execute(_opening(name, path, columns.get(name, {})))
+    in_place = ", ".join(_literal(path) for path in tables.values() if path.endswith(PARQUET))
+    for statement in (f"SET allowed_paths=[{in_place}]", *AFTER_LOADING):
         engine.execute(statement)
     statements = engine.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != _duckdb.StatementType.SELECT:
@@ -77,15 +81,14 @@ def answer(
     return names, _rows(engine)
 
 
-def _loading(name: str, path: str, columns: Mapping[str, str]) -> str:
-    if path.endswith(".parquet"):
+def _opening(name: str, path: str, columns: Mapping[str, str]) -> str:
+    if path.endswith(PARQUET):
         chosen = ", ".join(f"CAST({_quoted(c)} AS {TYPES[t]}) AS {_quoted(c)}" for c, t in columns.items()) or "*"
-        source = f"read_parquet({_literal(path)})"
-    else:
-        chosen = ", ".join(map(_quoted, columns)) or "*"
-        types = ", ".join(f"{_literal(c)}: {_literal(TYPES[t])}" for c, t in columns.items())
-        # Only with every type given is sniffing off the table for what matters: codes such as 0012 stay text.
-        source = f"read_csv({_literal(path)}, header=true{f', types={{{types}}}' if types else ''})"
+        return f"CREATE VIEW {_quoted(name)} AS SELECT {chosen} FROM read_parquet({_literal(path)})"  # noqa: S608
+    chosen = ", ".join(map(_quoted, columns)) or "*"
+    types = ", ".join(f"{_literal(c)}: {_literal(TYPES[t])}" for c, t in columns.items())
+    # Only with every type given is sniffing off the table for what matters: codes such as 0012 stay text.
+    source = f"read_csv({_literal(path)}, header=true{f', types={{{types}}}' if types else ''})"
     return f"CREATE TABLE {_quoted(name)} AS SELECT {chosen} FROM {source}"  # noqa: S608 - every part is quoted above
 
 
