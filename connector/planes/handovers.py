@@ -2,8 +2,9 @@
 
 A data plane begins a handover (which may be a new use, or the rest of one that was interrupted) and then passes its
 chunks through `Handovers.metered`. Volume is admitted ahead in windows, so that a fast transfer does not wait for the
-database at every chunk; what of the last window was not handed over is given back. Between two windows the grant is
-looked at every `LOOK_SECONDS`, so a stop ends a slow transfer as well as a fast one.
+database at every chunk: they grow as long as they last for less than `LOOK_SECONDS`. What of the last window was not
+handed over is given back. Between two windows the grant is looked at every `LOOK_SECONDS`, so a stop ends a slow
+transfer as well as a fast one.
 
 One download is one use, however often it is interrupted: a request goes on with the download under way unless that is
 finished and this one begins anew, or more was handed over for it than interruptions explain.
@@ -27,13 +28,16 @@ from hexi.canonical import Clock
 from hexi.database import Database
 from hexi.errors import Forbidden
 
-# How much is admitted at once, in bytes: little at first, doubled each time up to the cap.
+# How much is admitted at once, in bytes: little at first, doubled up to the cap, an eighth of a second of what TLS on
+# one core carries. An admission costs some five milliseconds; the larger the window, the more a crash counts as handed
+# over that was not.
 FIRST_WINDOW_BYTES = 4 * 1024 * 1024
-LAST_WINDOW_BYTES = 64 * 1024 * 1024
+LAST_WINDOW_BYTES = 256 * 1024 * 1024
 # How often the grant is looked at between two windows, in seconds. Looking is one read, without waiting for a disk.
 LOOK_SECONDS = 0.25
-# What interruptions may cost in bytes that were sent twice, over the size itself once more.
-OVERLAP_BYTES = 2 * LAST_WINDOW_BYTES
+# What interruptions may cost in bytes that were sent twice, over the size itself once more. (A window is never larger
+# than what was sent before it and `FIRST_WINDOW_BYTES`, so a crash costs no more than that.)
+OVERLAP_BYTES = 128 * 1024 * 1024
 # The size of what is not finished by its last byte, but by whoever took it saying so.
 NOT_FINISHED = 2**62
 
@@ -87,16 +91,19 @@ class Handovers:
 
     def metered(self, transfer: str, span: Span, admitted: int, chunks: Chunks) -> Generator[bytes, None, None]:
         """`chunks` of `span`, as long as they may leave. Raises `HandoverRefused` in their midst."""
-        left, window, ahead = admitted, admitted, None if span.wanted is None else span.wanted - admitted
-        looked, sent, ended = time.monotonic(), 0, False
+        left, window, ahead = admitted, FIRST_WINDOW_BYTES, None if span.wanted is None else span.wanted - admitted
+        looked = begun = time.monotonic()
+        sent, ended = 0, False
         try:
             for chunk in chunks:
-                while left < len(chunk):
-                    window = min(2 * max(window, FIRST_WINDOW_BYTES), LAST_WINDOW_BYTES)
-                    more = window if ahead is None else max(min(window, ahead), len(chunk) - left)
-                    self._admit_more(transfer, more)
-                    left, ahead = left + more, None if ahead is None else ahead - more
-                    looked = time.monotonic()
+                if left < len(chunk):
+                    if time.monotonic() - begun < LOOK_SECONDS:
+                        window = min(2 * window, LAST_WINDOW_BYTES)
+                    least = len(chunk) - left
+                    most = max(least, window if ahead is None else min(window, ahead))
+                    window = self._admit_more(transfer, least, most)
+                    left, ahead = left + window, None if ahead is None else ahead - window
+                    looked = begun = time.monotonic()
                 if time.monotonic() - looked > LOOK_SECONDS:
                     self.check(transfer)
                     looked = time.monotonic()
@@ -134,7 +141,16 @@ class Handovers:
             raise HandoverRefused(usage.not_active(grant))
         return grant
 
-    def _admit_more(self, transfer: str, volume: int) -> None:
+    def _admit_more(self, transfer: str, least: int, most: int) -> int:
+        """Admit `most` bytes more, or `least` where the terms do not allow so many; returns how many it was."""
+        try:
+            self._admit_volume(transfer, most)
+        except HandoverRefused:
+            self._admit_volume(transfer, least)
+            return least
+        return most
+
+    def _admit_volume(self, transfer: str, volume: int) -> None:
         with self.database.transaction() as session:
             self._admit(session, transfer, Use(0, volume))
             found = store.handover(session, transfer, lock=True)

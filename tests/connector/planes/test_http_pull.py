@@ -9,12 +9,17 @@ from typing import Any
 import httpx
 import pytest
 
+from connector.deliveries import store
 from connector.planes.data_address import properties_of
+from connector.planes.handovers import HandoverRefused, Span
 from connector.protocol.transfer import Suspend
 from connector.usage import store as usage_store
 from tests.connector.business import USE
 from tests.connector.planes.delivery import CONTENT, publish_source
 from tests.simulator import HOSPITAL, Dataspace, Member
+
+MIB = 1024**2
+MEBIBYTES_25 = {"leftOperand": "urn:hexi:volume", "operator": "lteq", "rightOperand": str(25 * MIB)}
 
 
 class Pull:
@@ -94,6 +99,23 @@ def test_the_rest_of_a_download_is_no_new_use_but_its_repetition_is(pull: Pull) 
     assert pull.counted() == (1, len(CONTENT))
     assert pull.get().content == CONTENT
     assert pull.counted() == (2, 2 * len(CONTENT))
+
+
+def test_volume_is_admitted_ahead_and_yet_used_up_to_the_last_chunk(dataspace: Dataspace, file: Path) -> None:
+    terms = {"permission": [{"action": "use", "constraint": [MEBIBYTES_25]}]}
+    transfer = Pull(dataspace, {"type": "file", "path": str(file)}, terms).at_provider()
+    state = dataspace.provider.app.state
+    handovers, span = state.deliveries.pushes.handovers, Span(0, 64 * MIB, 64 * MIB)
+    admitted = [handovers.begin(transfer, span)]
+    chunks = handovers.metered(transfer, span, admitted[0], iter([bytes(MIB)] * 64))
+    for _ in range(25):
+        assert len(next(chunks)) == MIB
+        with state.engine.database.reading() as session:
+            admitted.append(store.handover(session, transfer).volume)
+    with pytest.raises(HandoverRefused):
+        next(chunks)
+    assert max(admitted) == 25 * MIB
+    assert len(set(admitted)) < 25
 
 
 @pytest.mark.parametrize("asked", ["bytes=99999-", "bytes=0-1,3-4", "bytes=5-4", "bytes=-0", "lines=1-2", "bytes=a-b"])
