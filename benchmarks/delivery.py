@@ -9,8 +9,8 @@ on PATH or in /usr/sbin and started on a free port with a configuration of its o
 same certificate to the same client, which reads and throws away; by turns, so that whoever else uses the machine
 disturbs both. One connection, TLS 1.3, the same cipher (that is checked). The connector serves as it always does: with
 a token checked, the grant asked, the volume admitted and metered in its database. CPU is the kernel's count for the
-server. "To disk" is the consumer's connector instead of that client, over plain HTTP: asked for, fetched, written,
-digested, made durable. The kills go over plain HTTP as well.
+server. "To disk" is the consumer's connector instead of that client: asked for, fetched, written, digested, made
+durable. Everything is over TLS with a certificate authority of its own, and on PostgreSQL with durable commits.
 """
 
 import argparse
@@ -29,8 +29,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sqlalchemy.engine import URL
+
 from benchmarks.interruption import interrupt
 from benchmarks.machine import busy_seconds, cpu_seconds, description
+from benchmarks.peers.certificates import Certificates
+from benchmarks.peers.database import database_server
 from benchmarks.peers.files import FilePair, file_pair, write_blocks
 from connector.sources.files import Digests
 from examples.longyizhen.processes import free_ports
@@ -63,24 +67,27 @@ def main() -> int:
     print(description())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        certificate = make_certificate(folder)
-        os.environ["SSL_CERT_FILE"] = str(certificate[0])  # what everybody here trusts
+        certificates = Certificates(folder)
+        os.environ["SSL_CERT_FILE"] = str(certificates.authority)  # what everybody here trusts
         reached = True
-        if not asked.kills:
-            reached &= rates(folder / "rates", certificate)
-        if not asked.rates:
-            reached &= kills(folder / "kills")
+        with database_server(folder / "postgresql") as (server, _):
+            if not asked.kills:
+                reached &= rates(folder / "rates", certificates, server)
+            if not asked.rates:
+                reached &= kills(folder / "kills", certificates, server)
     return 0 if reached else 1
 
 
-def rates(folder: Path, certificate: tuple[Path, Path]) -> bool:
+def rates(folder: Path, certificates: Certificates, database: URL) -> bool:
     """Throughput of both; whether ours reaches its share of nginx's."""
     file = _file(folder, RATE_BYTES)
-    with nginx(folder, file, certificate) as (theirs, server), file_pair(folder, file) as pair:
+    with (
+        nginx(folder, file, certificates) as (theirs, server),
+        file_pair(folder, file, certificates=certificates, server=database) as pair,
+    ):
         to_disk = _to_disk(pair, folder)
         address = pair.data_address(pair.consumer.client.transfer(pair.agreement, PULL).id)
-        pair.provider.restart_with_tls(certificate)
-        ours = address["endpoint"].replace("http:", "https:")
+        ours = address["endpoint"]
         shown = {"Authorization": f"Bearer {address['authorization']}"}
         _fetch(ours, shown, server.pid), _fetch(theirs, {}, server.pid)  # the digest, the page cache
         busy, begun = busy_seconds() - _own(pair, server.pid), time.monotonic()
@@ -98,14 +105,14 @@ def rates(folder: Path, certificate: tuple[Path, Path]) -> bool:
     return share >= GOAL_SHARE
 
 
-def kills(folder: Path) -> bool:
+def kills(folder: Path, certificates: Certificates, database: URL) -> bool:
     """2 GiB through a kill of each end, pulled and pushed; whether memory stays below the goal."""
     file = _file(folder, KILL_BYTES)
     print(
         f"\n{'2 GiB, both ends killed':<18}{'provider at':>14}{'consumer at':>14}{'digest':>9}{'s':>7}{'peak MB':>16}"
     )
     reached = True
-    with file_pair(folder, file) as pair:
+    with file_pair(folder, file, certificates=certificates, server=database) as pair:
         _, digest = Digests().of(file)
         for format_ in (PULL, PUSH):
             target = folder / "arrived.bin"
@@ -121,7 +128,7 @@ def kills(folder: Path) -> bool:
 
 
 @contextmanager
-def nginx(folder: Path, file: Path, certificate: tuple[Path, Path]) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def nginx(folder: Path, file: Path, certificates: Certificates) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """nginx in front of `file`: its address there, and its process."""
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is None:
@@ -139,7 +146,7 @@ def nginx(folder: Path, file: Path, certificate: tuple[Path, Path]) -> Iterator[
           access_log off; sendfile on; tcp_nopush on; {temporary}
           server {{
             listen 127.0.0.1:{port} ssl;
-            ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]}; ssl_protocols TLSv1.3;
+            ssl_certificate {certificates.server}; ssl_certificate_key {certificates.key}; ssl_protocols TLSv1.3;
             location = /file {{ alias {file}; }}
           }}
         }}
@@ -154,15 +161,6 @@ def nginx(folder: Path, file: Path, certificate: tuple[Path, Path]) -> Iterator[
     finally:
         process.terminate()
         process.wait(START_SECONDS)
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, and its key."""
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    wanted = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1"
-    extended = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate))
-    subprocess.run(["openssl", *wanted.split(), *extended], check=True, capture_output=True)
-    return certificate, key
 
 
 def _file(folder: Path, size: int) -> Path:

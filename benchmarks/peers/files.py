@@ -1,4 +1,4 @@
-"""A provider with one large file and a consumer who has agreed on it: real processes beside a space, on SQLite."""
+"""A provider with one large file and a consumer who has agreed on it: real processes beside a space."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 from benchmarks.machine import peak_megabytes
+from benchmarks.peers.certificates import Certificates
+from benchmarks.peers.database import fresh_database
 from connector.client import ConnectorClient
 from connector.planes.data_address import properties_of
 from connector.protocol import store
@@ -30,6 +34,7 @@ class End:
 
     service: Service
     home: Path
+    database: str
     client: ConnectorClient
     peak: float = 0.0
 
@@ -46,17 +51,6 @@ class End:
 
     def restart(self) -> None:
         """Start it again, and wait until it answers."""
-        self.service.start()
-
-    def restart_with_tls(self, certificate: tuple[Path, Path]) -> None:
-        """Start it again as a server of TLS only.
-
-        Who it is stays as it was: on loopback a space looks for participants over plain HTTP, so it joins without.
-        """
-        self.service.stop()
-        told = {"PUBLIC_URL": self.service.url, "TLS_CERTIFICATE": certificate[0], "TLS_KEY": certificate[1]}
-        self.service.environment |= {f"HEXI_CONNECTOR_{name}": str(value) for name, value in told.items()}
-        self.service.url = self.service.url.replace("http:", "https:")
         self.service.start()
 
     def note_peak(self) -> None:
@@ -80,7 +74,7 @@ class FilePair:
     def data_address(self, transfer: str) -> dict[str, str]:
         """Where the consumer is to fetch, and with what token; once the transfer is started."""
         eventually("the start", lambda: self.consumer.client.transfer_status(transfer), lambda t: t.state == "STARTED")
-        database = Database(f"sqlite:///{self.consumer.home / 'hexi.sqlite'}")
+        database = Database(self.consumer.database)
         try:
             with database.reading() as session:
                 process = store.read_process(session, transfer)
@@ -99,20 +93,26 @@ def write_blocks(path: Path, size: int) -> None:
 
 
 @contextmanager
-def file_pair(folder: Path, file: Path) -> Iterator[FilePair]:
-    """Start everything below `folder`, agree on `file`, and stop everything at the end."""
+def file_pair(
+    folder: Path, file: Path, *, certificates: Certificates | None = None, server: URL | None = None
+) -> Iterator[FilePair]:
+    """Start everything below `folder`, agree on `file`, and stop everything at the end.
+
+    A space and two connectors, over plain HTTP and on SQLite; with `certificates` over TLS alone (this process must
+    trust them as well), with `server` each on a database of its own there.
+    """
     with Services(folder) as services:
-        space_port, *ports = free_ports(3)
-        told = {"HEXI_SPACE_INSECURE_HTTP_DID_WEB": "true", "HEXI_SPACE_CHAIN_SECONDS": "0.2"}
-        space = _launched(services, "space", space_port, ["space", "serve"], told)
-        ends = [_connector(services, member.key, port, space.url) for member, port in zip(_MEMBERS, ports, strict=True)]
+        ground = _Ground(services, certificates, server)
+        allowed = "INSECURE_HTTP_DID_WEB" if certificates is None else "UNSAFE_ALLOW_PRIVATE_DID_HOSTS"
+        told = {f"HEXI_SPACE_{allowed}": "true", "HEXI_SPACE_CHAIN_SECONDS": "0.2"}
+        space = ground.launch("space", ["space", "serve"], told)
+        provider, consumer = ends = [_connector(ground, member.key, space.url) for member in _MEMBERS]
         registry = RegistryClient(space.url, authorise=lambda: _operator(folder / "space", space.url))
         services.callback(registry.close)
         for member, end in zip(_MEMBERS, ends, strict=True):
             services.callback(end.client.close)
             registry.approve(str(end.client.apply(member.application()).id))
             eventually("membership", end.client.status, lambda seen: seen.membership.state == "active")
-        provider, consumer = ends
         provider.client.add_resource("delivered", source={"type": "file", "path": str(file)})
         product = provider.client.publish("delivered", _description()).identifier
         asked = consumer.client.negotiate(product)
@@ -121,29 +121,45 @@ def file_pair(folder: Path, file: Path) -> Iterator[FilePair]:
         yield FilePair(provider, consumer, file, str(ended.agreement))
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """What the services of a pair stand on."""
+
+    services: Services
+    certificates: Certificates | None
+    server: URL | None
+
+    def launch(self, name: str, arguments: list[str], told: Mapping[str, str]) -> Service:
+        """A service that answers; its folder has its name."""
+        (port,) = free_ports(1)
+        prefix, home = f"HEXI_{arguments[0].upper()}_", self.services.folder / name
+        database = f"sqlite:///{home / 'hexi.sqlite'}" if self.server is None else fresh_database(self.server)
+        own = {"HOME": str(home), "PORT": str(port), "DATABASE_URL": database}
+        trust: dict[str, str] = {}
+        if self.certificates is not None:
+            own |= {"TLS_CERTIFICATE": str(self.certificates.server), "TLS_KEY": str(self.certificates.key)}
+            trust = {"SSL_CERT_FILE": str(self.certificates.authority)}
+        environment = {prefix + key: value for key, value in own.items()} | trust | dict(told)
+        service = self.services.launch(name, arguments, port=port, environment=environment)
+        if self.certificates is not None:
+            service.url = service.url.replace("http:", "https:")
+        service.wait()
+        return service
+
+
 _MEMBERS: tuple[Member, ...] = (HOSPITALS[0], PLANNER)
 
 
-def _launched(
-    services: Services, name: str, port: int, arguments: list[str], environment: Mapping[str, str]
-) -> Service:
-    """A service that answers; its folder has its name."""
-    prefix = f"HEXI_{arguments[0].upper()}_"
-    told = {prefix + "HOME": str(services.folder / name), prefix + "PORT": str(port), **environment}
-    service = services.launch(name, arguments, port=port, environment=told)
-    service.wait()
-    return service
-
-
-def _connector(services: Services, name: str, port: int, space_url: str) -> End:
-    home = services.folder / name
-    made = run_hexi(["connector", "init", "--home", str(home), "--port", str(port), "--space-url", space_url])
+def _connector(ground: _Ground, name: str, space_url: str) -> End:
+    home = ground.services.folder / name
+    told = {"HEXI_CONNECTOR_SPACE_URL": space_url}
+    service = ground.launch(name, ["connector", "serve", "--home", str(home)], told)
+    # What its commands must be told besides their --home.
+    made = run_hexi(["connector", "init", "--home", str(home), "--public-url", service.url])
     if made.returncode:
         raise RuntimeError(f"hexi connector init: {made.stderr.strip()}")
-    told = {"HEXI_CONNECTOR_SPACE_URL": space_url, "HEXI_CONNECTOR_WORKER_SECONDS": "0.05"}
-    service = _launched(services, name, port, ["connector", "serve", "--home", str(home)], told)
     token = (home / "management.token").read_text(encoding="utf-8").strip()
-    return End(service, home, ConnectorClient(service.url, token))
+    return End(service, home, service.environment["HEXI_CONNECTOR_DATABASE_URL"], ConnectorClient(service.url, token))
 
 
 def _description() -> dict[str, object]:

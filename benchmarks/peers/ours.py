@@ -1,7 +1,6 @@
 """Our own pair: two connectors and a space as processes of their own, on one real PostgreSQL with durable commits."""
 
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
-from sqlalchemy.engine import URL
 
 from benchmarks.machine import resident_megabytes
 from benchmarks.peers import SETTLE_SECONDS, Connection, Seen
-from benchmarks.peers.database import database_server
+from benchmarks.peers.database import database_server, fresh_database
 from connector.client import ConnectorClient
 from examples.longyizhen.cast import HOSPITALS, PLANNER, Member, product_of
 from examples.longyizhen.processes import Service, Services, free_ports, run_hexi
@@ -95,7 +93,7 @@ def our_pair(folder: Path) -> Iterator[OurPair]:
     folder.mkdir(parents=True, exist_ok=True)
     with database_server(folder) as (server, pid), Services(folder) as services:
         ports = free_ports(3)
-        databases = {name: _fresh_database(server) for name in ("space", "consumer", "provider")}
+        databases = {name: fresh_database(server) for name in ("space", "consumer", "provider")}
         space = services.launch(
             "space",
             ["space", "serve"],
@@ -134,13 +132,6 @@ def our_pair(folder: Path) -> Iterator[OurPair]:
             idle,
             databases,
         )
-
-
-def _fresh_database(server: URL) -> str:
-    name = f"bench_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return server.set(database=name).render_as_string(hide_password=False)
 
 
 def _connector(

@@ -1,4 +1,4 @@
-"""A large file between two processes: it survives SIGKILL at either end in little memory, and is fetched by command.
+"""A large file between two processes, over TLS: it survives SIGKILL at either end in little memory; fetched by command.
 
 The kills with 2 GiB: ``python -m benchmarks.delivery --kills``.
 """
@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from benchmarks.interruption import interrupt
+from benchmarks.peers.certificates import Certificates
 from benchmarks.peers.files import FilePair, file_pair, write_blocks
 from connector.sources.files import Digests
 from examples.longyizhen.processes import HEXI, run_hexi
 from hexi.canonical import parse
+from hexi.client import tls_context
 
 pytestmark = pytest.mark.process
 
@@ -26,11 +29,23 @@ MEGABYTES = 150
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilePair]:
+def pair(tmp_path_factory: pytest.TempPathFactory, postgresql_url: str) -> Iterator[FilePair]:
+    """As in production: TLS between all, each on PostgreSQL."""
     folder = tmp_path_factory.mktemp("delivery")
+    certificates = Certificates(folder)
     write_blocks(folder / "large.bin", SIZE)
-    with file_pair(folder, folder / "large.bin") as pair:
-        yield pair
+    server = make_url(postgresql_url).set(drivername="postgresql")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SSL_CERT_FILE", str(certificates.authority))
+        tls_context.cache_clear()  # others of these tests may have asked with the certificates that httpx brings
+        with file_pair(folder, folder / "large.bin", certificates=certificates, server=server) as pair:
+            yield pair
+    tls_context.cache_clear()
+
+
+def command(*words: str) -> "subprocess.CompletedProcess[str]":
+    """A command that trusts our authority."""
+    return run_hexi(words, {"SSL_CERT_FILE": os.environ["SSL_CERT_FILE"]})
 
 
 @pytest.mark.parametrize("format_", ["HttpData-PULL", "HttpData-PUSH"])
@@ -58,7 +73,7 @@ def test_a_command_fetches_and_the_same_again_goes_on(pair: FilePair, tmp_path: 
         assert watching.stderr is not None
         assert watching.stderr.readline().decode().split() == [transfer, "WAITING"]
         watching.kill()
-    done = run_hexi([*fetch, "--json"])
+    done = command(*fetch, "--json")
     assert done.returncode == 0, done.stderr
     size, digest = Digests().of(pair.file)
     said = parse(done.stdout)
@@ -68,9 +83,9 @@ def test_a_command_fetches_and_the_same_again_goes_on(pair: FilePair, tmp_path: 
     assert Digests().of(target) == (size, digest)
     pair.consumer.client.wait_transfer(transfer, to_the_end=True)
     said["transferState"] = "COMPLETED"  # the provider knows by now
-    shown = run_hexi(["connector", "data", "show", transfer, *home, "--json"])
+    shown = command("connector", "data", "show", transfer, *home, "--json")
     assert parse(shown.stdout) == said
-    listed = run_hexi(["connector", "data", "list", *home, "--json"])
+    listed = command("connector", "data", "list", *home, "--json")
     assert said in parse(listed.stdout)
     assert f"{size / 1e6:.1f}/{size / 1e6:.1f} MB" in on_a_terminal(fetch)
 
@@ -79,9 +94,9 @@ def test_a_command_says_why_nothing_can_be_fetched(pair: FilePair, tmp_path: Pat
     transfer = pair.consumer.client.transfer(pair.agreement, "HttpData-PULL").id
     (tmp_path / "taken").write_text("mine", "utf-8")
     words = ("--to", str(tmp_path / "taken"), "--home", str(pair.consumer.home))
-    taken = run_hexi(["connector", "data", "fetch", transfer, *words])
+    taken = command("connector", "data", "fetch", transfer, *words)
     assert (taken.returncode, "a file that does not exist yet" in taken.stderr) == (2, True)
-    unknown = run_hexi(["connector", "data", "show", transfer, "--home", str(pair.consumer.home)])
+    unknown = command("connector", "data", "show", transfer, "--home", str(pair.consumer.home))
     assert (unknown.returncode, "hexi connector data fetch" in unknown.stderr) == (1, True)
     assert (tmp_path / "taken").read_text("utf-8") == "mine"
 

@@ -83,14 +83,25 @@ def test_private_hosts_and_http_are_refused_unless_insecurity_is_asked_for(url: 
     assert document_fetcher(transport=network, insecure_http_did_web=True)(url) == {}
 
 
+def test_inside_one_network_private_hosts_may_be_asked_but_over_https() -> None:
+    network = Network(httpx.Response(200, json={}))
+    fetch = document_fetcher(transport=network, unsafe_allow_private_hosts=True)
+    assert fetch("https://10.0.0.1/.well-known/did.json") == {}
+    with pytest.raises(DidHostForbidden):
+        fetch("http://10.0.0.1/.well-known/did.json")
+    assert len(network.requests) == 1
+
+
 def test_insecurity_is_announced() -> None:
     with capture_logs() as logs:
         document_fetcher()
         assert logs == []
         document_fetcher(insecure_http_did_web=True)
-        assert [(entry["log_level"], "insecure_http_did_web" in entry["event"]) for entry in logs] == [
-            ("warning", True)
-        ]
+        document_fetcher(unsafe_allow_private_hosts=True)
+    assert [(entry["log_level"], entry["event"].rpartition(": ")[2]) for entry in logs] == [
+        ("warning", "insecure_http_did_web is on"),
+        ("warning", "unsafe_allow_private_did_hosts is on"),
+    ]
 
 
 def endless() -> Iterator[bytes]:
