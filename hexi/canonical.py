@@ -30,6 +30,8 @@ MAX_DEPTH = 64
 
 # Whole numbers up to here are exact for every reader of JSON (RFC 8785, section 3.2.2.3).
 _MAX_INTEGER = 2**53 - 1
+# Fractions from here on are written without an exponent by Python as by ECMAScript (RFC 8785, section 3.2.2.3).
+_MIN_FRACTION = 1e-4
 
 _HASHES: Mapping[str, Callable[[bytes], Any]] = {
     "sha256": hashlib.sha256,
@@ -110,7 +112,9 @@ _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=T
 
 
 def _is_plain(value: Json) -> bool:
-    """Whether `value` has no fractions, no numbers beyond 2**53 and no keys that UTF-16 would sort otherwise."""
+    """Whether `value` has only numbers that Python writes as ECMAScript does, and no keys that UTF-16 would sort
+    otherwise. (Fractions below a ten-thousandth have an exponent in Python, whole ones a point.)
+    """
     kind = type(value)
     if kind is str or value is None or kind is bool:
         return True
@@ -120,6 +124,8 @@ def _is_plain(value: Json) -> bool:
         )
     if kind is list or kind is tuple:
         return all(map(_is_plain, value))
+    if kind is float:
+        return _MIN_FRACTION <= abs(value) <= _MAX_INTEGER and not value.is_integer()
     return kind is int and -_MAX_INTEGER <= value <= _MAX_INTEGER
 
 

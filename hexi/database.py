@@ -7,13 +7,15 @@ packages share a database without knowing each other.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Engine, Table, create_engine, event, inspect, literal, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError
 from sqlmodel import Session
@@ -133,6 +135,20 @@ def after_commit(session: Session, callback: Callable[[], None]) -> None:
     waiting = session.info.setdefault(_AFTER_COMMIT, [])
     if callback not in waiting:
         waiting.append(callback)
+
+
+def insert_if_new(session: Session, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert `row`; False, and nothing done, where one of its keys is taken."""
+    connection = session.connection()
+    # What came back, not a row count: drivers do not agree on those.
+    return connection.execute(_insertion(connection.dialect.name, table), row).first() is not None
+
+
+@cache
+def _insertion(dialect: str, table: Table) -> Any:
+    # Either dialect has its own statement for it, with the same words.
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing().returning(literal(1))
 
 
 def newest_revision(folder: Path) -> str:

@@ -7,6 +7,7 @@ signature carries that type in its header, so that it never counts for another k
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from hexi.canonical import Json, digest
 from hexi.errors import Malformed
@@ -27,7 +28,7 @@ class SignedDocument:
     document: dict[str, Json]
     signatures: Mapping[str, str]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The digest of the document alone: it does not change when another party signs."""
         return digest(self.document)

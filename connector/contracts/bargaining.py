@@ -81,9 +81,9 @@ class Bargaining:
         published = store.product(session, product)
         own = offer_of(product, published.product.version, published.signed.digest, dict(published.product.policy))
         offer = with_terms(own, terms or own) | {"@id": f"{own['@id']}/{PERSONAL}.{uuid.uuid4()}"}
-        pid = self.engine.offer_negotiation(session, peer.did, peer.dsp_url, offer)
-        offer_store.keep_bargain(session, pid, offer, instant(self.clock()))
-        return self.engine.negotiation(session, pid)
+        process = self.engine.offer_negotiation(session, peer.did, peer.dsp_url, offer)
+        offer_store.keep_bargain(session, process.pid, offer, instant(self.clock()))
+        return process
 
     def _check_turn(self, process: Process, places: frozenset[tuple[Role, State]]) -> None:
         if _place(process) not in places:

@@ -101,7 +101,9 @@ class Contracting:
 
     def _answer_request(self, session: Session, process: Process) -> NegotiationAction | None:
         asked = process.offer or {}
-        if (by_hand := offer_store.bargain(session, process.pid)) is not None:
+        # In a negotiation that begins with this request nobody of ours can have offered anything yet.
+        begun_before = process.version > 0
+        if begun_before and (by_hand := offer_store.bargain(session, process.pid)) is not None:
             return self._left_to_a_person(asked, by_hand)
         situation = self.situation(process)
         published = store.product(session, str(asked.get("target")))
@@ -113,7 +115,7 @@ class Contracting:
         said = answer(found, asked, situation)
         match said.outcome:
             case Outcome.ACCEPT:
-                return self._agree(session, process)
+                return self._agree(session, process, published)
             case Outcome.REJECT:
                 return TerminateNegotiation(said.reasons[0].code, [reason.message for reason in said.reasons])
             case Outcome.COUNTER:
@@ -148,7 +150,9 @@ class Contracting:
         verdict = evaluate_terms(process.offer, self.situation(process))
         if not verdict.allowed:
             return TerminateNegotiation(verdict.reasons[0].code, verdict.messages())
-        return self._agree(session, process)
+        target = str((process.offer or {}).get("target"))
+        version = version_in(str((process.offer or {}).get("@id")), target)
+        return self._agree(session, process, store.product(session, target, version))
 
     def situation(self, process: Process) -> Situation:
         """The facts of a negotiation."""
@@ -174,15 +178,15 @@ class Contracting:
         except (ParticipantRevoked, ParticipantUnknown):
             return None
 
-    def _agree(self, session: Session, process: Process) -> Agree:
+    def _agree(self, session: Session, process: Process, published: PublishedProduct) -> Agree:
         asked = process.offer or {}
-        held = store.agreement_of(session, process.pid) or self._draft(session, process, asked)
+        held = self._draft(session, process, asked, published)
         agreement, beside = held.agreement.to_message(asked, held.signed.signatures[self._identity.did])
         return Agree(agreement, properties=beside)
 
-    def _draft(self, session: Session, process: Process, asked: dict[str, Json]) -> HeldAgreement:
-        target = str(asked.get("target"))
-        published = store.product(session, target, version_in(str(asked.get("@id")), target))
+    def _draft(
+        self, session: Session, process: Process, asked: dict[str, Json], published: PublishedProduct
+    ) -> HeldAgreement:
         purpose = asked.get(PURPOSE)
         agreement = Agreement(
             id=f"urn:uuid:{uuid.uuid4()}",
@@ -224,22 +228,20 @@ class Contracting:
         half = self._signed_by_peer(agreement, unsigned, process, signature, complete=False)
         own = self._sign(agreement)
         signed = SignedDocument(half.document, {**half.signatures, self._identity.did: own})
-        if store.agreement_of(session, process.pid) is None:
-            self._hold(session, process, agreement, signed)
+        self._hold(session, process, agreement, signed)
         return Verify({SIGNATURE: own})
 
     def _conclude_as_consumer(self, session: Session, process: Process) -> None:
-        held = self._drafted(session, process)
-        if held.state is AgreementState.AGREED:
-            store.conclude_agreement(session, held.agreement.id, held.signed)
+        if not store.conclude_negotiated(session, process.pid):
+            self._drafted(session, process)  # concluded before, or there is none
 
     def _sign(self, agreement: Agreement) -> str:
         return sign_document(agreement.document(), self._identity.key, self._identity.kid)
 
     def _hold(self, session: Session, process: Process, agreement: Agreement, signed: SignedDocument) -> HeldAgreement:
+        """`agreement` kept, or the one that this negotiation came to before."""
         held = HeldAgreement(agreement, process.role, process.counterparty, AgreementState.AGREED, process.pid, signed)
-        store.add_agreement(session, held, instant(self._clock()))
-        return held
+        return held if store.add_agreement(session, held, instant(self._clock())) else self._drafted(session, process)
 
     def _drafted(self, session: Session, process: Process) -> HeldAgreement:
         held = store.agreement_of(session, process.pid)

@@ -31,13 +31,13 @@ class Evidence:
 
     def record(self, session: Session, kind: Kind, subject: str, digest: str, facts: Mapping[str, str | int]) -> None:
         """Seal and queue one entry. The same again does nothing; another digest raises `EvidenceConflict`."""
-        if (known := store.evidence(session, kind, subject)) is not None:
-            if known.digest != digest:
-                raise EvidenceConflict(f"{kind} about {subject} is on record with another digest")
-            return
         at = instant(self.clock())
         entry = seal(kind, subject, digest, key=self.identity.key, kid=self.identity.kid, at=at, facts=dict(facts))
-        store.add_evidence(session, kind, subject, digest, entry, at)
+        if not store.add_evidence(session, kind, subject, digest, entry, at):
+            known = store.evidence(session, kind, subject)
+            if known is None or known.digest != digest:
+                raise EvidenceConflict(f"{kind} about {subject} is on record with another digest")
+            return
         outbox.enqueue(
             session,
             LEDGER,

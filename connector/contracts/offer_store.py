@@ -2,12 +2,23 @@
 
 from typing import Any
 
-from sqlmodel import Session, col, select
+import sqlalchemy as sql
+from sqlalchemy import bindparam
+from sqlmodel import Session, SQLModel, select
 
 from connector.contracts.errors import OfferUnknown
 from connector.contracts.offer_tables import BargainRow, OfferRow
 from connector.contracts.offers import Acceptance, Definition, Outcome, Rule, Selector
 from hexi.canonical import Json, encode, parse
+
+# Every negotiation asks these; see `connector.protocol.store`.
+_OFFER, _BARGAINED = (SQLModel.metadata.tables[str(row.__tablename__)] for row in (OfferRow, BargainRow))
+_IN_FORCE = (
+    sql.select(_OFFER.c.name, _OFFER.c.revision, _OFFER.c.definition)
+    .where(_OFFER.c.withdrawn.is_(False))
+    .order_by(_OFFER.c.name)
+)
+_BARGAIN = sql.select(_BARGAINED.c.offer).where(_BARGAINED.c.negotiation == bindparam("of_negotiation"))
 
 
 def define(session: Session, definition: Definition, at: str) -> Definition:
@@ -39,7 +50,7 @@ def withdraw(session: Session, name: str, at: str) -> Definition:
 
 def definitions(session: Session) -> list[Definition]:
     """The definitions in force, by name."""
-    rows = session.exec(select(OfferRow).where(col(OfferRow.withdrawn).is_(False)).order_by(col(OfferRow.name)))
+    rows = session.connection().execute(_IN_FORCE)
     return [_definition(row.name, row.revision, parse(row.definition)) for row in rows]
 
 
@@ -53,8 +64,8 @@ def definition(session: Session, name: str) -> Definition:
 
 def bargain(session: Session, negotiation: str) -> Json:
     """The last offer that a person of ours made in a negotiation, or None."""
-    row = session.get(BargainRow, negotiation)
-    return None if row is None else parse(row.offer)
+    offer = session.connection().execute(_BARGAIN, {"of_negotiation": negotiation}).scalar()
+    return None if offer is None else parse(offer)
 
 
 def keep_bargain(session: Session, negotiation: str, offer: Json, at: str) -> None:

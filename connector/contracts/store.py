@@ -6,11 +6,12 @@ the whole database), so that two transfers never grant the same runs.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, update
 from sqlmodel import Session, SQLModel, col, func, select
 
 from connector.catalogue import store as catalogue
@@ -37,17 +38,21 @@ from connector.contracts.tables import (
     ResourceRow,
 )
 from hexi.canonical import Json, encode, parse
+from hexi.database import insert_if_new
 from ledger.documents import SignedDocument
 from registry.catalogue import Product
 from sandbox.permits import Permit
 
 # The most rows a listing of the management API gives out at once.
 MAX_LISTED = 1_000
+# Products of which the last reading is kept, by what is signed: every negotiation over one reads it again.
+MAX_PRODUCTS_READ = 64
 
 
 # Every negotiation costs a handful of these, so they are built once; see `connector.protocol.store`.
-_AGREEMENT, _EVIDENCE = (SQLModel.metadata.tables[str(row.__tablename__)] for row in (AgreementRow, EvidenceRow))
-_ADD_AGREEMENT = insert(_AGREEMENT)
+_AGREEMENT, _EVIDENCE, _PRODUCT = (
+    SQLModel.metadata.tables[str(row.__tablename__)] for row in (AgreementRow, EvidenceRow, ProductRow)
+)
 _READ_AGREEMENT = sql.select(_AGREEMENT).where(_AGREEMENT.c.id == bindparam("of_id"))
 _LOCK_AGREEMENT = _READ_AGREEMENT.with_for_update()
 _AGREEMENT_OF = sql.select(_AGREEMENT).where(_AGREEMENT.c.negotiation == bindparam("negotiation"))
@@ -58,9 +63,22 @@ _SET_AGREEMENT_STATE = (
     .returning(_AGREEMENT.c.id)
 )
 _CONCLUDE_AGREEMENT = _SET_AGREEMENT_STATE.values(signed=bindparam("signed"))
+_CONCLUDE_NEGOTIATED = (
+    update(_AGREEMENT)
+    .where(_AGREEMENT.c.negotiation == bindparam("of_negotiation"), _AGREEMENT.c.state == AgreementState.AGREED)
+    .values(state=AgreementState.CONCLUDED)
+    .returning(_AGREEMENT.c.id)
+)
 _OF_EVIDENCE = (_EVIDENCE.c.kind == bindparam("of_kind"), _EVIDENCE.c.subject == bindparam("of_subject"))
-_ADD_EVIDENCE = insert(_EVIDENCE)
 _READ_EVIDENCE = sql.select(_EVIDENCE).where(*_OF_EVIDENCE)
+_PUBLISHED = (
+    sql.select(_PRODUCT.c.resource, _PRODUCT.c.signed, _PRODUCT.c.receipt)
+    .where(_PRODUCT.c.identifier == bindparam("identifier"), _PRODUCT.c.published.is_not(None))
+    .order_by(_PRODUCT.c.version.desc())
+    .limit(1)
+)
+_PUBLISHED_VERSION = _PUBLISHED.where(_PRODUCT.c.version == bindparam("version"))
+_ON_OFFER = _PUBLISHED.where(_PRODUCT.c.withdrawn.is_(None))
 _SET_RECEIPT = update(_EVIDENCE).where(*_OF_EVIDENCE).values(receipt=bindparam("receipt"))
 
 
@@ -197,15 +215,12 @@ def drop_unpublished(session: Session, identifier: str, version: int) -> None:
 
 def product(session: Session, identifier: str, version: int | None = None) -> PublishedProduct:
     """A published product: this version, also a withdrawn one, or the newest on offer. Raises `ProductUnknown`."""
-    wanted = select(ProductRow).where(ProductRow.identifier == identifier, col(ProductRow.published).is_not(None))
-    if version is None:
-        wanted = wanted.where(col(ProductRow.withdrawn).is_(None))
-    else:
-        wanted = wanted.where(ProductRow.version == version)
-    row = session.exec(wanted.order_by(col(ProductRow.version).desc()).limit(1)).first()
+    wanted = _ON_OFFER if version is None else _PUBLISHED_VERSION
+    row = session.connection().execute(wanted, {"identifier": identifier, "version": version}).first()
     if row is None:
         raise no_product(identifier)
-    return published_of(row)
+    product, signed = _read_product(row.signed)
+    return PublishedProduct(row.resource, product, signed, parse(row.receipt) if row.receipt else None)
 
 
 def no_product(identifier: str) -> ProductUnknown:
@@ -243,8 +258,8 @@ def product_drafted(session: Session, resource_name: str, title: str) -> tuple[P
 # Agreements
 
 
-def add_agreement(session: Session, held: HeldAgreement, at: str) -> None:
-    """Keep a new agreement."""
+def add_agreement(session: Session, held: HeldAgreement, at: str) -> bool:
+    """Keep a new agreement; False, and nothing done, if its id or its negotiation has one."""
     row = {
         "id": held.agreement.id,
         "negotiation": held.negotiation,
@@ -255,13 +270,18 @@ def add_agreement(session: Session, held: HeldAgreement, at: str) -> None:
         "signed": _text(held.signed.to_json()),
         "created": at,
     }
-    session.connection().execute(_ADD_AGREEMENT, row)
+    return insert_if_new(session, _AGREEMENT, row)
 
 
 def conclude_agreement(session: Session, agreement_id: str, signed: SignedDocument) -> None:
     """The agreement is final. Raises `AgreementUnknown`."""
     concluded = {"of_id": agreement_id, "state": AgreementState.CONCLUDED, "signed": _text(signed.to_json())}
     _check_known(session.connection().execute(_CONCLUDE_AGREEMENT, concluded).first(), agreement_id)
+
+
+def conclude_negotiated(session: Session, negotiation: str) -> bool:
+    """The agreement that came out of `negotiation` is final, as it is signed; False if none there is AGREED."""
+    return session.connection().execute(_CONCLUDE_NEGOTIATED, {"of_negotiation": negotiation}).first() is not None
 
 
 def set_agreement_state(session: Session, agreement_id: str, state: AgreementState) -> None:
@@ -320,10 +340,10 @@ def end_permit(session: Session, permit_id: str, reason: str, used: int) -> None
 # Evidence
 
 
-def add_evidence(session: Session, kind: str, subject: str, digest: str, entry: str, at: str) -> None:
-    """Keep a sealed entry that is on its way to the ledger."""
+def add_evidence(session: Session, kind: str, subject: str, digest: str, entry: str, at: str) -> bool:
+    """Keep a sealed entry that is on its way to the ledger; False, and nothing done, if there is one of this kind."""
     row = {"kind": kind, "subject": subject, "digest": digest, "entry": entry, "receipt": None, "created": at}
-    session.connection().execute(_ADD_EVIDENCE, row)
+    return insert_if_new(session, _EVIDENCE, row)
 
 
 def evidence(session: Session, kind: str, subject: str) -> RecordedEvidence | None:
@@ -401,6 +421,12 @@ def published_of(row: ProductRow) -> PublishedProduct:
     signed = SignedDocument.from_json(parse(row.signed))
     receipt = parse(row.receipt) if row.receipt else None
     return PublishedProduct(row.resource, Product.model_validate(signed.document), signed, receipt)
+
+
+@lru_cache(maxsize=MAX_PRODUCTS_READ)
+def _read_product(signed: str) -> tuple[Product, SignedDocument]:
+    document = SignedDocument.from_json(parse(signed))
+    return Product.model_validate(document.document), document
 
 
 def _check_known(row: Any, agreement_id: str) -> Any:

@@ -62,9 +62,9 @@ class Dealings:
         with self.database.transaction() as session:
             if known := self._known(session, Kind.NEGOTIATION, asked.id, wanted):
                 return self.engine.negotiation(session, known)
-            pid = self.engine.request_negotiation(session, provider.did, provider.dsp_url, offer, {})
-            self._remember(session, Kind.NEGOTIATION, asked.id, wanted, pid)
-            return self.engine.negotiation(session, pid)
+            process = self.engine.request_negotiation(session, provider.did, provider.dsp_url, offer, {})
+            self._remember(session, Kind.NEGOTIATION, asked.id, wanted, process.pid)
+            return process
 
     def transfer(self, asked: RequestTransfer) -> Process:
         """Ask the provider for a transfer under a concluded agreement, showing the order if there is one.
@@ -85,15 +85,15 @@ class Dealings:
             address = None if told is None else destination_address(told)
             if asked.format == PUSH and address is None:
                 address, token_digest = self.receiving.invite()
-            pid = self.engine.request_transfer(
+            process = self.engine.request_transfer(
                 session, held.counterparty, provider.dsp_url, asked.agreement, asked.format, properties, address
             )
             if token_digest is not None:
-                self.receiving.expect(session, pid, Way.PUSH, asked.to, token_digest)
+                self.receiving.expect(session, process.pid, Way.PUSH, asked.to, token_digest)
             elif asked.to is not None:
-                self.receiving.expect(session, pid, Way.PULL, asked.to)
-            self._remember(session, Kind.TRANSFER, asked.id, wanted, pid)
-            return self.engine.transfer(session, pid)
+                self.receiving.expect(session, process.pid, Way.PULL, asked.to)
+            self._remember(session, Kind.TRANSFER, asked.id, wanted, process.pid)
+            return process
 
     def end_negotiation(self, session: Session, pid: str, reason: str) -> Process:
         """Terminate a negotiation. Raises `ProcessUnknown`, `IllegalTransition`."""

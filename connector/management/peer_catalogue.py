@@ -106,10 +106,10 @@ class PeerCatalogues:
             known = store.process_asked(session, Kind.NEGOTIATION, asked.id, wanted) if asked.id else None
             if known:
                 return self._engine.negotiation(session, known)
-            pid = self._engine.request_negotiation(session, asked.counterparty, address, dict(asked.offer))
+            process = self._engine.request_negotiation(session, asked.counterparty, address, dict(asked.offer))
             if asked.id:
-                store.add_process_asked(session, Kind.NEGOTIATION, asked.id, wanted, pid)
-            return self._engine.negotiation(session, pid)
+                store.add_process_asked(session, Kind.NEGOTIATION, asked.id, wanted, process.pid)
+            return process
 
     def _address(self, counterparty: str, address: str | None) -> str:
         known = self._peers.trust.participant(counterparty)

@@ -121,8 +121,8 @@ class Engine:
         peer_url: str,
         offer: dict[str, Json],
         properties: dict[str, Json] | None = None,
-    ) -> str:
-        """Ask the provider whose protocol address is `peer_url` for a contract; returns our process id.
+    ) -> Process:
+        """Ask the provider whose protocol address is `peer_url` for a contract; returns the process.
 
         Raises `CallbackRefused`, `MessageMalformed`.
         """
@@ -136,8 +136,8 @@ class Engine:
         peer_url: str,
         offer: dict[str, Json],
         properties: dict[str, Json] | None = None,
-    ) -> str:
-        """Offer a contract to a consumer unasked; returns our process id.
+    ) -> Process:
+        """Offer a contract to a consumer unasked; returns the process.
 
         Raises `CallbackRefused`, `MessageMalformed`.
         """
@@ -153,8 +153,8 @@ class Engine:
         format_: str,
         properties: dict[str, Json] | None = None,
         data_address: dict[str, Json] | None = None,
-    ) -> str:
-        """Ask for delivery under an agreement, to `data_address` where the format is a push; returns our process id.
+    ) -> Process:
+        """Ask for delivery under an agreement, to `data_address` where the format is a push; returns the process.
 
         Raises `CallbackRefused`.
         """
@@ -171,14 +171,14 @@ class Engine:
 
     def _open_over(
         self, session: Session, process: Process, offer: dict[str, Json], properties: dict[str, Json]
-    ) -> str:
+    ) -> Process:
         process = replace(process, offer=offer, dataset_id=offer.get("target"), properties=properties)
         return self._open(session, process, properties)
 
-    def _open(self, session: Session, process: Process, properties: dict[str, Json]) -> str:
+    def _open(self, session: Session, process: Process, properties: dict[str, Json]) -> Process:
         store.insert_process(session, process)
         self._steps.post(session, process, opening(process, self.address, properties))
-        return process.pid
+        return process
 
     def act_negotiation(self, session: Session, pid: str, action: NegotiationAction) -> None:
         """Take `action`. Its state is recorded when the other end has taken it.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, exists, insert, literal, select, update
+from sqlalchemy import Row, Select, bindparam, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, func
 
@@ -20,6 +20,7 @@ from connector.protocol.processes import Kind, Process, Role
 from connector.protocol.tables import InboxRow, OutboxRow, ProcessRow
 from connector.webhooks.tables import SubscriptionRow
 from hexi.canonical import Json, encode, parse
+from hexi.database import insert_if_new
 
 # The most processes a listing gives out at once.
 MAX_LISTED = 1_000
@@ -67,6 +68,11 @@ _SAVE_PROCESS = (
     .values({name: bindparam(name) for name in _PROCESS_FIELDS if name not in _FIXED_COLUMNS})
     .returning(_HEARD)
 )
+# As `hexi.database.insert_if_new` writes it, with the question.
+_ADMIT_PROCESS = {
+    name: dialect.insert(_PROCESS).on_conflict_do_nothing().returning(_HEARD)
+    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
+}
 _PID_OF_MESSAGE = select(_INBOX.c.pid).where(
     _INBOX.c.counterparty == bindparam("counterparty"), _INBOX.c.message_key == bindparam("message_key")
 )
@@ -111,8 +117,9 @@ def insert_process(session: Session, process: Process) -> bool:
 
 def admit_process(session: Session, process: Process) -> tuple[bool, bool]:
     """Like `insert_process`; and whether there is anybody who wants to be told of events."""
-    heard = _insert_if_new(session, ProcessRow, _columns(process))
-    return heard is not None, bool(heard)
+    connection = session.connection()
+    found = connection.execute(_ADMIT_PROCESS[connection.dialect.name], _columns(process)).first()
+    return found is not None, found is not None and bool(found[0])
 
 
 def lock_process(session: Session, pid: str) -> Process | None:
@@ -171,7 +178,7 @@ def remember_message(
     """Note that this message was taken, with the `reasons` it gave; False if it had been before."""
     reason = encode(list(reasons)).decode() if reasons else None
     row = {"counterparty": counterparty, "message_key": key, "pid": pid, "received": now, "reason": reason}
-    return _insert_if_new(session, InboxRow, row) is not None
+    return insert_if_new(session, _INBOX, row)
 
 
 def process_of_message(session: Session, counterparty: str, key: str) -> str | None:
@@ -272,22 +279,6 @@ def count_items(session: Session, destination: str, state: OutboxState) -> int:
     query = select(func.count()).select_from(_OUTBOX)
     found = session.connection().execute(query.where(_OUTBOX.c.destination == destination, _OUTBOX.c.state == state))
     return int(found.scalar_one())
-
-
-def _insert_if_new(session: Session, table: type[ProcessRow] | type[InboxRow], row: dict[str, Any]) -> bool | None:
-    """Whether events are heard, once the row is inserted; None if it was there."""
-    connection = session.connection()
-    # What came back, not a row count: drivers do not agree on those.
-    found = connection.execute(_INSERTS[connection.dialect.name, table], row).first()
-    return None if found is None else bool(found[0])
-
-
-# Either dialect has its own statement for it, with the same words.
-_INSERTS: dict[tuple[str, type[SQLModel]], Any] = {
-    (name, row): dialect.insert(row).on_conflict_do_nothing().returning(_HEARD if row is ProcessRow else literal(1))
-    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
-    for row in (ProcessRow, InboxRow)
-}
 
 
 def _process(session: Session, query: Select[Any], **sought: str) -> Process | None:

@@ -80,7 +80,7 @@ def everything_said(pair: Pair) -> None:
         address = pair.consumer.url + PATH
         opened = pair.provider.engine.offer_negotiation(
             session, pair.consumer.did, address, offer(), {"urn:hexi:x": {}}
-        )
+        ).pid
     pair.run()
     pair.provider.act(opened, Offer({**offer(), "prohibition": [{"action": "distribute"}]}))
     pair.run()

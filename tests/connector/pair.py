@@ -192,12 +192,13 @@ class End:
 
     def negotiate(self, provider: "End", target: str = "dataset-1") -> str:
         with self.database.transaction() as session:
-            return self.engine.request_negotiation(session, provider.did, provider.url + PATH, offer(target))
+            return self.engine.request_negotiation(session, provider.did, provider.url + PATH, offer(target)).pid
 
     def ask(self, provider: "End", agreement_id: str) -> str:
         with self.database.transaction() as session:
             order = {"urn:hexi:order": "order.jws.x"}
-            return self.engine.request_transfer(session, provider.did, provider.url + PATH, agreement_id, "SQL", order)
+            address = provider.url + PATH
+            return self.engine.request_transfer(session, provider.did, address, agreement_id, "SQL", order).pid
 
     def act(self, pid: str, action: Action) -> None:
         with self.database.transaction() as session:

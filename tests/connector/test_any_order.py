@@ -235,7 +235,7 @@ def open_by(opener: End, other: End) -> str:
         begin = (
             opener.engine.offer_negotiation if opener.did == "did:web:provider" else opener.engine.request_negotiation
         )
-        return begin(session, other.did, other.url + PATH, {**offer(), "@id": fresh_id()})
+        return begin(session, other.did, other.url + PATH, {**offer(), "@id": fresh_id()}).pid
 
 
 @QUICK

@@ -48,7 +48,7 @@ def test_a_provider_can_begin_with_an_offer(pair: Pair) -> None:
             pair.consumer.did,
             f"{pair.consumer.url}/dsp/2025-1/",
             {"@id": "o", "@type": "Offer", "target": "d", "permission": [{"action": "use"}]},
-        )
+        ).pid
     pair.run()
     assert pair.provider.process(pid).state == "FINALIZED"
     assert pair.consumer.processes()[0].state == "FINALIZED"

@@ -125,12 +125,12 @@ def create_triggers(engine: Engine) -> APIRouter:
     @router.post("/negotiations", status_code=201)
     def negotiate(wish: NegotiationTrigger, session: Write) -> dict[str, str]:
         offer = {"@id": wish.offerId, "@type": "Offer", "target": wish.datasetId, **POLICY}
-        return {"pid": engine.request_negotiation(session, wish.providerId, wish.connectorAddress, offer)}
+        return {"pid": engine.request_negotiation(session, wish.providerId, wish.connectorAddress, offer).pid}
 
     @router.post("/transfers", status_code=201)
     def transfer(wish: TransferTrigger, session: Write) -> dict[str, str]:
-        pid = engine.request_transfer(session, wish.providerId, wish.connectorAddress, wish.agreementId, wish.format)
-        return {"pid": pid}
+        address = wish.connectorAddress
+        return {"pid": engine.request_transfer(session, wish.providerId, address, wish.agreementId, wish.format).pid}
 
     return router
 
