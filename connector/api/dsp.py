@@ -6,16 +6,19 @@ process that is not the caller's does not exist for it.
 Source: Dataspace Protocol 2025-1, sections 4.3, 6, 8 and 10.
 """
 
-from collections.abc import Callable, Coroutine
-from functools import wraps
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from inspect import Parameter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from sqlmodel import Session
+from starlette.concurrency import run_in_threadpool
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from connector.catalogue.question import Page, Wanted, read_filter, read_token, write_token
 from connector.protocol.engine import Engine, check_party
@@ -44,8 +47,8 @@ from connector.protocol.processes import Kind, Process
 from connector.protocol.progression import SUSPENDED_BY
 from hexi.canonical import Json, digest, parse
 from hexi.errors import DataspaceError, Malformed
-from hexi.web import Read, SessionRoute, Write, as_malformed
-from registry.access import Member
+from hexi.web import Read, Write, reading_session, writing_session
+from registry.access import Member, member
 from registry.presentation import Caller
 
 # The catalogue's data service: this connector. An IRI of its own, for datasets to point to.
@@ -55,6 +58,8 @@ NO_PID = "urn:hexi:none"
 
 # The query parameter of the catalogue's links. Ours to choose; the specification's examples call it so.
 CONTINUATION = "continuationToken"
+# A longer one is refused unread; ours have a few hundred characters, and a filter may be in them.
+MAX_TOKEN_CHARACTERS = 20_000
 
 _ERRORS = {"catalog": "CatalogError", "negotiations": "ContractNegotiationError", "transfers": "TransferError"}
 _REFUSALS = {
@@ -83,53 +88,84 @@ _TRANSFER_MESSAGES: dict[str, type[ProcessMessage]] = {
 }
 
 
-async def _read_body(request: Request) -> Json:
+def _read_body(request: Request) -> Json:
     """The JSON of the request, whatever its content type: some peers send none."""
-    body = parse(await request.body())
-    request.state.dsp_body = body
-    return body
+    request.state.dsp_body = parse(request.state.dsp_content)
+    return request.state.dsp_body
+
+
+def _read_continuation(request: Request) -> str | None:
+    token = request.query_params.get(CONTINUATION)
+    if token is not None and len(token) > MAX_TOKEN_CHARACTERS:
+        raise Malformed(f"a {CONTINUATION} has at most {MAX_TOKEN_CHARACTERS} characters")
+    return token
 
 
 Body = Annotated[Json, Depends(_read_body)]
+Continuation = Annotated[str | None, Query(alias=CONTINUATION, max_length=MAX_TOKEN_CHARACTERS)]
+
+# What an endpoint here may take, beside a session and the parts of its address, and how it is come by.
+_TAKEN: Sequence[tuple[Any, Callable[[Request], Any]]] = (
+    (Member, member),
+    (Body, _read_body),
+    (Continuation, _read_continuation),
+    (Request, lambda request: request),
+)
+_SESSIONS = ((Write, contextmanager(writing_session)), (Read, contextmanager(reading_session)))
 
 
-Continuation = Annotated[str | None, Query(alias=CONTINUATION, max_length=20_000)]
-
-
-class _DspRoute(SessionRoute):
+class _DspRoute(APIRoute):
     """A route whose errors are the protocol's, not problem+json. Unexpected ones go on to the shell's opaque 500.
 
-    What the endpoint refuses has rolled its transaction back by the time it arrives here. What it answers is JSON as it
-    stands, and nobody need validate it again.
+    The framework describes the endpoint by its signature; calling it is done here, all of it in one thread: say who
+    calls, read the body, open the session, decide, write the answer, commit. Each change of threads, and the solving of
+    dependencies, would cost as much as a query. What is refused has rolled its transaction back by then.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        status: int = options.get("status_code") or 200
-
-        @wraps(endpoint)
-        def answering(**given: Any) -> Response:
-            said = endpoint(**given)
-            return said if isinstance(said, Response) else JSONResponse(said, status)
-
-        super().__init__(path, answering, **options)
+        super().__init__(path, endpoint, **options)
+        self._status: int = options.get("status_code") or 200
+        takes = list(inspect.signature(endpoint).parameters.values())
+        opened = [(taken.name, opens) for taken in takes for kind, opens in _SESSIONS if taken.annotation == kind]
+        self._session = opened[0] if opened else None
+        self._ways = [(taken.name, _way_to(taken)) for taken in takes if taken.name not in dict(opened)]
+        self.app = self._serve
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """With and without a trailing slash alike; a second route for each address would double start and memory."""
         path = scope["path"]
         return super().matches({**scope, "path": path[:-1]} if path.endswith("/") else scope)
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        request.state.dsp_content = await request.body()
+        try:
+            answer = await run_in_threadpool(self._answer, request)
+        except DataspaceError as error:
+            answer = _error(request, error)
+        await answer(scope, receive, send)
 
-        async def handler(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except DataspaceError as error:
-                return _error(request, error)
-            except RequestValidationError as error:
-                return _error(request, as_malformed(error))
+    def _answer(self, request: Request) -> Response:
+        # In the order of the signature: who calls is known before anything is read or opened for them.
+        given = {name: way(request) for name, way in self._ways}
+        if self._session is None:
+            return self._written(self.endpoint(**given))
+        name, opens = self._session
+        with opens(request) as session:
+            return self._written(self.endpoint(**given, **{name: session}))
 
-        return handler
+    def _written(self, said: Any) -> Response:
+        return said if isinstance(said, Response) else JSONResponse(said, self._status)
+
+
+def _way_to(taken: Parameter) -> Callable[[Request], Any]:
+    """How what an endpoint takes is come by: by its kind, or as the part of the address that has its name."""
+    for kind, way in _TAKEN:
+        if taken.annotation == kind:
+            return way
+    if taken.annotation is not str:
+        raise TypeError(f"a protocol endpoint cannot take {taken}")
+    return lambda request: request.path_params[taken.name]
 
 
 def create_router(engine: Engine) -> APIRouter:

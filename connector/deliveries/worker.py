@@ -13,20 +13,23 @@ log = structlog.get_logger("connector.data")
 
 # Deliveries under way at once in this process, of each kind. A single one can fill a core with encryption.
 THREADS = 4
-# How often a thread looks for work by itself, in seconds.
+# How often somebody looks for work of a kind, in seconds.
 IDLE_SECONDS = 0.5
 # How long stopping waits for a delivery to notice, in seconds; what is cut off then is resumed after the restart.
 STOP_SECONDS = 2.0
 
 
 class DeliveryWorker:
-    """Threads over `steps`; each takes one piece of work and says whether there was any."""
+    """Threads over `steps`; each takes one piece of work and says whether there was any.
+
+    Of the threads of a kind that have nothing to do, one looks and the others wait for their turn.
+    """
 
     def __init__(self, steps: Sequence[Callable[[], bool]], *, threads: int = THREADS) -> None:
         self._stopping = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(step,), name=f"connector-delivery-{number}", daemon=True)
-            for step in steps
+            threading.Thread(target=self._run, args=(step, turn), name=f"connector-delivery-{number}", daemon=True)
+            for step, turn in ((step, threading.Lock()) for step in steps)
             for number in range(threads)
         ]
 
@@ -41,7 +44,7 @@ class DeliveryWorker:
         for thread in self._threads:
             thread.join(STOP_SECONDS / len(self._threads))
 
-    def _run(self, step: Callable[[], bool]) -> None:
+    def _run(self, step: Callable[[], bool], turn: threading.Lock) -> None:
         while not self._stopping.is_set():
             try:
                 worked = step()
@@ -49,4 +52,5 @@ class DeliveryWorker:
                 log.error("a delivery failed unexpectedly", exc_info=error)
                 worked = False
             if not worked:
-                self._stopping.wait(IDLE_SECONDS)
+                with turn:
+                    self._stopping.wait(IDLE_SECONDS)
