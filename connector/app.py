@@ -14,7 +14,7 @@ import httpx
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from connector.api import data, dsp, management
+from connector.api import data, dsp, management, previews
 from connector.api import deliveries as deliveries_api
 from connector.api import federated as federated_api
 from connector.api import peers as peers_api
@@ -34,6 +34,7 @@ from connector.management.computations import Computations
 from connector.management.dealings import Dealings
 from connector.management.desk import Desk
 from connector.management.peer_catalogue import PeerCatalogues
+from connector.management.previews import Previews
 from connector.management.token import management_token
 from connector.monitoring import Monitor
 from connector.planes import DataPlane, http_pull, http_push, s3_push
@@ -145,6 +146,7 @@ def create_app(
         database,
         dsp.create_router(engine),
         *computing.routers(),
+        previews.create_router(computing.sandbox, contracting),
         data.create_router(pull),
         *services.routers,
         deliveries_api.create_receiving_router(delivered.receiving),
@@ -259,6 +261,9 @@ def _desk(
             authorise=space.peers.authorise,
             unsafe_allow_loopback=settings.allows_loopback,
             transport=transport,
+        ),
+        previews=Previews(
+            space.registry, space.peers.trust, space.peers.authorise, settings.allows_loopback, transport
         ),
         registry=space.registry,
         ledger=space.ledger,

@@ -215,6 +215,28 @@ def run(
         raise typer.Exit(REFUSED)
 
 
+@app.command("dry-run")
+def dry_run(
+    product: Annotated[str, typer.Argument(help="The product's identifier in the space's catalogue.")],
+    query: Annotated[str, typer.Argument(help="SQL over the product's tables.")],
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Say what would come of a query, before anything is agreed. 试算。
+
+    Its provider looks at the query and the published description, at no data: whether it may be asked, by which rules,
+    how far off the numbers will be, how long it takes.
+
+    Example: hexi connector dry-run 6916... "SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex" --home planner
+    """
+    from sandbox.preview.shown import show_dry_run
+
+    found = client_of(home).jobs.dry_run(product, query)
+    show(found.to_json(), as_json) if as_json else show_dry_run(found)
+    if found.reasons:
+        raise typer.Exit(REFUSED)
+
+
 @app.command("encrypted-sum")
 def encrypted_sum(
     query: Annotated[str, typer.Argument(help="SQL that gives one number at every provider.")],

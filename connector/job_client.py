@@ -5,6 +5,7 @@ from urllib.parse import quote
 from connector.management.answers import Job, Jobs
 from hexi.canonical import Json
 from hexi.client import ServiceClient
+from sandbox.preview import DryRun
 
 
 class JobClient:
@@ -17,6 +18,10 @@ class JobClient:
         """Let a query wait at the provider's sandbox; the same `run` id again is the same job."""
         asked: dict[str, Json] = {"transfer": transfer, "query": query, "purpose": purpose, "run": run}
         return self._service.read(Job, self._service.post("/jobs", asked))
+
+    def dry_run(self, product: str, query: str) -> DryRun:
+        """What would come of a query over a product of the space, before anything is agreed."""
+        return self._service.read(DryRun, self._service.post("/dry-runs", {"product": product, "query": query}))
 
     def show(self, transfer: str, run: str) -> Job:
         """A job as it stands; its `answer` is None while there is none."""

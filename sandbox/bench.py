@@ -6,7 +6,7 @@ not run out.
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -31,9 +31,11 @@ from sandbox.errors import ProductUnusable
 from sandbox.messages import RunAnswer
 from sandbox.noise_key import noise_key
 from sandbox.permits import Permit, seal_permit
+from sandbox.preview import DryRun
 from sandbox.queries import MAX_QUERY_CHARACTERS, SQL_MODE
 from sandbox.requests import RunRequest, seal_request
 from sandbox.runs import Sandbox
+from sandbox.settings import SandboxSettings
 
 DID = "did:web:localhost"
 FORMATS = (".csv", ".parquet")
@@ -111,6 +113,16 @@ def open_bench(product: Product, tables: Path, state: Path | None, clock: Clock)
             yield Bench(database, identity, _dataset(product, tables), clock, noise_key(home))
         finally:
             database.dispose()
+
+
+def dry_bench(product: Product, clock: Clock) -> Callable[[str], DryRun]:
+    """Says what would come of a query; needs no tables, because it looks at none. Raises as `dry_run` does."""
+    from sandbox.lanes.chosen import Lanes
+    from sandbox.preview.dry_run import dry_run
+
+    lanes = Lanes(Database("sqlite://"), SandboxSettings(), None, b"", clock)
+    dataset = Dataset(product, _digest(product), {})
+    return lambda query: dry_run(lanes, dataset, query[: MAX_QUERY_CHARACTERS + 1], SQL_MODE)
 
 
 def read_bench_product(path: Path) -> Product:
@@ -191,10 +203,15 @@ def _dataset(product: Product, folder: Path) -> Dataset:
     }
     if missing := [table.name for table in product.tables if table.name not in files]:
         raise ProductUnusable(f"{folder} has no {missing[0]}.csv or {missing[0]}.parquet")
+    return Dataset(product, _digest(product), files)
+
+
+def _digest(product: Product) -> str:
+    """Names what the sandbox reads of a product, in place of the digest of a signed document."""
     described = {
         "tables": [table.model_dump(mode="json", by_alias=True) for table in product.tables],
         "disclosure": product.disclosure.model_dump(mode="json", by_alias=True),
         "lattice": product.lattice,
         "controlled": product.controlled.model_dump(mode="json", by_alias=True) if product.controlled else None,
     }
-    return Dataset(product, digest(described), files)
+    return digest(described)

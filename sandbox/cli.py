@@ -1,7 +1,7 @@
 """``hexi sandbox``: try queries on a product, see what may be asked, measure the isolation of this machine."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, BinaryIO, TextIO
 
@@ -14,9 +14,10 @@ from hexi.cli import DONE, REFUSED
 from hexi.errors import DataspaceError, Malformed
 from hexi.web import configure_logging
 from registry.catalogue import Product
-from sandbox.bench import Bench, open_bench, read_bench_product
+from sandbox.bench import dry_bench, open_bench, read_bench_product
 from sandbox.isolation import probe as probe_isolation
 from sandbox.messages import RunAnswer
+from sandbox.preview.shown import show_dry_run
 from sandbox.queries import MAX_QUERY_CHARACTERS
 
 app = typer.Typer(no_args_is_help=True, help="Sandboxed computation: usable but invisible. 可用不可见的沙箱计算。")
@@ -36,20 +37,30 @@ ProductFile = Annotated[Path, typer.Option("--product", help="Product descriptio
 @app.command("try")
 def try_(
     product: ProductFile,
-    tables: Annotated[Path, typer.Option("--tables", help="Folder with <table>.csv or <table>.parquet.")],
+    tables: Annotated[Path | None, typer.Option("--tables", help="Folder with <table>.csv or <table>.parquet.")] = None,
     state: Annotated[Path | None, typer.Option("--state", help="Remember releases here across calls.")] = None,
     query: Annotated[str | None, typer.Option("--query", help="One SELECT, or - for a stream of them.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it; no tables needed.")] = False,
 ) -> None:
-    """Ask a product, as a consumer would: review, isolation, disclosure control, receipt. No service, no contract."""
+    """Ask a product, as a consumer would: review, isolation, disclosure control, receipt. No service, no contract.
+
+    With --dry-run only the description is looked at: whether the query may be asked, by which rules, and how far off
+    the numbers will be.
+    """
     described = read_bench_product(product)
     if query is None:
         print(_HOW)
         return
     configure_logging("ERROR")
+    if dry_run:
+        _dry_run(described, query, as_json=as_json)
+        return
+    if tables is None:
+        raise Malformed("name the folder with the tables (--tables), or ask what would come of it (--dry-run)")
     with open_bench(described, tables, state, system_clock) as bench:
         if query == "-":
-            _stream(bench, sys.stdin.buffer, sys.stdout)
+            _stream(lambda text: _shown(bench.ask(text)), sys.stdin.buffer, sys.stdout)
             return
         answer = bench.ask(query)
     print(pretty(_shown(answer))) if as_json else _print(answer)
@@ -98,10 +109,20 @@ def probe(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     Console().print(table)
 
 
-def _stream(bench: Bench, source: BinaryIO, target: TextIO) -> None:
+def _dry_run(product: Product, query: str, *, as_json: bool) -> None:
+    ask = dry_bench(product, system_clock)
+    if query == "-":
+        _stream(lambda text: ask(text).to_json(), sys.stdin.buffer, sys.stdout)
+        return
+    found = ask(query)
+    print(pretty(found.to_json())) if as_json else show_dry_run(found)
+    raise typer.Exit(REFUSED if found.reasons else DONE)
+
+
+def _stream(ask: Callable[[str], Json], source: BinaryIO, target: TextIO) -> None:
     """One query a line in, one answer a line out. A line that is none is refused; the stream goes on."""
     for line in _lines(source):
-        target.write(encode(_answered(bench, line)).decode() + "\n")
+        target.write(encode(_answered(ask, line)).decode() + "\n")
         target.flush()
 
 
@@ -115,7 +136,7 @@ def _lines(source: BinaryIO) -> Iterator[bytes]:
             yield line
 
 
-def _answered(bench: Bench, line: bytes) -> Json:
+def _answered(ask: Callable[[str], Json], line: bytes) -> Json:
     try:
         query = parse(line)
         encode(query)  # refuses text that is none, such as half a surrogate pair
@@ -124,7 +145,7 @@ def _answered(bench: Bench, line: bytes) -> Json:
     if not isinstance(query, str):
         return _refused("sandbox.query-unreadable", "each line is one query as a JSON string")
     try:
-        return _shown(bench.ask(query))
+        return ask(query)
     except DataspaceError as error:
         return _refused(error.code, error.detail)
 

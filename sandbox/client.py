@@ -18,6 +18,8 @@ from sandbox.messages import (
     from_base64,
     to_base64,
 )
+from sandbox.preview import DryRun
+from sandbox.queries import SQL_MODE
 
 Authorise = Callable[[], str]
 
@@ -44,6 +46,11 @@ class SandboxClient:
         return self._service.read(
             RunAnswer, self._service.post(f"/sandbox/runs/{quote(run, safe='')}/withdrawal", None)
         )
+
+    def dry_run(self, product: str, query: str, mode: str = SQL_MODE) -> DryRun:
+        """What would come of a query, before anything is agreed. Raises `RemoteProblem`, `Unreachable`."""
+        body = {"product": product, "query": query, "mode": mode}
+        return self._service.read(DryRun, self._service.post("/sandbox/dry-runs", body))
 
     def submit(self, permit: str, request: str, context: bytes | None = None) -> JobAnswer:
         """Send a run to wait for a worker, or the same again. Raises `RemoteProblem`, `Unreachable`."""

@@ -146,6 +146,11 @@ def dataset(session: Session, identifier: str, version: int) -> Dataset:
     return Dataset(published.product, published.signed.digest, files_of(published.product, resource))
 
 
+def newest_version(session: Session, identifier: str) -> int:
+    """The version of a product that the catalogue shows. Raises `ProductUnknown`."""
+    return store.product(session, identifier).product.version
+
+
 def _known(content: Content | None) -> dict[str, Json]:
     return {} if content is None else {"content": [content.name, content.media_type, content.size, content.version]}
 

@@ -11,6 +11,7 @@ from connector.management.answers import Membership, Status
 from connector.management.computations import Computations
 from connector.management.dealings import Dealings
 from connector.management.membership import Membership as Joining
+from connector.management.previews import Previews
 from connector.protocol.engine import Engine
 from connector.retirement import Retirement
 from connector.settings import ConnectorSettings
@@ -39,6 +40,7 @@ class Desk:
     bargaining: Bargaining
     retirement: Retirement
     computations: Computations
+    previews: Previews
     registry: RegistryClient
     ledger: LedgerClient
 

@@ -186,6 +186,15 @@ class AskRun(Wire):
     run: RunId | None = None
 
 
+class AskPreview(Wire):
+    """Ask what would come of a query over a product of the space."""
+
+    model_config = _asked(product=PRODUCT, query="SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex")
+
+    product: Name
+    query: Query
+
+
 class CancelJob(Wire):
     """End a job: the transfer it was sent under."""
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from privacy.errors import NotReleased
 from privacy.lattice.blocks import Floats
 from privacy.lattice.plan import GRID, Component, Plan
-from privacy.lattice.policy import COUNT, LatticePolicy
-from privacy.lattice.publication import Cube
+from privacy.lattice.policy import COUNT, LatticePolicy, Measure
+from privacy.lattice.publication import Cube, shape
+from privacy.lattice.smoothing import Tables
 
 Flags = NDArray[np.bool_]
 
@@ -92,17 +93,21 @@ class Cells:
 
 def answer(cube: Cube, question: Question, measures: Sequence[str]) -> Cells:
     """Every cell of the question with the count and the moments of `measures`. Raises `NotReleased`."""
-    check_released(cube.plan, question, measures)
-    axes = _axes(cube.plan, question)
+    return _answer(cube.plan, cube.tables, question, measures)
+
+
+def _answer(plan: Plan, tables: Tables, question: Question, measures: Sequence[str]) -> Cells:
+    check_released(plan, question, measures)
+    axes = _axes(plan, question)
     labels = [axis.labels for axis in axes if axis.labels is not None]
     if question.sensitive is None:
-        people = _cells(cube, axes, COUNT)
+        people = _cells(plan, tables, axes, COUNT)
     else:
-        people = _labelled(cube, axes, question.sensitive)
+        people = _labelled(plan, tables, axes, question.sensitive)
         if (place := question.sensitive.place) is not None:
-            names = cube.plan.policy.measure(question.sensitive.measure).labels
+            names = plan.policy.measure(question.sensitive.measure).labels
             labels.insert(place, tuple(names[label] for label in question.sensitive.labels))
-    moments = {name: _cells(cube, axes, name) for name in measures}
+    moments = {name: _cells(plan, tables, axes, name) for name in measures}
     flat = {name: Estimate(one.value.reshape(-1), one.sd.reshape(-1)) for name, one in moments.items()}
     return Cells(list(product(*labels)), Estimate(people.value.reshape(-1), people.sd.reshape(-1)), flat)
 
@@ -110,6 +115,37 @@ def answer(cube: Cube, question: Question, measures: Sequence[str]) -> Cells:
 def expected_sd(plan: Plan, question: Question, measure: str) -> Floats:
     """The standard deviation of every cell's sum, in units of the clip range: from the plan alone."""
     return _sds(plan, _axes(plan, question), measure)
+
+
+def expected(plan: Plan, question: Question, measures: Sequence[str]) -> Cells:
+    """What an answer would look like if the declared size were spread evenly over the domain and every measure over its
+    range: the errors are those of the answer, the values are not. From the plan alone. Raises `NotReleased`.
+    """
+    even = {measure.name: _Even(plan, measure) for measure in plan.policy.all_measures()}
+    return _answer(plan, even, question, measures)
+
+
+class _Even(dict[Component, Floats]):
+    """The residual tables of a measure that says the same everywhere: only the total is not nought."""
+
+    def __init__(self, plan: Plan, measure: Measure) -> None:
+        super().__init__()
+        self._plan, self._measure = plan, measure
+
+    def __missing__(self, component: Component) -> Floats:
+        share = _even_share(self._measure) if component == () else 0.0
+        return np.full(shape(self._plan, component, self._measure.name), self._plan.policy.declared_size * share)
+
+
+def _even_share(measure: Measure) -> float:
+    """What a person has of a measure on average, in units of the clip range, if it is spread evenly over that."""
+    if measure.name == COUNT:
+        return 1.0
+    if measure.labels:
+        return 1 / len(measure.labels)
+    if measure.factors is not None:
+        return 1 / 3 if measure.factors[0] == measure.factors[1] else 1 / 4
+    return 1 / 2
 
 
 def check_released(plan: Plan, question: Question, measures: Sequence[str]) -> None:
@@ -179,12 +215,12 @@ def _axis(plan: Plan, question: Question, name: str) -> _Axis:
     return _Axis(name, max(parts, default=0), labels, rows.mean(axis=1), parts)
 
 
-def _labelled(cube: Cube, axes: Sequence[_Axis], asked: Sensitive) -> Estimate:
+def _labelled(plan: Plan, tables: Tables, axes: Sequence[_Axis], asked: Sensitive) -> Estimate:
     """How many people have the labels asked for in every cell: an axis of its own, where the column is divided by."""
-    found, labels = _cells(cube, axes, asked.measure), list(asked.labels)
+    found, labels = _cells(plan, tables, axes, asked.measure), list(asked.labels)
     deviations = np.broadcast_to(found.sd, found.value.shape)
     if len(found.value) == 1:  # two labels: the number published is of the second, the first is the rest
-        people = _cells(cube, axes, COUNT)
+        people = _cells(plan, tables, axes, COUNT)
         found = Estimate(
             np.concatenate([people.value - found.value, found.value]),
             np.concatenate([np.sqrt(people.sd**2 + deviations**2), deviations]),
@@ -197,17 +233,16 @@ def _labelled(cube: Cube, axes: Sequence[_Axis], asked: Sensitive) -> Estimate:
     return Estimate(*(np.moveaxis(one, 0, asked.place) for one in chosen))
 
 
-def _cells(cube: Cube, axes: Sequence[_Axis], measure: str) -> Estimate:
+def _cells(plan: Plan, tables: Tables, axes: Sequence[_Axis], measure: str) -> Estimate:
     """The sum of `measure` in every cell and its standard deviation, in units of the clip range; a sensitive column's
     labels are the first axis."""
-    plan, tables = cube.plan, cube.tables[measure]
     first = plan.policy.measure(measure).axis
     values = np.zeros((*first, *(len(axis.means) for axis in axes)))
     for chosen in _choices(axes):
         component = _component(plan.policy, chosen)
         order = [name for name, _ in component]
         places = [order.index(name) for name in chosen]
-        table = tables[component].transpose(places + [len(order)] * len(first))
+        table = tables[measure][component].transpose(places + [len(order)] * len(first))
         for _, part in _pairs(axes, chosen):
             if part is not None:  # contracts the first axis, and puts the question's rows last
                 table = table.transpose(*range(1, table.ndim), 0) @ part.T

@@ -4,7 +4,7 @@ What a lane needs (a parser of SQL, numpy) is loaded with the first question, no
 """
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hexi.canonical import Clock
 from hexi.database import Database
@@ -13,6 +13,9 @@ from sandbox.lanes import Contribute, Lane
 from sandbox.queries import SUM_MODE
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from sandbox.cubes import Cubes
 
 
 class Lanes:
@@ -37,10 +40,16 @@ class Lanes:
 
     @cached_property
     def _cube_lane(self) -> Lane[Any, Any]:
-        from sandbox.cubes import Cubes
         from sandbox.lanes.cube import CubeLane
 
-        return CubeLane(self._database, Cubes(self._database, self._key, self._clock, self._settings))
+        return CubeLane(self._database, self.cubes)
+
+    @cached_property
+    def cubes(self) -> "Cubes":
+        """The cubes of this provider."""
+        from sandbox.cubes import Cubes
+
+        return Cubes(self._database, self._key, self._clock, self._settings)
 
     @cached_property
     def _controlled_lane(self) -> Lane[Any, Any]:

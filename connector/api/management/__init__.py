@@ -16,6 +16,7 @@ from connector.api.management import (
     membership,
     negotiations,
     offers,
+    previews,
     products,
     reviews,
     transfers,
@@ -28,7 +29,7 @@ from hexi.web import problems
 
 __all__ = ["PREFIX", "Owner", "create_router", "reviews", "webhooks"]
 
-_SUBJECTS = (membership, products, offers, negotiations, agreements, transfers, computations, jobs)
+_SUBJECTS = (membership, products, offers, negotiations, agreements, transfers, computations, jobs, previews)
 
 
 def create_router(desk: Desk, *others: APIRouter) -> APIRouter:

@@ -1,0 +1,104 @@
+"""Preview: what a query would come to before anybody orders it, and a synthetic twin to try it on.
+
+Nothing here touches a table. A dry run is a matter of the query's text and the published description; a twin is drawn
+from the description, or from numbers that were released already.
+"""
+
+from pydantic import ConfigDict, Field
+
+from hexi.canonical import Json, Wire
+from sandbox.messages import ReasonBody
+from sandbox.queries import MAX_QUERY_CHARACTERS, SQL_MODE
+
+
+class AskDryRun(Wire):
+    """POST /sandbox/dry-runs: a product of this provider, and a query."""
+
+    product: str = Field(max_length=200)
+    # A longer one is refused by review, with a reason; this is only against nonsense.
+    query: str = Field(max_length=8 * MAX_QUERY_CHARACTERS)
+    mode: str = Field(default=SQL_MODE, max_length=100)
+
+
+class Rule(Wire):
+    """A rule that a run of this query will be held to."""
+
+    rule: str
+    says: str
+
+
+class ExpectedError(Wire):
+    """How far off a column's numbers will be: standard errors, and half of the 95 % interval's width, cell by cell.
+
+    `assumes` is empty where only noise decides; a mean's error depends on how many people are in a cell, and then it
+    says what was assumed of them. Null where noise would leave open whether there is an answer at all.
+    """
+
+    column: str
+    smallest: float | None
+    largest: float | None
+    half_width: float | None = Field(description="Of the 95 % interval, in the worst cell.")
+    assumes: str = ""
+
+
+class ExpectedCell(Wire):
+    """A cell of the answer: its labels, and half of the 95 % interval's width of every column. `shown`: whether it
+    would be if the declared size were spread evenly."""
+
+    labels: tuple[str, ...]
+    half_widths: tuple[float | None, ...]
+    shown: bool
+
+
+class Price(Wire):
+    """What a run costs, in hundredths of the currency's unit."""
+
+    amount: int = Field(ge=0)
+    currency: str = "CNY"
+
+
+class DryRun(Wire):
+    """What would come of a query. `cells` is how many there are; `expected` lists them where there are few."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "product": "691620000000000000X6210A1B2C3D41",
+                    "version": 1,
+                    "lane": "lattice",
+                    "verdict": "admissible",
+                    "query": "SELECT sex, COUNT(*) FROM patients GROUP BY sex",
+                    "reasons": [],
+                    "cells": 2,
+                    "errors": [{"column": "count", "smallest": 3.1, "largest": 3.1, "halfWidth": 6.0, "assumes": ""}],
+                    "expected": [
+                        {"labels": ["f"], "halfWidths": [6.0], "shown": True},
+                        {"labels": ["m"], "halfWidths": [6.0], "shown": True},
+                    ],
+                    "rules": [{"rule": "published-cube", "says": "numbers come from the published cube"}],
+                    "runTime": "under 1 s",
+                    "price": {"amount": 50000, "currency": "CNY"},
+                }
+            ]
+        }
+    )
+
+    product: str
+    version: int
+    lane: str
+    # admissible or refused: whether the query may be asked at all. What it releases may still be refused.
+    verdict: str
+    query: str | None = None
+    reasons: tuple[ReasonBody, ...] = ()
+    cells: int | None = None
+    errors: tuple[ExpectedError, ...] = ()
+    expected: tuple[ExpectedCell, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    run_time: str
+    # Whoever knows the listing puts it in; a sandbox sells nothing.
+    price: Price | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """As it travels."""
+        return self.model_dump(mode="json", by_alias=True)
