@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from connector.contracts import store
+from connector.contracts import product_store, store
 from connector.contracts.agreements import ORDER, Agreement, AgreementState
 from connector.contracts.entitlements import Ask, Order, entitle, payment_needed, verify_order
 from connector.contracts.errors import AgreementEnded, AgreementUnknown, OrderInvalid, ProductUnknown
@@ -80,7 +80,7 @@ class Fulfilment:
             known = ", ".join(sorted({*COMPUTED, *self._planes}))
             return TerminateTransfer("connector.format-unknown", [f"formats delivered here: {known}"])
         held = self._agreement_for(session, process)
-        published = store.product(session, held.agreement.product, held.agreement.version)
+        published = product_store.product(session, held.agreement.product, held.agreement.version)
         if mode not in published.product.modes:
             return TerminateTransfer("connector.format-unknown", [f"this product is not delivered as {process.format}"])
         order = self._order(process, held.agreement)

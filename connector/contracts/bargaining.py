@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from connector.contracts import offer_store, store
+from connector.contracts import offer_store, product_store
 from connector.contracts.agreements import offer_of
 from connector.contracts.contracting import Contracting, with_terms
 from connector.contracts.errors import NotOurTurn, TermsRefuse
@@ -78,7 +78,7 @@ class Bargaining:
         Raises `ProductUnknown`, `PolicyInvalid`, `ParticipantUnknown`, `ParticipantRevoked`, `CallbackRefused`.
         """
         peer = self.trust.participant(consumer)
-        published = store.product(session, product)
+        published = product_store.product(session, product)
         own = offer_of(product, published.product.version, published.signed.digest, dict(published.product.policy))
         offer = with_terms(own, terms or own) | {"@id": f"{own['@id']}/{PERSONAL}.{uuid.uuid4()}"}
         process = self.engine.offer_negotiation(session, peer.did, peer.dsp_url, offer)

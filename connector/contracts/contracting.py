@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from connector.catalogue import store as index
 from connector.catalogue.question import Page, Wanted, page_of
-from connector.contracts import offer_store, store
+from connector.contracts import offer_store, product_store, store
 from connector.contracts.agreements import (
     PROVIDER_SIGNATURE,
     PURPOSE,
@@ -83,7 +83,7 @@ class Contracting:
     def dataset(self, session: Session, dataset_id: str, caller: Caller) -> dict[str, Json]:
         """One of them. Raises `DatasetUnknown`, also for those that are hidden from the caller."""
         try:
-            published = store.product(session, dataset_id)
+            published = product_store.product(session, dataset_id)
         except ProductUnknown as error:
             raise DatasetUnknown(f"there is no dataset {dataset_id} here") from error
         offers = _visible(published, offer_store.definitions(session), self._looking(caller))
@@ -106,7 +106,7 @@ class Contracting:
         if begun_before and (by_hand := offer_store.bargain(session, process.pid)) is not None:
             return self._left_to_a_person(asked, by_hand)
         situation = self.situation(process)
-        published = store.product(session, str(asked.get("target")))
+        published = product_store.product(session, str(asked.get("target")))
         offers = self._shown(session, published, situation)
         found = next((offer for offer in offers if offer.id == asked.get("@id")), None)
         if found is None:
@@ -139,7 +139,7 @@ class Contracting:
             return offers
         visible = [offer for offer in offers if offer.is_visible(replace(situation, stage=Stage.CATALOGUE))]
         if not visible:
-            raise store.no_product(published.product.identifier)
+            raise product_store.no_product(published.product.identifier)
         return visible
 
     def _answer_acceptance(self, session: Session, process: Process) -> NegotiationAction:
@@ -152,7 +152,7 @@ class Contracting:
             return TerminateNegotiation(verdict.reasons[0].code, verdict.messages())
         target = str((process.offer or {}).get("target"))
         version = version_in(str((process.offer or {}).get("@id")), target)
-        return self._agree(session, process, store.product(session, target, version))
+        return self._agree(session, process, product_store.product(session, target, version))
 
     def situation(self, process: Process) -> Situation:
         """The facts of a negotiation."""

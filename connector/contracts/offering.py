@@ -2,7 +2,7 @@
 
 from sqlmodel import Session
 
-from connector.contracts import offer_store, store
+from connector.contracts import offer_store, product_store
 from connector.contracts.offers import Definition, check, offers_for
 
 
@@ -30,7 +30,7 @@ def withdraw(session: Session, name: str, at: str) -> Definition:
 def _show_again(session: Session, before: list[Definition]) -> None:
     session.flush()
     now = offer_store.definitions(session)
-    for published in store.each_product(session):
+    for published in product_store.each_product(session):
         product, digest = published.product, published.signed.digest
         if offers_for(product, digest, before) != offers_for(product, digest, now):
-            store.show(session, published)
+            product_store.show(session, published)

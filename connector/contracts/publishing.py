@@ -11,7 +11,7 @@ from typing import Any
 from sqlmodel import Session
 
 from connector.catalogue import store as catalogue
-from connector.contracts import store
+from connector.contracts import product_store, store
 from connector.contracts.products import PublishedProduct, complete, files_of
 from connector.contracts.resources import Resource, check_resource, fingerprint
 from connector.policies.policy import read_policy
@@ -50,7 +50,7 @@ class Publisher:
         """
         with self.database.reading() as session:
             resource = store.resource(session, resource_name)
-            drafted = store.product_drafted(session, resource_name, _title(description))
+            drafted = product_store.product_drafted(session, resource_name, _title(description))
         check_resource(resource)
         check_modes(description.get("modes"), resource.source)
         for mode in self.unserved.keys() & set(description.get("modes") or ()):
@@ -74,11 +74,11 @@ class Publisher:
         Raises `ProductUnknown`, and what the registry answers; then nothing has changed.
         """
         with self.database.reading() as session:
-            newest = store.newest_product(session, identifier)
+            newest = product_store.newest_product(session, identifier)
         self.registry.withdraw(identifier)
         version = newest.product.version
         with self.database.transaction() as session:
-            if store.mark_withdrawn(session, identifier, instant(self.clock())):
+            if product_store.mark_withdrawn(session, identifier, instant(self.clock())):
                 about = {"identifier": identifier, "version": version, "digest": newest.signed.digest}
                 self.subscriptions.announce(session, PRODUCT_WITHDRAWN, identifier, about, sequence=version)
         return newest
@@ -107,8 +107,8 @@ class Publisher:
         signature = sign_document(document, self.identity.key, self.identity.kid)
         published = PublishedProduct(resource.name, product, SignedDocument(document, {self.identity.did: signature}))
         with self.database.transaction() as session:
-            store.drop_unpublished(session, identifier, version)
-            store.add_product(session, published, asked, instant(now))
+            product_store.drop_unpublished(session, identifier, version)
+            product_store.add_product(session, published, asked, instant(now))
         return published
 
     def _send(self, published: PublishedProduct, *, already: bool) -> PublishedProduct:
@@ -120,11 +120,11 @@ class Publisher:
         except RemoteProblem as refused:
             if refused.status < 500:
                 with self.database.transaction() as session:
-                    store.drop_unpublished(session, identifier, version)
+                    product_store.drop_unpublished(session, identifier, version)
             raise
         with self.database.transaction() as session:
-            store.mark_published(session, identifier, version, publication.receipt, instant(self.clock()))
-            sent = store.product(session, identifier, version)
+            product_store.mark_published(session, identifier, version, publication.receipt, instant(self.clock()))
+            sent = product_store.product(session, identifier, version)
             about = {"identifier": identifier, "version": version, "digest": sent.signed.digest}
             self.subscriptions.announce(session, PRODUCT_PUBLISHED, identifier, about, sequence=version)
             return sent
@@ -136,12 +136,12 @@ def complete_catalogue(database: Database) -> None:
         missing = catalogue.not_shown(session)
     for identifier, version in missing:
         with database.transaction() as session:
-            store.show(session, store.product(session, identifier, version))
+            product_store.show(session, product_store.product(session, identifier, version))
 
 
 def dataset(session: Session, identifier: str, version: int) -> Dataset:
     """What the sandbox computes on: the product as published, and its files. Raises `ProductUnknown`."""
-    published = store.product(session, identifier, version)
+    published = product_store.product(session, identifier, version)
     resource = store.resource(session, published.resource)
     return Dataset(published.product, published.signed.digest, files_of(published.product, resource))
 

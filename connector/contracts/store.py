@@ -4,55 +4,43 @@ Rows that decide how much may still be used are locked while they are looked at 
 the whole database), so that two transfers never grant the same runs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy import bindparam, update
-from sqlmodel import Session, SQLModel, col, func, select
+from sqlmodel import Session, SQLModel, col, select
 
-from connector.catalogue import store as catalogue
-from connector.contracts import offer_store
 from connector.contracts.agreements import Agreement, AgreementState
 from connector.contracts.errors import (
     AgreementUnknown,
-    ProductUnknown,
     RequestIdTaken,
     ResourceTaken,
     ResourceUnknown,
     RunUnknown,
 )
-from connector.contracts.offers import offers_for
-from connector.contracts.products import PublishedProduct
 from connector.contracts.resources import Resource
 from connector.contracts.tables import (
     AgreementRow,
     AskedRow,
     EvidenceRow,
     PermitRow,
-    ProductRow,
     RequestRow,
     ResourceRow,
 )
 from hexi.canonical import Json, encode, parse
 from hexi.database import insert_if_new
 from ledger.documents import SignedDocument
-from registry.catalogue import Product
 from sandbox.permits import Permit
 
 # The most rows a listing of the management API gives out at once.
 MAX_LISTED = 1_000
-# Products of which the last reading is kept, by what is signed: every negotiation over one reads it again.
-MAX_PRODUCTS_READ = 64
 
 
 # Every negotiation costs a handful of these, so they are built once; see `connector.protocol.store`.
-_AGREEMENT, _EVIDENCE, _PRODUCT = (
-    SQLModel.metadata.tables[str(row.__tablename__)] for row in (AgreementRow, EvidenceRow, ProductRow)
-)
+_AGREEMENT, _EVIDENCE = (SQLModel.metadata.tables[str(row.__tablename__)] for row in (AgreementRow, EvidenceRow))
 _READ_AGREEMENT = sql.select(_AGREEMENT).where(_AGREEMENT.c.id == bindparam("of_id"))
 _LOCK_AGREEMENT = _READ_AGREEMENT.with_for_update()
 _AGREEMENT_OF = sql.select(_AGREEMENT).where(_AGREEMENT.c.negotiation == bindparam("negotiation"))
@@ -71,14 +59,6 @@ _CONCLUDE_NEGOTIATED = (
 )
 _OF_EVIDENCE = (_EVIDENCE.c.kind == bindparam("of_kind"), _EVIDENCE.c.subject == bindparam("of_subject"))
 _READ_EVIDENCE = sql.select(_EVIDENCE).where(*_OF_EVIDENCE)
-_PUBLISHED = (
-    sql.select(_PRODUCT.c.resource, _PRODUCT.c.signed, _PRODUCT.c.receipt)
-    .where(_PRODUCT.c.identifier == bindparam("identifier"), _PRODUCT.c.published.is_not(None))
-    .order_by(_PRODUCT.c.version.desc())
-    .limit(1)
-)
-_PUBLISHED_VERSION = _PUBLISHED.where(_PRODUCT.c.version == bindparam("version"))
-_ON_OFFER = _PUBLISHED.where(_PRODUCT.c.withdrawn.is_(None))
 _SET_RECEIPT = update(_EVIDENCE).where(*_OF_EVIDENCE).values(receipt=bindparam("receipt"))
 
 
@@ -152,107 +132,6 @@ def resource(session: Session, name: str) -> Resource:
 def resources(session: Session) -> list[Resource]:
     """All resources, by name."""
     return [_resource(row) for row in session.exec(select(ResourceRow).order_by(col(ResourceRow.name)))]
-
-
-# Products
-
-
-def add_product(session: Session, published: PublishedProduct, request_digest: str, at: str) -> None:
-    """Keep a signed product version that is about to be published."""
-    session.add(
-        ProductRow(
-            identifier=published.product.identifier,
-            version=published.product.version,
-            resource=published.resource,
-            request_digest=request_digest,
-            signed=_text(published.signed.to_json()),
-            published=None,
-            receipt=None,
-            created=at,
-        )
-    )
-
-
-def mark_published(session: Session, identifier: str, version: int, receipt: Json, at: str) -> None:
-    """The registry has taken this version, and the ledger gave this receipt."""
-    if (row := session.get(ProductRow, (identifier, version))) is not None:
-        row.published, row.receipt = at, _text(receipt)
-        session.add(row)
-        show(session, published_of(row))
-
-
-def show(session: Session, published: PublishedProduct) -> None:
-    """Show a product in our catalogue, with the offers of the definitions in force."""
-    definitions = offer_store.definitions(session)
-    catalogue.show(session, published, offers_for(published.product, published.signed.digest, definitions))
-
-
-def newest_product(session: Session, identifier: str) -> PublishedProduct:
-    """The newest published version of a product, on offer or withdrawn. Raises `ProductUnknown`."""
-    published = select(ProductRow).where(ProductRow.identifier == identifier, col(ProductRow.published).is_not(None))
-    row = session.exec(published.order_by(col(ProductRow.version).desc()).limit(1)).first()
-    if row is None:
-        raise ProductUnknown(f"this connector publishes no product {identifier}")
-    return published_of(row)
-
-
-def mark_withdrawn(session: Session, identifier: str, at: str) -> bool:
-    """Offer no version of the product any more that there is now; False if none was on offer."""
-    ours = col(ProductRow.identifier) == identifier, col(ProductRow.withdrawn).is_(None)
-    withdrawn = update(ProductRow).where(*ours).values(withdrawn=at).returning(col(ProductRow.version))
-    if session.connection().execute(withdrawn).first() is None:
-        return False
-    catalogue.hide(session, identifier)
-    return True
-
-
-def drop_unpublished(session: Session, identifier: str, version: int) -> None:
-    """Forget a version that the registry refused, so that a better one can take its number."""
-    row = session.get(ProductRow, (identifier, version))
-    if row is not None and row.published is None:
-        session.delete(row)
-
-
-def product(session: Session, identifier: str, version: int | None = None) -> PublishedProduct:
-    """A published product: this version, also a withdrawn one, or the newest on offer. Raises `ProductUnknown`."""
-    wanted = _ON_OFFER if version is None else _PUBLISHED_VERSION
-    row = session.connection().execute(wanted, {"identifier": identifier, "version": version}).first()
-    if row is None:
-        raise no_product(identifier)
-    product, signed = _read_product(row.signed)
-    return PublishedProduct(row.resource, product, signed, parse(row.receipt) if row.receipt else None)
-
-
-def no_product(identifier: str) -> ProductUnknown:
-    """The answer to who asks for a product that is not there, or that it must not know of: the same words for both."""
-    return ProductUnknown(f"this connector publishes no product {identifier}")
-
-
-def each_product(session: Session) -> Iterator[PublishedProduct]:
-    """The newest version of every product on offer, one at a time: there may be very many."""
-    newest = (
-        select(ProductRow.identifier, func.max(ProductRow.version))
-        .where(col(ProductRow.published).is_not(None), col(ProductRow.withdrawn).is_(None))
-        .group_by(ProductRow.identifier)
-        .order_by(ProductRow.identifier)
-    )
-    for identifier, version in session.exec(newest).all():
-        if (row := session.get(ProductRow, (identifier, version))) is not None:
-            yield published_of(row)
-            session.expunge(row)
-
-
-def product_drafted(session: Session, resource_name: str, title: str) -> tuple[PublishedProduct, str, bool] | None:
-    """The newest version made of this resource under this title: with its request's digest, and if it is out."""
-    rows = session.exec(
-        select(ProductRow).where(ProductRow.resource == resource_name).order_by(col(ProductRow.version).desc())
-    )
-    for row in rows:
-        published = published_of(row)
-        if published.product.title.en == title:
-            # What was withdrawn is published anew as its next version, also where nothing else has changed.
-            return published, "" if row.withdrawn else row.request_digest, row.published is not None
-    return None
 
 
 # Agreements
@@ -414,19 +293,6 @@ def _resource(row: ResourceRow) -> Resource:
     tables: Mapping[str, str] = parse(row.tables)
     source = parse(row.source) if row.source else None
     return Resource(row.name, {name: Path(path) for name, path in tables.items()}, source)
-
-
-def published_of(row: ProductRow) -> PublishedProduct:
-    """The value of a row."""
-    signed = SignedDocument.from_json(parse(row.signed))
-    receipt = parse(row.receipt) if row.receipt else None
-    return PublishedProduct(row.resource, Product.model_validate(signed.document), signed, receipt)
-
-
-@lru_cache(maxsize=MAX_PRODUCTS_READ)
-def _read_product(signed: str) -> tuple[Product, SignedDocument]:
-    document = SignedDocument.from_json(parse(signed))
-    return Product.model_validate(document.document), document
 
 
 def _check_known(row: Any, agreement_id: str) -> Any:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, func, select, tuple_
 from sqlmodel.sql.expression import SelectOfScalar
 
+from connector.contracts import product_store
 from connector.contracts import store as business_store
 from connector.contracts.products import PublishedProduct
 from connector.contracts.store import HeldAgreement, RecordedEvidence
@@ -76,7 +77,7 @@ def products(session: Session, resource: str | None, cursor: Cursor | None, limi
     if resource is not None:
         query = query.where(ProductRow.resource == resource)
     rows = session.exec(_page(query, col(ProductRow.created), col(ProductRow.identifier), cursor, limit)).all()
-    return Page.of(rows, limit, business_store.published_of, lambda row: Cursor(row.created, row.identifier))
+    return Page.of(rows, limit, product_store.published_of, lambda row: Cursor(row.created, row.identifier))
 
 
 def evidence(

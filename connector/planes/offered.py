@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import structlog
 from sqlmodel import Session
 
+from connector.contracts import product_store
 from connector.contracts import store as business_store
 from connector.contracts.resources import Resource
 from connector.sources import SourceUnavailable
@@ -17,7 +18,7 @@ log = structlog.get_logger("connector.data")
 
 def resource_of(session: Session, grant: Grant) -> Resource:
     """The resource that the granted product version is made of."""
-    published = business_store.product(session, grant.product, grant.version)
+    published = product_store.product(session, grant.product, grant.version)
     return business_store.resource(session, published.resource)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from connector.contracts import product_store
 from connector.contracts import store as business_store
 from connector.deliveries.errors import TableUnknown
 from connector.planes import NotDeliverable
@@ -100,7 +101,7 @@ class TablePlane:
         """The names of the transfer's tables. Raises `DataTokenInvalid`, `HandoverRefused`."""
         grant = self.access.enter(transfer, token, FORMAT)
         with self.database.reading() as session:
-            published = business_store.product(session, grant.product, grant.version)
+            published = product_store.product(session, grant.product, grant.version)
         return [table.name for table in published.product.tables]
 
     def deliver(self, asked: TableRequest) -> TableDelivery:
@@ -181,7 +182,7 @@ class TablePlane:
 
 def _table(session: Session, grant: Grant, name: str) -> tuple[Table, Path]:
     """A table of the granted product as it is described there, and its file."""
-    published = business_store.product(session, grant.product, grant.version)
+    published = product_store.product(session, grant.product, grant.version)
     found = next((table for table in published.product.tables if table.name == name), None)
     if found is None:
         known = ", ".join(table.name for table in published.product.tables)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from connector.contracts import store
+from connector.contracts import product_store, store
 from connector.contracts.agreements import SIGNATURE
 from connector.contracts.contracting import Contracting
 from connector.contracts.evidence import Evidence
@@ -160,8 +160,10 @@ class Party:
     def publish(self, product: PublishedProduct) -> PublishedProduct:
         with self.database.transaction() as session:
             store.add_resource(session, Resource("claims", {"visits": Path("/data/visits.csv")}), "2026-11-23")
-            store.add_product(session, product, "sha256:0", "2026-11-23")
-            store.mark_published(session, product.product.identifier, product.product.version, {"index": 1}, "2026")
+            product_store.add_product(session, product, "sha256:0", "2026-11-23")
+            product_store.mark_published(
+                session, product.product.identifier, product.product.version, {"index": 1}, "2026"
+            )
         return product
 
     def negotiating(self, process: Process) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from connector.catalogue import store as index
 from connector.catalogue.audience import Audience, audience_of
 from connector.catalogue.question import MAX_PAGE, Wanted, page_of, read_filter, read_token, write_token
-from connector.contracts import store
+from connector.contracts import product_store
 from connector.contracts.products import PublishedProduct
 from connector.policies.evaluation import Situation, Stage, evaluate_terms
 from connector.protocol.errors import FilterUnsupported
@@ -82,8 +82,8 @@ def publish(database: Database, number: int, *, version: int = 1, **changes: Any
     signature = sign_document(product.document(), PROVIDER.key, PROVIDER.kid)
     published = PublishedProduct("visits", product, SignedDocument(product.document(), {PROVIDER.did: signature}))
     with database.transaction() as session:
-        store.add_product(session, published, "digest", "2026-11-23T12:00:00.000Z")
-        store.mark_published(session, identifier, version, {}, "2026-11-23T12:00:00.000Z")
+        product_store.add_product(session, published, "digest", "2026-11-23T12:00:00.000Z")
+        product_store.mark_published(session, identifier, version, {}, "2026-11-23T12:00:00.000Z")
     return identifier
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from connector.api.management import views
 from connector.api.management.access import PREFIX, Owner
 from connector.api.management.listings import ProductsAsked
-from connector.contracts import store
+from connector.contracts import product_store, store
 from connector.contracts.errors import ProductUnknown, ResourceTaken, ResourceUnknown
 from connector.contracts.resources import Resource as LocalResource
 from connector.contracts.resources import check_resource
@@ -81,7 +81,7 @@ def _add_products(router: APIRouter, desk: Desk) -> None:
     @router.get("/products/{identifier}", responses=problems(ProductUnknown))
     def read_product(_: Owner, identifier: str, session: Read) -> Product:
         """The newest published version of one product. 查看产品。"""
-        return views.product(store.product(session, identifier))
+        return views.product(product_store.product(session, identifier))
 
     @router.post("/products/{identifier}/withdrawal", responses=problems(ProductUnknown, Unreachable))
     def withdraw_product(_: Owner, identifier: str) -> Product:
