@@ -7,6 +7,7 @@ cells of level b with those weighted sibling sums taken out: nothing of it is kn
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from math import gcd
 
@@ -55,9 +56,10 @@ class Block:
         return np.bincount(self.group, weights=self.weight**2).astype(np.int64)[self.group]
 
     @cached_property
-    def cost(self) -> float:
+    def cost(self) -> Fraction:
         """What one person pays at most for this block with noise of deviation 1: the square of its projection."""
-        return float(np.max(1 - self.weight**2 / self.norm))
+        pairs = {(int(norm - weight**2), int(norm)) for weight, norm in zip(self.weight, self.norm, strict=True)}
+        return max(Fraction(*pair) for pair in pairs)
 
     def project(self, table: Integers, axis: int) -> Integers:
         """`table` along `axis` with its weighted sibling sums taken out, times `norm`: exact integers."""

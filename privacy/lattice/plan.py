@@ -6,12 +6,13 @@ tables as sharp as the budget allows: sigma_A^2 = sqrt(c_A / V_A) * sum_B sqrt(c
 component at noise 1 and V how much of its noise the tables see (ResidualPlanner, section 4).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import combinations, product
-from math import ceil, prod
+from itertools import combinations
+from math import ceil, prod, sqrt
+from operator import truediv
 
 import numpy as np
 
@@ -28,6 +29,8 @@ Component = tuple[tuple[str, int], ...]
 GRID = 1 << 10
 # Sums are kept clear of 64 bits by this: room for noise, and for a size declared too small.
 HEADROOM, LEAST_PEOPLE = 16, 1_000
+# What is spent is told in parts of one in this.
+_EXACT = 10**18
 # Components of one plan: 30 attributes, three at a time, with three levels each.
 MAX_COMPONENTS = 200_000
 
@@ -51,9 +54,11 @@ class Plan:
 
     def spent(self, measure: str) -> Fraction:
         """The mu squared that publishing `measure` costs every person, from the noise really planned."""
-        cost = {c: Fraction(_cost(self.blocks, c)).limit_denominator(10**9) for c in self.variances[measure]}
-        whole = sum((cost[c] * GRID**2 / v for c, v in self.variances[measure].items()), Fraction())
-        return whole * self.policy.measure(measure).sensitivity
+        whole = 0
+        for component, variance in self.variances[measure].items():
+            over, under = _cost(self.blocks, component)
+            whole -= -over * GRID**2 * _EXACT // (under * variance)  # each part rounded up
+        return Fraction(whole * self.policy.measure(measure).sensitivity, _EXACT)
 
     def _document(self) -> dict[str, Json]:
         return {
@@ -67,78 +72,113 @@ class Plan:
 def plan(policy: LatticePolicy) -> Plan:
     """The plan for `policy`: a function of the policy alone. Raises `PolicyUnusable` where it grows too large."""
     of = {attribute.name: blocks(attribute) for attribute in policy.attributes}
-    shared: dict[int, dict[Component, tuple[float, float]]] = {}
+    shared: dict[int, dict[Component, float]] = {}
     variances = {}
     for measure in policy.all_measures():
         least = policy.least() if measure.name == COUNT else policy.least(measure.name)
         if least not in shared:
             shared[least] = _components(policy, of, least)
             _check_exact(of, shared[least], policy.declared_size)
-        variances[measure.name] = _variances(shared[least], policy.mu(measure.name) / measure.sensitivity**0.5)
+        variances[measure.name] = _variances(of, shared[least], policy.mu(measure.name) / measure.sensitivity**0.5)
     return Plan(policy, variances)
 
 
-def tables(policy: LatticePolicy, least: int) -> Iterator[dict[str, int]]:
-    """Every table with on average `least` entities to a cell: attribute -> depth of its level."""
-    for many in range(policy.together + 1):
-        for chosen in combinations(policy.attributes, many):
-            for depths in product(*(range(1, len(attribute.levels) + 1) for attribute in chosen)):
-                table = {attribute.name: depth for attribute, depth in zip(chosen, depths, strict=True)}
-                if policy.is_admissible(table, least):
-                    yield table
+# How much the cells of a level, all together, have in each block of their attribute, from the total on.
+Shares = tuple[float, ...]
 
 
-def _components(
-    policy: LatticePolicy, of: Mapping[str, tuple[Block, ...]], least: int
-) -> dict[Component, tuple[float, float]]:
-    """Every component that an admissible table has: its cost, and how much of its noise all tables together see."""
-    seen = {name: _seen(of[name]) for name in of}
+@dataclass(frozen=True)
+class _Tree:
+    """An attribute as planning sees it: for each level how many cells it has and its shares. Equal trees plan alike."""
+
+    levels: tuple[tuple[int, Shares], ...]
+
+
+def _components(policy: LatticePolicy, of: Mapping[str, tuple[Block, ...]], least: int) -> dict[Component, float]:
+    """Every component that a table with `least` entities to a cell has, and how much of its noise all such tables
+    together see."""
+    trees = {name: _tree(of[name]) for name in of}
+    known: dict[tuple[tuple[_Tree, ...], int], dict[tuple[int, ...], float]] = {}
     found: dict[Component, float] = {}
-    for table in tables(policy, least):
-        parts = [
-            [(name, block, seen[name][depth, block]) for block in range(depth + 1)] for name, depth in table.items()
-        ]
-        for choice in product(*parts):
-            weight = prod(share for _, _, share in choice)
-            if weight > 0:
-                component = tuple((name, block) for name, block, _ in choice if block)
+    for many in range(policy.together + 1):
+        for names in combinations(trees, many):
+            seen = _seen(tuple(trees[name] for name in names), policy.declared_size // least, known)
+            for depths, weight in seen.items():
+                component = tuple((name, depth) for name, depth in zip(names, depths, strict=True) if depth)
                 found[component] = found.get(component, 0.0) + weight
         if len(found) > MAX_COMPONENTS:
             raise PolicyUnusable(
                 f"the policy releases more than {MAX_COMPONENTS} parts; raise mincell or lower together"
             )
-    return {component: (_cost(of, component), weight) for component, weight in found.items()}
+    return found
+
+
+def _seen(
+    trees: tuple[_Tree, ...], room: int, known: dict[tuple[tuple[_Tree, ...], int], dict[tuple[int, ...], float]]
+) -> dict[tuple[int, ...], float]:
+    """For each choice of a block an attribute, how much of its noise is seen by the tables over just these attributes
+    that have at most `room` cells. `known` keeps what was worked out: many attributes look alike from here."""
+    if not trees:
+        return {(): 1.0} if room else {}
+    if (trees, room) not in known:
+        found: dict[tuple[int, ...], float] = {}
+        for cells, shares in trees[0].levels:
+            rest = _seen(trees[1:], room // cells, known)
+            for block, share in enumerate(shares):
+                for blocks, weight in rest.items() if share else ():
+                    found[block, *blocks] = found.get((block, *blocks), 0.0) + share * weight
+        known[trees, room] = found
+    return known[trees, room]
+
+
+def _tree(of: tuple[Block, ...]) -> _Tree:
+    domain = int(of[-1].size.sum())
+    levels = []
+    for level in of:
+        shares = [float(sum(Fraction(int(size), domain) ** 2 for size in level.size))]
+        shares += [_share(level, block) for block in of[: level.depth]]
+        levels.append((level.cells, tuple(shares)))
+    return _Tree(tuple(levels))
+
+
+def _share(level: Block, block: Block) -> float:
+    """The sum over the level's cells of the squared part of the cell in that block, as an exact fraction first, so that
+    a plan is the same on every machine."""
+    if not block.dimension:
+        return 0.0
+    inside = np.zeros(level.cells, dtype=np.int64)  # which cell of the block each cell of the level lies in
+    inside[level.of] = block.of
+    siblings = np.bincount(block.group)
+    whole = Fraction()
+    for cell, size in zip(inside.tolist(), level.size.tolist(), strict=True):
+        group = int(block.group[cell])
+        own, above = Fraction(1, int(block.size[cell])), Fraction(1, int(block.group_size[group]))
+        whole += size**2 * ((own - above) ** 2 + (int(siblings[group]) - 1) * above**2)
+    return float(whole)
 
 
 def _check_exact(of: Mapping[str, tuple[Block, ...]], components: Iterable[Component], size: int) -> None:
     """Raise `PolicyUnusable` unless every sum fits into 64 bits, noise included."""
+    grows = {(name, block.depth): 2 * int(block.norm.max()) for name, blocks_ in of.items() for block in blocks_}
     for component in components:
-        grown = prod(2 * int(of[name][depth - 1].norm.max()) for name, depth in component)
+        grown = prod(grows[part] for part in component)
         if grown * max(size, LEAST_PEOPLE) * GRID * HEADROOM >= 2**63:
             named = " and ".join(name for name, _ in component)
             raise PolicyUnusable(f"the levels of {named} are too uneven to be summed exactly; even them out")
 
 
-def _seen(of: tuple[Block, ...]) -> dict[tuple[int, int], float]:
-    """For a level's depth and a block: the sum over the level's cells of the squared part of the cell in that block."""
-    domain = len(of[-1].size)
-    shares = {}
-    for level in of:
-        cells = np.zeros((level.cells, domain))
-        cells[level.of, np.arange(domain)] = 1.0
-        shares[level.depth, 0] = float(np.sum((level.size / domain) ** 2))
-        for block in of[: level.depth]:
-            shares[level.depth, block.depth] = float(np.sum(block.parts(cells) ** 2)) if block.dimension else 0.0
-    return shares
+def _cost(of: Mapping[str, tuple[Block, ...]], component: Component) -> tuple[int, int]:
+    """What one person pays for the component with noise of deviation 1, as a fraction."""
+    costs = [of[name][depth - 1].cost for name, depth in component]
+    return prod(cost.numerator for cost in costs), prod(cost.denominator for cost in costs)
 
 
-def _cost(of: Mapping[str, tuple[Block, ...]], component: Component) -> float:
-    return prod(of[name][depth - 1].cost for name, depth in component)
-
-
-def _variances(components: Mapping[Component, tuple[float, float]], mu: float) -> dict[Component, int]:
-    total = sum((cost * seen) ** 0.5 for cost, seen in components.values())
+def _variances(
+    of: Mapping[str, tuple[Block, ...]], components: Mapping[Component, float], mu: float
+) -> dict[Component, int]:
+    costs = {component: truediv(*_cost(of, component)) for component in components}
+    total = sum(sqrt(costs[component] * seen) for component, seen in components.items())
     return {
-        component: ceil((cost / seen) ** 0.5 * total / mu**2 * GRID**2)
-        for component, (cost, seen) in sorted(components.items())
+        component: ceil(sqrt(costs[component] / seen) * total / mu**2 * GRID**2)
+        for component, seen in sorted(components.items())
     }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from privacy.errors import PolicyUnusable
-from privacy.lattice.plan import GRID, plan, tables
+from privacy.lattice.plan import GRID, plan
 from privacy.lattice.policy import COUNT, Attribute, Family, LatticePolicy, Level, Measure, read_policy
 from tests.privacy.lattice.population import UNEVEN, policy, tree
 
@@ -71,12 +71,37 @@ def test_a_plan_depends_on_the_policy_alone_and_its_digest_names_it() -> None:
     assert plan(policy(size=20_100)).digest == plan(policy(size=20_000)).digest  # two significant digits are public
 
 
-def test_no_table_is_cut_finer_than_declared() -> None:
-    given = policy(mincell=200)
-    for table in tables(given, given.mincell):
-        cells = prod(len(given.attribute(name).levels[depth - 1].labels) for name, depth in table.items())
-        assert given.declared_size / cells >= 200
-        assert len(table) <= given.together
+def admissible(given: LatticePolicy, least: int) -> list[dict[str, int]]:
+    """Every table with `least` people to a cell: attribute -> depth of its level."""
+    choices = product(*(range(len(attribute.levels) + 1) for attribute in given.attributes))
+    named = [dict(zip((a.name for a in given.attributes), depths, strict=True)) for depths in choices]
+    tables = [{name: depth for name, depth in one.items() if depth} for one in named]
+    return [table for table in tables if given.is_admissible(table, least)]
+
+
+@pytest.mark.parametrize("least", [25, 100, 200, 3_000])
+def test_the_noise_is_shared_out_over_just_the_tables_that_are_released(least: int) -> None:
+    """Every component of every table, with what the table sees of its noise, counted out one by one."""
+    given = policy(mincell=least)
+    planned = plan(given)
+    seen: dict[tuple[tuple[str, int], ...], float] = {}
+    for table in admissible(given, least):
+        levels = {name: planned.blocks[name][depth - 1] for name, depth in table.items()}
+        for blocks in product(*(range(depth + 1) for depth in table.values())):
+            share = 1.0
+            for (name, level), block in zip(levels.items(), blocks, strict=True):
+                cells = (np.arange(level.cells).reshape(-1, 1) == level.of).astype(float)
+                part = planned.blocks[name][block - 1].parts(cells) if block else cells.mean(axis=1)
+                share *= float((part**2).sum())
+            component = tuple((name, block) for name, block in zip(table, blocks, strict=True) if block)
+            seen[component] = seen.get(component, 0.0) + share
+    seen = {component: share for component, share in seen.items() if share > 1e-12}
+    assert set(seen) == set(planned.variances["secret"])
+    cost = {c: prod(float(planned.blocks[name][depth - 1].cost) for name, depth in c) for c in seen}
+    whole = sum(sqrt(cost[c] * seen[c]) for c in seen)
+    for component, variance in planned.variances["secret"].items():
+        ideal = sqrt(cost[component] / seen[component]) * whole / given.mu("secret") ** 2
+        assert variance / GRID**2 == pytest.approx(ideal, rel=1e-6)
 
 
 def test_a_policy_reads_back_from_its_document() -> None:
