@@ -119,6 +119,11 @@ def check(policy: Controlled, tables: Sequence["Table"], *, personal: bool) -> N
             raise ValueError(f"controlled: {name} names single entities and is join-only or never")
         if use == "literals" and column.role == "entity-key":
             raise ValueError(f"controlled: {name} names single entities and is compared with no literal")
+    for one, other in policy.joins:
+        said = [(policy.level(*columns[name]), name in policy.literals) for name in (one, other)]
+        if said[0] != said[1]:
+            # What is equal to a column says what the column says.
+            raise ValueError(f"controlled: {one} and {other} are joined and need the same level and place in literals")
 
 
 _KEY_LEVELS = frozenset({Level.JOIN_ONLY, Level.NEVER})

@@ -13,6 +13,9 @@ from sandbox.queries import Field, Group, Output, cell_sql, quote
 from sandbox.reasons import Reason, Refused
 from sandbox.review import ALIAS, MAX_GROUPS, MAX_OUTPUTS, ROWS
 
+# The values of a boolean, which need not be declared.
+_BOOLEANS = (False, True)
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -98,7 +101,7 @@ class CellCompiler:
             tuple(keys),
             outputs,
             {name: source for name, (_, source) in measures.items()},
-            {name: len(source.column.domain or ()) + 1 for name, source in sources.items()},
+            {name: len(source.column.domain or _BOOLEANS) + 1 for name, source in sources.items()},
             frozenset(name for name, one in sources.items() if self._columns.sensitive(one)),
             simple=rows.simple,
             order=self._order(select, outputs),

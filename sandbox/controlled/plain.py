@@ -56,11 +56,11 @@ _Withs = Mapping[str, tuple[str, Rewritten]]
 
 @dataclass
 class _Place:
-    """Where an expression stands. `grouped` are the keys of GROUP BY, by their text, as they may be used after it."""
+    """Where an expression stands. `grouped` are the keys of GROUP BY, rewritten, as they may be used after it."""
 
     scope: Scope
     withs: _Withs
-    grouped: dict[str, Value] = field(default_factory=dict)
+    grouped: dict[exp.Expr, Value] = field(default_factory=dict)
     aggregates: bool = False
 
 
@@ -196,7 +196,7 @@ class PlainRewriter:
             written, value = self._expression(self._meant(key, aliases, place), place)
             check_groupable(value)
             keys.append(written)
-            place.grouped[written.sql(dialect="duckdb")] = opened(value)
+            place.grouped[written] = opened(value)
         if keys:
             select.set("group", exp.Group(expressions=keys))
 
@@ -258,7 +258,7 @@ class PlainRewriter:
     def _expression(self, node: exp.Expr, place: _Place) -> tuple[exp.Expr, Value]:
         written, value = self._written(node, place)
         if place.grouped and place.aggregates:
-            value = place.grouped.get(written.sql(dialect="duckdb"), value)
+            value = place.grouped.get(written, value)
         return written, value
 
     def _condition(self, node: exp.Expr, place: _Place) -> exp.Expr:

@@ -93,11 +93,12 @@ def _plain(text: str, columns: Columns) -> Question:
     rewritten = rewriter.rewrite(query)
     tables = tuple(table for table in columns.product.tables if table.name in rewriter.tables)
     names = tuple(output.visible.lower() for output in rewritten.outputs)
-    return Question(_canonical(query), rewritten.query.sql(dialect="duckdb"), tables, names)
+    return Question(_canonical(query), rewritten.query.sql(dialect="duckdb", copy=False), tables, names)
 
 
 def _canonical(query: exp.Query) -> str:
-    return query.sql(dialect="duckdb", normalize=True, comments=False)
+    # Not a copy: nobody needs the tree any more.
+    return query.sql(dialect="duckdb", normalize=True, comments=False, copy=False)
 
 
 def explained(product: Product) -> dict[str, Json]:

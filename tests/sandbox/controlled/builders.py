@@ -49,8 +49,8 @@ POLICY: dict[str, Any] = {
     "analysts": [{"group": "planning", "members": ["did:web:planner.example"]}],
     "querySets": 400,
     "airlock": False,
-    "levels": {"patients.income": "compare-only", "visits.doctor": "join-only"},
-    "literals": ["patients.sex", "patients.county", "patients.born", "patients.income"],
+    "levels": {"patients.income": "compare-only", "visits.doctor": "join-only", "regions.county": "group-by"},
+    "literals": ["patients.sex", "patients.county", "regions.county", "patients.born", "patients.income"],
     "joins": [["patients.county", "regions.county"], ["patients.person", "visits.patient"]],
     "sensitive": ["patients.disease"],
 }
