@@ -12,15 +12,16 @@ ARGS ?=
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 RUN := .venv/bin
+PROGRAMS := .venv-programs
 QUESTIONS := catalogue exchange isolation jobs reconstruction sandbox start utility delivery
 PACKAGES := hexi connector ledger marketplace privacy registry sandbox
 
 .PHONY: demo test check bench conformance setup clean
 
-setup: .venv/.hexi-ready
+setup: .venv/.hexi-ready $(PROGRAMS)/hexi-environment.json
 
 .venv/.hexi-ready: uv.lock pyproject.toml
-	@echo "Setting up .venv from uv.lock (once; some 200 MB of packages)..."
+	@echo "Setting up .venv from uv.lock (once; some 400 MB of packages)..."
 	@if ! command -v uv >/dev/null 2>&1 && ! [ -x .venv/bin/uv ]; then \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "Hexi needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }; \
@@ -30,6 +31,14 @@ setup: .venv/.hexi-ready
 	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --inexact --quiet --compile-bytecode
 	@$(RUN)/python -m compileall -q $(PACKAGES)
 	@touch $@
+
+# What programs in the sandbox may import: an environment of its own, sealed. Bytecode of a kind that carries no times, so
+# that the same lock gives the same seal.
+$(PROGRAMS)/hexi-environment.json: .venv/.hexi-ready
+	@UV_PROJECT_ENVIRONMENT=$(PROGRAMS) $(UV) sync --frozen --quiet --only-group programs --no-install-project \
+	  --python $(RUN)/python
+	@$(PROGRAMS)/bin/python -m compileall -q --invalidation-mode unchecked-hash -s $(PROGRAMS)/lib -p /lib $(PROGRAMS)/lib
+	@$(RUN)/hexi sandbox environment --seal > /dev/null
 
 demo: setup
 	@$(RUN)/python -m examples.longyizhen --out "$(OUT)" $(ARGS)
@@ -52,4 +61,4 @@ conformance: setup
 	@$(RUN)/python -m tests.conformance $(ARGS)
 
 clean:
-	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv $(PROGRAMS) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -194,7 +194,10 @@ def catalogue(
 @app.command()
 def run(
     transfer: Annotated[str, typer.Argument(help="A transfer that has STARTED.")],
-    query: Annotated[str, typer.Argument(help="SQL over the product's tables.")],
+    query: Annotated[str, typer.Argument(help="SQL over the product's tables.")] = "",
+    program: Annotated[
+        Path | None, typer.Option("--program", help="A Python program instead.", exists=True, dir_okay=False)
+    ] = None,
     purpose: Annotated[str | None, typer.Option(help="Left out: the purpose of the agreement.")] = None,
     run_id: Annotated[str | None, typer.Option("--run", help="A urn:uuid of yours, for asking again safely.")] = None,
     home: Home = HOME,
@@ -204,9 +207,14 @@ def run(
 
     Example: hexi connector run urn:uuid:... "SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex" --home planner
     """
-    answer = to_json(client_of(home).run(transfer, query, purpose=purpose, run=run_id))
+    if bool(query) == (program is not None):
+        raise Malformed("give either a query or a --program")
+    text = query if program is None else program.read_text(encoding="utf-8")
+    answer = to_json(client_of(home).run(transfer, text, purpose=purpose, run=run_id))
     if as_json:
         show(answer, as_json)
+    elif answer["outputs"]:
+        show(answer["outputs"], as_json)
     elif answer["verdict"] == "released":
         show([dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]], as_json)
     else:

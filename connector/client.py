@@ -387,7 +387,7 @@ class ConnectorClient:
     # Computations
 
     def run(self, transfer: str, query: str, *, purpose: str | None = None, run: str | None = None) -> RunAnswer:
-        """Ask a query: verdict, columns, rows or reasons, and the provider's signed receipt."""
+        """Ask a query, or run a program: verdict, what may leave or reasons, and the provider's signed receipt."""
         return self._post(RunAnswer, "/runs", _given(transfer=transfer, query=query, purpose=purpose, run=run))
 
     def answer(self, run: str) -> Run:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 # `registry.codes.Mode` -> the formats a product in this mode is delivered in.
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "sandbox-sql": ("HexiSandbox-SQL",),
+    "sandbox-program": ("HexiSandbox-Program",),
     "encrypted-sum": ("HexiSandbox-EncryptedSum",),
     "file": ("HttpData-PULL", "HttpData-PUSH", "AmazonS3-PUSH"),
     "api": ("HttpApi-PULL",),
@@ -18,4 +19,4 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
 MODES: Mapping[str, str] = {format_: mode for mode, formats in FORMATS.items() for format_ in formats}
 
 # Computed in the provider's sandbox, under a permit; every other format is served by a data plane, under a grant.
-COMPUTED = frozenset({*FORMATS["sandbox-sql"], *FORMATS["encrypted-sum"]})
+COMPUTED = frozenset({*FORMATS["sandbox-sql"], *FORMATS["sandbox-program"], *FORMATS["encrypted-sum"]})

@@ -114,6 +114,7 @@ class Mode(Labelled):
     """How the data may be used: computed on where they are, or delivered under an agreement."""
 
     SANDBOX_SQL = "sandbox-sql", "沙箱SQL", "SQL in the sandbox"
+    SANDBOX_PROGRAM = "sandbox-program", "沙箱程序", "programs in the sandbox"
     ENCRYPTED_SUM = "encrypted-sum", "密文求和", "encrypted sum"
     FILE = "file", "文件交付", "delivered as a file"
     API = "api", "接口调用", "calls to the provider's API"
@@ -124,7 +125,7 @@ class Mode(Labelled):
 # The modes in which data leave the provider.
 DELIVERED = frozenset({Mode.FILE, Mode.API, Mode.STREAM, Mode.TABLE})
 # The modes that are about tables, which the product then has to describe.
-TABULAR = frozenset({Mode.SANDBOX_SQL, Mode.ENCRYPTED_SUM, Mode.TABLE})
+TABULAR = frozenset({Mode.SANDBOX_SQL, Mode.SANDBOX_PROGRAM, Mode.ENCRYPTED_SUM, Mode.TABLE})
 
 
 class Grade(Labelled):

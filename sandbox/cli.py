@@ -14,18 +14,26 @@ from hexi.cli import DONE, REFUSED
 from hexi.errors import DataspaceError, Malformed
 from hexi.web import configure_logging
 from registry.catalogue import Product
-from sandbox.bench import dry_bench, open_bench, read_bench_product
+from sandbox.airlock.decisions import Decision, Reviewer
+from sandbox.bench import REVIEWERS, Bench, dry_bench, open_bench, read_bench_product
 from sandbox.isolation import probe as probe_isolation
 from sandbox.messages import RunAnswer
 from sandbox.preview.shown import show_dry_run
+from sandbox.programs.environment import default_folder, open_environment, seal_environment
+from sandbox.programs.source import read_text
+from sandbox.programs.telling import print_outputs, print_review
 from sandbox.queries import MAX_QUERY_CHARACTERS
+from sandbox.settings import SandboxSettings
 
 app = typer.Typer(no_args_is_help=True, help="Sandboxed computation: usable but invisible. 可用不可见的沙箱计算。")
 
+# The exit code for an answer that waits for reviewers: neither released nor refused.
+HELD = 4
 # One line of the stream, in bytes: a query in JSON with every character escaped takes six each; and some room.
 MAX_LINE_BYTES = 12 * MAX_QUERY_CHARACTERS
 
-_HOW = """Ask with --query 'SELECT ...', or with --query - to read queries from standard input.
+_HOW = """Ask with --query 'SELECT ...', or with --query - to read queries from standard input; or run a Python program
+with --program FILE (docs/reference/programs.md; --as-reviewer NAME shows what it declared).
 
 One SELECT over one table: dimensions and count(*), count(DISTINCT <entity key>), sum(<measure>), avg(<measure>);
 WHERE compares dimensions with literals; GROUP BY names exactly the dimensions shown.
@@ -40,6 +48,12 @@ def try_(
     tables: Annotated[Path | None, typer.Option("--tables", help="Folder with <table>.csv or <table>.parquet.")] = None,
     state: Annotated[Path | None, typer.Option("--state", help="Remember releases here across calls.")] = None,
     query: Annotated[str | None, typer.Option("--query", help="One SELECT, or - for a stream of them.")] = None,
+    program: Annotated[Path | None, typer.Option("--program", help="A Python program.", dir_okay=False)] = None,
+    as_reviewer: Annotated[
+        str | None, typer.Option("--as-reviewer", metavar="NAME", help="Show what the provider's reviewers would see.")
+    ] = None,
+    decide: Annotated[Decision | None, typer.Option("--decide", help="Decide as that reviewer.")] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why it was decided so.")] = "on the bench",
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it; no tables needed.")] = False,
 ) -> None:
@@ -49,12 +63,14 @@ def try_(
     the numbers will be.
     """
     described = read_bench_product(product)
-    if query is None:
+    if query is None and program is None:
         print(_HOW)
         return
+    if program is not None and (query is not None or dry_run):
+        raise Malformed("a --program is run by itself: without --query, and without --dry-run, which is for queries")
     configure_logging("ERROR")
     if dry_run:
-        _dry_run(described, query, as_json=as_json)
+        _dry_run(described, query or "", as_json=as_json)
         return
     if tables is None:
         raise Malformed("name the folder with the tables (--tables), or ask what would come of it (--dry-run)")
@@ -62,9 +78,10 @@ def try_(
         if query == "-":
             _stream(lambda text: _shown(bench.ask(text)), sys.stdin.buffer, sys.stdout)
             return
-        answer = bench.ask(query)
-    print(pretty(_shown(answer))) if as_json else _print(answer)
-    raise typer.Exit(DONE if answer.verdict == "released" else REFUSED)
+        answer = bench.ask(query or "") if program is None else bench.run_program(read_text(program))
+        seen, answer = _reviewed(bench, answer, as_reviewer, decide, reason)
+    _tell(answer, seen, as_json=as_json)
+    raise typer.Exit({"released": DONE, "held": HELD}.get(answer.verdict, REFUSED))
 
 
 @app.command()
@@ -119,6 +136,47 @@ def _dry_run(product: Product, query: str, *, as_json: bool) -> None:
     raise typer.Exit(REFUSED if found.reasons else DONE)
 
 
+@app.command()
+def environment(
+    seal: Annotated[bool, typer.Option("--seal", help="Measure it, and write that down.")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """What programs may import on this machine, as it was sealed: packages, versions, digest."""
+    folder = (SandboxSettings().environment or default_folder()).absolute()
+    found = (seal_environment if seal else open_environment)(folder).to_json()
+    if as_json:
+        print(pretty(found))
+        return
+    table = Table("package", "version", title=f"{found['python']}, {found['digest']}")
+    for name, version in found["packages"].items():
+        table.add_row(name, version)
+    Console().print(table)
+
+
+def _tell(answer: RunAnswer, seen: dict[str, Json] | None, *, as_json: bool) -> None:
+    if as_json:
+        print(pretty(_shown(answer) | ({"review": seen} if seen else {})))
+        return
+    if seen:
+        print_review(seen, with_outputs=answer.verdict != "released")
+    _print(answer)
+
+
+def _reviewed(
+    bench: Bench, answer: RunAnswer, name: str | None, decision: Decision | None, reason: str
+) -> tuple[dict[str, Json] | None, RunAnswer]:
+    """What a reviewer of the bench sees of a held answer, and the answer after their decision."""
+    if decision is not None and name is None:
+        raise Malformed("--decide needs --as-reviewer NAME: decisions are somebody's")
+    if name is None or answer.verdict != "held":
+        return None, answer
+    reviewer = Reviewer(name, REVIEWERS)
+    seen = bench.airlock.look(reviewer, answer.run)
+    if decision is not None:
+        bench.airlock.vote(reviewer, answer.run, decision, reason)
+    return seen.model_dump(mode="json", by_alias=True), bench.answer(answer.run)
+
+
 def _stream(ask: Callable[[str], Json], source: BinaryIO, target: TextIO) -> None:
     """One query a line in, one answer a line out. A line that is none is refused; the stream goes on."""
     for line in _lines(source):
@@ -152,7 +210,8 @@ def _answered(ask: Callable[[str], Json], line: bytes) -> Json:
 
 def _shown(answer: RunAnswer) -> dict[str, Json]:
     value = answer.to_json()
-    return {name: value[name] for name in ("verdict", "columns", "rows", "reasons", "receipt")}
+    shown = {name: value[name] for name in ("verdict", "columns", "rows", "reasons", "receipt")}
+    return shown | ({"outputs": value["outputs"]} if value["outputs"] else {})
 
 
 def _refused(code: str, message: str) -> dict[str, Json]:
@@ -162,10 +221,14 @@ def _refused(code: str, message: str) -> dict[str, Json]:
 
 def _print(answer: RunAnswer) -> None:
     for reason in answer.reasons:
-        typer.echo(f"refused: {reason.message} [{reason.code}]", err=True)
+        typer.echo(f"{answer.verdict}: {reason.message} [{reason.code}]", err=True)
     if answer.receipt is None or answer.verdict == "refused":
         return
     receipt = answer.receipt["document"]
+    if answer.outputs:
+        print_outputs(answer.outputs)
+        typer.echo(f"released by reviewers; {_how_protected(receipt)}", err=True)
+        return
     columns = _columns(answer.columns)
     table = Table(*columns)
     for row in answer.rows:

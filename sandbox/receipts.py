@@ -33,6 +33,8 @@ class Happened:
     output: str | None = None
     # What held disclosure in check, where it was not the product's rules for cells.
     disclosure: Json = None
+    # Which program was run, and with which packages.
+    program: Json = None
     # What people of the provider decided, where they did (`sandbox.airlock`).
     review: Json = None
 
@@ -46,6 +48,7 @@ class Happened:
             "isolation": self.isolation,
             "output": self.output,
             "disclosure": self.disclosure,
+            "program": self.program,
         }
 
     @classmethod
@@ -76,6 +79,7 @@ def run_receipt(permit: Permit, request: RunRequest, happened: Happened, finishe
         "mode": request.mode,
         "request": request.digest,
         "queryCanonical": happened.query,
+        "program": happened.program,
         "outcome": happened.outcome,
         "reasons": [reason.to_json() for reason in happened.reasons],
         "isolation": happened.isolation,

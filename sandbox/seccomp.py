@@ -21,7 +21,7 @@ from typing import Any
 # fmt: off
 _ALWAYS = frozenset({
     "read", "pread64", "readv", "preadv", "preadv2", "write", "writev", "lseek", "close", "close_range", "dup",
-    "dup2", "dup3", "fcntl",
+    "dup2", "dup3",
     "fstat", "stat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "access", "faccessat", "faccessat2",
     "readlink", "readlinkat", "getdents64", "getcwd",
     "chdir", "fadvise64", "readahead",
@@ -48,16 +48,26 @@ _LANDLOCK = (444, 445, 446)
 # ioctl only as far as opening a file from Python needs it (linux/ioctls): TCGETS, FIONCLEX, FIOCLEX.
 _IOCTLS = (0x5401, 0x5450, 0x5451)
 
+# fcntl only as far as descriptors are concerned (linux/fcntl.h): F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL,
+# F_DUPFD_CLOEXEC. Locks and leases on a shared library could be seen by the job of somebody else.
+_FCNTLS = (0, 1, 2, 3, 4, 1030)
+
 # Any of these in the flags of open means more than reading.
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 OUTER = frozenset(_ALWAYS | _STARTING)
 INNER = _ALWAYS
+# The same for programs, whose libraries start threads: clone with CLONE_THREAD, and never a process.
+_THREADS = "clone"
+# What one thread waits for another by (polars): they carry nothing out of the process.
+_WAITING = frozenset({"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2"})
+OUTER_THREADS, INNER_THREADS = OUTER | _WAITING | {_THREADS}, INNER | _WAITING | {_THREADS}
+_CLONE_THREAD = 0x00010000
 
 
 @cache
 def program(allowed: Collection[str]) -> bytes | None:
-    """The BPF program that allows the calls in `allowed` (`OUTER` or `INNER`), or None where libseccomp is missing.
+    """The BPF program that allows the calls in `allowed` (one of the sets above); None where libseccomp is missing.
 
     Built once per process: it depends on nothing but the machine.
     """
@@ -68,14 +78,17 @@ def program(allowed: Collection[str]) -> bytes | None:
         return None
     filter_ = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
     filter_.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    for name in sorted(allowed):
+    for name in sorted(set(allowed) - {_THREADS}):
         _allow(pyseccomp, filter_, name)
+    if _THREADS in allowed:
+        condition = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD)
+        _allow(pyseccomp, filter_, "clone", condition)
     _allow_reading(pyseccomp, filter_)
     # The limits may be read (the C library does, to find its stack) but not set.
     _allow(pyseccomp, filter_, "prlimit64", pyseccomp.Arg(2, pyseccomp.EQ, 0))
     # The C library takes ENOSYS as "use clone", whose flags a filter can see; here clone is refused in turn.
     filter_.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")
-    if allowed == OUTER:
+    if "execve" in allowed:
         for number in _LANDLOCK:
             filter_.add_rule(pyseccomp.ALLOW, number)
     return _exported(filter_)
@@ -91,6 +104,8 @@ def _allow(pyseccomp: Any, filter_: Any, name: str, *conditions: Any) -> None:
 def _allow_reading(pyseccomp: Any, filter_: Any) -> None:
     for request in _IOCTLS:
         _allow(pyseccomp, filter_, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, request))
+    for request in _FCNTLS:
+        _allow(pyseccomp, filter_, "fcntl", pyseccomp.Arg(1, pyseccomp.EQ, request))
     for name, argument in (("open", 1), ("openat", 2)):
         _allow(pyseccomp, filter_, name, pyseccomp.Arg(argument, pyseccomp.MASKED_EQ, _WRITING, 0))
 

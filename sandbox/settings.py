@@ -16,6 +16,13 @@ OUTPUT_BYTES = 64 * 2**20
 PUBLISHING_MEMORY_BYTES = 2 * 2**30
 
 
+# The same for a program: its libraries take more to start; it gets so many seconds unless it asks for fewer or, up to
+# the most, for more. The answer comes that long after the start, and `PROGRAM_OVERHEAD_SECONDS`, whenever it is done.
+PROGRAM_MEMORY_BYTES = 4 * 2**30
+PROGRAM_SECONDS, PROGRAM_MOST_SECONDS = 30, 45
+PROGRAM_OVERHEAD_SECONDS = 4.0
+
+
 class SandboxSettings(BaseSettings):
     """Settings of the sandbox; environment prefix ``HEXI_SANDBOX_``."""
 
@@ -34,5 +41,12 @@ class SandboxSettings(BaseSettings):
     # The directory for what does not fit into memory: parts of the table, in files only this user may read, removed
     # at the end. Without it the system's temporary directory.
     publishing_spill: Path | None = None
+    program_memory_bytes: int = PROGRAM_MEMORY_BYTES
+    program_seconds: int = PROGRAM_SECONDS
+    program_most_seconds: int = PROGRAM_MOST_SECONDS
+    # Added to a program's seconds for laying its tables out. Zero answers at once, and tells by when: for a bench only.
+    program_overhead_seconds: float = PROGRAM_OVERHEAD_SECONDS
+    # The folder of what programs may import; left out: beside the environment this process runs in.
+    environment: Path | None = None
     # The one aggregation point that encrypted numbers may be sent to, as a URL. Empty means none.
     aggregation_point: str = ""

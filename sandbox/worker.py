@@ -13,6 +13,7 @@ and PLAN the descriptor of a memory file with the plan as JSON. It imports nothi
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import resource
@@ -45,6 +46,9 @@ HARMLESS_VARIABLES = frozenset({"LC_CTYPE", "PWD"})
 # Every host has these, and the isolated file system has none of them.
 HOST_PATHS = ("/etc/passwd", "/sys", "/dev", "/boot", "/var")
 
+# Libraries of a program that would each start as many threads as there are processors.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS")
+
 GO = b"go\n"
 
 Layers = dict[str, bool | int | str]
@@ -67,7 +71,9 @@ def main(packages: str, plan_descriptor: int) -> None:
     # Standard error goes too: the C++ side would print values into it. Nothing is open now but the answer's pipe.
     os.close(0)
     os.close(2)
-    if "program" in plan:
+    if "environment" in plan:
+        run_declaring(plan)
+    elif "program" in plan:
         run(plan["program"])
     else:
         names, rows = duck.answer(engine, plan["tables"], plan["columns"], plan["sql"])
@@ -79,6 +85,26 @@ def run(source: str) -> None:
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     exec(compile(source, "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - isolation is around, not in, Python
     sys.stdout.flush()
+
+
+def run_declaring(plan: Mapping[str, Any]) -> None:
+    """Run a Python program with packages; what it declared is the answer, and what it prints goes nowhere."""
+    sys.path += [plan["environment"], plan["inside"]]
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    sys.stdout = sys.stderr = Nowhere()
+    import hexi_outputs  # type: ignore[import-not-found,unused-ignore]
+
+    hexi_outputs.begin(plan["tables"], plan["schema"])
+    exec(compile(plan["program"], "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - as above
+    with os.fdopen(1, "wb", closefd=False) as out:
+        out.write(_json(hexi_outputs.declared()))
+
+
+class Nowhere(io.TextIOBase):
+    """Where a program's prints go: a log would be an output that nobody declared."""
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def write(names: list[str], rows: Iterable[list[Any]], most: int) -> None:

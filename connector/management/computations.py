@@ -66,13 +66,18 @@ class Access:
 
 @dataclass(frozen=True)
 class Question:
-    """A run asked for: its access, id, query, purpose, and what an encrypted sum adds."""
+    """A run asked for: its access, id, query or program, purpose, and what an encrypted sum adds."""
 
     access: Access
     run: str
     query: str
     purpose: str | None
     encrypted_sum: EncryptedSum | None = None
+
+    @property
+    def mode(self) -> str:
+        """A permit is for one mode; an encrypted sum says so itself."""
+        return SUM_MODE if self.encrypted_sum else next(iter(self.access.permit.operations), SQL_MODE)
 
 
 @dataclass(frozen=True)
@@ -318,7 +323,7 @@ class Computations:
         request = RunRequest(
             run=question.run,
             permit=question.access.permit.id,
-            mode=SUM_MODE if question.encrypted_sum else SQL_MODE,
+            mode=question.mode,
             query=question.query,
             purpose=question.purpose,
             at=instant(self._clock()),

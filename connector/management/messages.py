@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from connector.contracts.offers import Acceptance, Outcome
 from hexi.canonical import Wire
 
-# The longest query, in characters. The sandbox reviews it again, with a limit of its own.
-MAX_QUERY_CHARACTERS = 20_000
+# The longest query or program, in characters. The sandbox reviews it again, with limits of its own.
+MAX_QUERY_CHARACTERS = 65_536
 # The most transfers one encrypted sum may join.
 MAX_CONTRIBUTORS = 64
 MAX_TABLES = 64
@@ -176,7 +176,7 @@ class Suspend(Wire):
 
 
 class AskRun(Wire):
-    """Ask a query of a provider's sandbox."""
+    """Ask a query of a provider's sandbox, or give it a program: the text is what the transfer's format is for."""
 
     model_config = _asked(transfer=TRANSFER, query="SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex")
 

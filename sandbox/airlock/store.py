@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from hexi.canonical import Json, parse
 from sandbox.airlock.decisions import Decision, Review, Reviewer, Vote
 from sandbox.airlock.states import OPEN, Event, ReviewState
 from sandbox.airlock.tables import ReviewerRow, ReviewEventRow, ReviewRow, VoteRow
@@ -75,6 +76,12 @@ def released_earlier(session: Session, product: str, limit: int) -> Sequence[tup
         .order_by(col(ReviewRow.ended).desc(), ReviewRow.run)
     )
     return session.exec(asked.limit(limit)).all()
+
+
+def outputs_released(session: Session, product: str, limit: int) -> list[Json]:
+    """What programs over `product` gave out, newest first."""
+    answers = (answer for _, answer in released_earlier(session, product, limit))
+    return [parse(answer or "{}").get("outputs", []) for answer in answers]
 
 
 def add_vote(session: Session, run: str, vote: Vote) -> None:

@@ -10,7 +10,7 @@ from hexi.canonical import Clock
 from hexi.database import Database
 from sandbox.datasets import Dataset
 from sandbox.lanes import Contribute, Lane
-from sandbox.queries import SUM_MODE
+from sandbox.queries import PROGRAM_MODE, SUM_MODE
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
 
@@ -36,6 +36,8 @@ class Lanes:
             return self._cube_lane
         if dataset.product.controlled is not None:
             return self._controlled_lane
+        if request.mode == PROGRAM_MODE:
+            return self._program_lane
         return self._sum_lane if request.mode == SUM_MODE else self._table_lane
 
     @cached_property
@@ -62,6 +64,12 @@ class Lanes:
         from sandbox.lanes.tables import TableLane
 
         return TableLane(self._database, self._settings)
+
+    @cached_property
+    def _program_lane(self) -> Lane[Any, Any]:
+        from sandbox.lanes.programs import ProgramLane
+
+        return ProgramLane(self._database, self._settings)
 
     @cached_property
     def _sum_lane(self) -> Lane[Any, Any]:

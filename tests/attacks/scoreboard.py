@@ -3,8 +3,9 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-REFUSED, BLOCKED, HARMLESS, THROUGH = "refused", "blocked", "harmless", "through"
-OUTCOMES = (REFUSED, BLOCKED, HARMLESS, THROUGH)
+# `held`: nothing left, and a person of the provider is shown the program and what it declared, before anything could.
+REFUSED, BLOCKED, HELD, HARMLESS, THROUGH = "refused", "blocked", "held", "harmless", "through"
+OUTCOMES = (REFUSED, BLOCKED, HELD, HARMLESS, THROUGH)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from hexi.cli import REFUSED
 from hexi.errors import RemoteProblem
 from sandbox.airlock.states import ReviewState
 from sandbox.client import ReviewClient
-from sandbox.lanes import End, Hold, Result, Work
+from sandbox.lanes import End, Hold, Result, Work, programs
 from sandbox.lanes.tables import TableLane
 from sandbox.messages import RunAnswer
 from sandbox.settings import SandboxSettings
@@ -106,3 +107,36 @@ def test_reviews_from_the_command_line(
     assert "approved" in hexi("review", "approve", OTHER, "--reason", "fine", home="provider").stdout
     assert "100" in hexi("run", transfer, BY_SEX, "--run", OTHER).stdout
     assert "wang" in hexi("reviewer", "remove", "wang", home="provider").stdout
+
+
+PROGRAM = """# hexi: seconds=10
+import hexi_outputs
+visits = hexi_outputs.table("visits")
+shown = visits.groupby("sex").agg(n=("person", "nunique"), cost=("cost", "mean")).reset_index()
+hexi_outputs.release_table("by_sex", shown, {"sex": "dimension", "n": "count", "cost": "number"})
+"""
+
+
+def test_a_program_under_contract_is_held_and_released(
+    dataspace: Dataspace, hexi: Hexi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs.time, "sleep", lambda _: None)
+    product = dataspace.publish(modes=["sandbox-program"])
+    agreement = str(dataspace.agree(product.identifier).agreement)
+    started = dataspace.consumer.client.transfer(agreement, "HexiSandbox-Program")
+    dataspace.settle()
+    (tmp_path / "p.py").write_text(PROGRAM)
+    asked = partial(hexi, "run", started.id, "--program", str(tmp_path / "p.py"), "--run", RUN)
+    assert "sandbox.held-for-review" in asked(code=REFUSED).stdout
+    wang = reviewer(dataspace)
+    seen = wang.look(RUN)
+    assert seen.output is not None
+    assert seen.lineage is not None
+    assert seen.lineage["source"] == PROGRAM
+    wang.vote(RUN, "approve", "two groups of a hundred")
+    assert "by_sex" in asked().stdout
+    answer = dataspace.consumer.client.answer(RUN).answer
+    assert answer is not None
+    assert [row[:2] for row in answer.outputs[0]["rows"]] == [["f", 100], ["m", 100]]
+    refused = dataspace.consumer.client.run(started.id, "def", run=OTHER)
+    assert refused.reasons[0].code == "sandbox.program-unreadable"

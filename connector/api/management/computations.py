@@ -29,7 +29,7 @@ def create_router(desk: Desk) -> APIRouter:
 
     @router.post("/runs", responses=problems(*asking))
     def run_query(_: Owner, body: AskRun) -> RunAnswer:
-        """Ask a query of the provider's sandbox. The same `run` id again gives the stored answer. 沙箱查询。"""
+        """Ask a query of the provider's sandbox, or run a program. The same `run` id is the same run. 沙箱计算。"""
         return RunAnswer.model_validate(desk.computations.run(body.transfer, body.query, body.purpose, body.run))
 
     @router.get("/runs/{run}", responses=problems(RunUnknown))

@@ -1,0 +1,1 @@
+"""Programs: their text, environment, inputs and outputs."""

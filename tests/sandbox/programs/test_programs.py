@@ -1,0 +1,221 @@
+"""Programs from their text to what a reviewer sees: inputs, environment, isolation, when the answer comes."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hexi.database import Database
+from hexi.errors import DataspaceError, Malformed
+from sandbox import isolation
+from sandbox.airlock.decisions import Reviewer
+from sandbox.datasets import Dataset
+from sandbox.errors import EnvironmentUnavailable, IsolationUnavailable
+from sandbox.lanes import programs as lane
+from sandbox.programs.environment import SEAL, default_folder, open_environment, seal_environment
+from sandbox.programs.inputs import lay_out
+from sandbox.programs.source import Program, read_program, read_text
+from sandbox.queries import PROGRAM_MODE
+from sandbox.runs import Sandbox
+from sandbox.settings import SandboxSettings
+from tests.sandbox.builders import Clinic
+
+WANG = Reviewer("wang", "did:web:clinic.example")
+BY_COUNTY = """
+import hexi_outputs
+visits = hexi_outputs.table("visits", "{library}")
+rows = [
+    dict(county=county, n=len(set(part["person"])), cost=float(part["cost"].mean()))
+    for (county,), part in visits.{group}(["county"])
+]
+hexi_outputs.release_table("by_county", rows, {{"county": "dimension", "n": "count", "cost": "number"}})
+"""
+
+
+class Programs(Clinic):
+    """A clinic that runs programs."""
+
+    settings = SandboxSettings(program_overhead_seconds=0)
+
+    def again(self) -> Sandbox:
+        return Sandbox(
+            self.database,
+            self.identity,
+            self.people,
+            lambda *_: self.dataset,
+            self.evidence,
+            self.clock,
+            self.settings,
+            key=b"k" * 32,
+        )
+
+    def run(self, text: str) -> Any:
+        signed = self.request_jws(text, mode=PROGRAM_MODE)
+        return self.sandbox.run(self.permit_jws(operations=(PROGRAM_MODE,)), signed)
+
+    def seen(self, text: str) -> Any:
+        answer = self.run(text)
+        assert answer.verdict == "held", answer.reasons
+        return self.sandbox.airlock.look(WANG, answer.run)
+
+
+@pytest.fixture
+def clinic(sqlite: Database, tmp_path: Path) -> Programs:
+    sqlite.migrate("sandbox")
+    made = Programs(sqlite, tmp_path)
+    made.product = made.product.model_copy(update={"tables": made.product.tables[:1]})
+    made.dataset = Dataset(made.product, made.dataset.digest, made.dataset.tables)
+    return made
+
+
+@pytest.mark.parametrize(("library", "group"), [("pandas", "groupby"), ("polars", "group_by")])
+def test_a_program_declares_what_a_reviewer_sees(clinic: Programs, library: str, group: str) -> None:
+    seen = clinic.seen(BY_COUNTY.format(library=library, group=group))
+    (output,) = seen.output["outputs"]
+    # Costs rise by ten with a person's number; Zhengning has nine persons and is dropped.
+    assert [row[:2] for row in output["rows"]] == [["Huan", 40], ["Ning", 25]]
+    assert output["rows"][0][2] == pytest.approx(205, abs=5)
+    assert {rule["rule"]: rule["passed"] for rule in seen.report}["counts"]
+    assert seen.lineage["environment"]["packages"][library]
+
+
+def test_a_program_sees_declared_columns_typed_and_nobody_s_name(clinic: Programs) -> None:
+    with lay_out(clinic.dataset) as inputs:
+        text = inputs.tables["visits"].read_text()
+        schema: Any = inputs.schema["visits"]
+    assert "Name" not in text
+    assert "P0001" not in text
+    assert schema["columns"]["smoker"] == "boolean"
+    assert list(schema["columns"]) == ["person", "county", "year", "day", "smoker", "bmi", "sex", "cost", "stay"]
+    assert inputs.entities == 74
+    assert inputs.most(["county"], ["Huan"]) == 40
+    assert inputs.most(["smoker", "county"], [True, "Zhengning"]) in {4, 5}
+    assert inputs.most(["county"], [None]) == 0
+    assert inputs.most(["cost", "nothing"], [1, 2]) is None
+
+
+def test_what_does_not_fit_a_column_is_missing(clinic: Programs) -> None:
+    clinic.file.write_text(
+        "person,county,year,day,smoker,bmi,sex,cost,stay,name\n"
+        "P1,Huan,x,2024-02-30,maybe,abc,f,1e3,1.5,N\n"
+        ",Huan,2024,2024-02-29,TRUE,20.5,f,,3,N\n"
+    )
+    with lay_out(clinic.dataset) as inputs:
+        lines = inputs.tables["visits"].read_text().splitlines()
+    assert lines[1] == '0,"Huan",,,,,"f",1000,'
+    assert lines[2] == ',"Huan",2024,2024-02-29,true,20.5,"f",,3'
+
+
+@pytest.mark.parametrize(("took", "waits"), [(0.5, 8.5), (8.9, 0.1), (9.5, 8.5)])
+def test_the_answer_comes_at_a_time_that_says_nothing(
+    clinic: Programs, monkeypatch: pytest.MonkeyPatch, took: float, waits: float
+) -> None:
+    clock, slept = iter([100.0, 100.0 + took]), []
+    monkeypatch.setattr(lane.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(lane.time, "sleep", slept.append)
+    waiting = lane.ProgramLane(clinic.database, SandboxSettings(program_overhead_seconds=4))
+    waiting._wait(lane.time.monotonic(), 5)
+    assert slept == [pytest.approx(waits)]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 30), ("# hexi: seconds=5", 5), ("# hexi: seconds=999", 45)])
+def test_a_program_asks_for_its_seconds(clinic: Programs, text: str, seconds: int) -> None:
+    program = read_program(text)
+    assert isinstance(program, Program)
+    assert lane.ProgramLane(clinic.database, SandboxSettings())._seconds(program) == seconds
+
+
+def test_without_level_two_no_program_runs(clinic: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation.bubblewrap, "find", lambda _: None)
+    with pytest.raises(IsolationUnavailable, match="bubblewrap"):
+        clinic.run("1")
+
+
+def test_without_its_environment_no_program_runs(clinic: Programs, tmp_path: Path) -> None:
+    clinic.settings = SandboxSettings(environment=tmp_path / "nowhere")
+    clinic.sandbox = clinic.again()
+    with pytest.raises(EnvironmentUnavailable, match="make setup"):
+        clinic.run("1")
+
+
+def test_an_environment_that_was_changed_is_none(tmp_path: Path) -> None:
+    packages = tmp_path / "lib" / "python3.11" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "one.py").write_text("1")
+    sealed = seal_environment(tmp_path)
+    assert json.loads((tmp_path / SEAL).read_text())["digest"] == sealed.digest
+    for spoil in (
+        lambda: (packages / "one.py").write_text("2"),
+        lambda: (packages / "two.py").write_text("1"),
+        lambda: (packages / "link.py").symlink_to("/etc/passwd"),
+        lambda: shutil.rmtree(packages),
+    ):
+        open_environment.cache_clear()
+        spoil()
+        with pytest.raises(EnvironmentUnavailable):
+            open_environment(tmp_path)
+    open_environment.cache_clear()
+
+
+def test_texts_that_are_programs_and_texts_that_are_none(tmp_path: Path) -> None:
+    program = read_program("x = 'a'\ny = f'b{x}c'\nz = b'd'")
+    assert isinstance(program, Program)
+    assert program.words == {"a", "b", "c"}
+    assert program.digest.startswith("sha256:")
+    file = tmp_path / "p.py"
+    file.write_bytes(b"\xff")
+    for path in (file, tmp_path / "none.py"):
+        with pytest.raises(Malformed):
+            read_text(path)
+
+
+def test_a_product_with_a_lattice_runs_no_programs(tmp_path: Path) -> None:
+    from tests.attacks.clinic import clinic as attacked
+
+    with attacked(tmp_path / "t").bench("lattice", tmp_path / "s") as bench:
+        answer = bench.run_program("1")
+    assert (answer.verdict, answer.reasons[0].code) == ("refused", "sandbox.lattice-only")
+
+
+@pytest.fixture
+def tried(tmp_path: Path) -> Iterator[Path]:
+    """A folder as `hexi sandbox try` takes it."""
+    from tests.attacks.clinic import clinic as attacked
+
+    with attacked(tmp_path / "tables").bench("table", tmp_path):
+        pass
+    return tmp_path
+
+
+def test_trying_a_program_and_reviewing_it(tried: Path) -> None:
+    from typer.testing import CliRunner
+
+    from sandbox.cli import HELD, app
+
+    file = tried / "p.py"
+    file.write_text('import hexi_outputs\nhexi_outputs.release_table("t", [{"n": 500}], {"n": "count"})')
+    words = ["try", "--product", str(tried / "product.json"), "--tables", str(tried / "tables"), "--program", str(file)]
+
+    def call(*more: str) -> Any:
+        return CliRunner().invoke(app, [*words, *more])
+
+    held = call("--json")
+    assert held.exit_code == HELD
+    assert json.loads(held.stdout)["verdict"] == "held"
+    shown = json.loads(call("--json", "--as-reviewer", "wang").stdout)
+    assert shown["review"]["output"]["outputs"][0]["rows"] == [[500]]
+    released = call("--as-reviewer", "wang", "--decide", "approve")
+    assert (released.exit_code, "500" in released.stdout) == (0, True)
+    rejected = call("--json", "--as-reviewer", "wang", "--decide", "reject", "--reason", "no")
+    assert (rejected.exit_code, json.loads(rejected.stdout)["reasons"][0]["message"]) == (1, "no")
+    for wrong in (("--decide", "approve"), ("--query", "SELECT 1")):
+        assert isinstance(call(*wrong).exception, DataspaceError)
+
+
+def test_the_environment_has_what_the_reference_says() -> None:
+    assert {"numpy", "pandas", "polars", "scikit-learn", "statsmodels"} <= set(
+        open_environment(default_folder()).versions
+    )
