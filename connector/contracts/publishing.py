@@ -148,7 +148,7 @@ def dataset(session: Session, identifier: str, version: int) -> Dataset:
 
 def newest_version(session: Session, identifier: str) -> int:
     """The version of a product that the catalogue shows. Raises `ProductUnknown`."""
-    return store.product(session, identifier).product.version
+    return product_store.product(session, identifier).product.version
 
 
 def _known(content: Content | None) -> dict[str, Json]:
