@@ -146,7 +146,7 @@ def create_app(
         database,
         dsp.create_router(engine),
         *computing.routers(),
-        previews.create_router(computing.sandbox, contracting),
+        previews.create_router(computing.sandbox.preview, contracting, database),
         data.create_router(pull),
         *services.routers,
         deliveries_api.create_receiving_router(delivered.receiving),

@@ -22,9 +22,10 @@ from connector.commands import (
 )
 from connector.commands.homes import HOME, SETTINGS_FILE, Home, client_of, saved, settings_of
 from connector.commands.output import AsJson, of_product, show, to_json
-from hexi.canonical import Json, encode
+from hexi.canonical import Json, encode, pretty
 from hexi.cli import REFUSED, start_as_service
 from hexi.errors import Malformed
+from sandbox.preview import TwinFormat
 
 app = typer.Typer(no_args_is_help=True, help="A participant's node: products, contracts, permits, runs. 接入连接器。")
 resource_app = typer.Typer(no_args_is_help=True, help="Tables on this machine. 数据资源。")
@@ -243,6 +244,29 @@ def dry_run(
     show(found.to_json(), as_json) if as_json else show_dry_run(found)
     if found.reasons:
         raise typer.Exit(REFUSED)
+
+
+@app.command()
+def twin(
+    product: Annotated[str, typer.Argument(help="The product's identifier in the space's catalogue.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables and twin.json; it is made.")],
+    format_: Annotated[TwinFormat, typer.Option("--format", help="csv or parquet.")] = TwinFormat.CSV,
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch synthetic tables of a product, on which anybody may try queries: no row is anybody's. 合成孪生数据。
+
+    With them and the product's description, 'hexi sandbox try' answers as the provider would.
+
+    Example: hexi connector twin 6916... --out twin --home planner
+    """
+    jobs = client_of(home).jobs
+    said = to_json(jobs.twin(product))
+    out.mkdir(parents=True, exist_ok=True)
+    for table in said["rows"]:
+        (out / f"{table}.{format_}").write_bytes(jobs.twin_table(product, table, format_))
+    (out / "twin.json").write_text(pretty(said) + "\n", encoding="utf-8")
+    show(said, as_json)
 
 
 @app.command("encrypted-sum")

@@ -5,7 +5,7 @@ from urllib.parse import quote
 from connector.management.answers import Job, Jobs
 from hexi.canonical import Json
 from hexi.client import ServiceClient
-from sandbox.preview import DryRun
+from sandbox.preview import DryRun, TwinFormat, TwinSidecar
 
 
 class JobClient:
@@ -22,6 +22,15 @@ class JobClient:
     def dry_run(self, product: str, query: str) -> DryRun:
         """What would come of a query over a product of the space, before anything is agreed."""
         return self._service.read(DryRun, self._service.post("/dry-runs", {"product": product, "query": query}))
+
+    def twin(self, product: str) -> TwinSidecar:
+        """What the synthetic twin of a product of the space is drawn from, and its tables."""
+        return self._service.read(TwinSidecar, self._service.get(f"/twins/{quote(product, safe='')}"))
+
+    def twin_table(self, product: str, table: str, format_: TwinFormat = TwinFormat.CSV) -> bytes:
+        """A table of a twin."""
+        path = f"/twins/{quote(product, safe='')}/tables/{quote(table, safe='')}"
+        return self._service.raw("GET", path, params={"format": format_.value}).content
 
     def show(self, transfer: str, run: str) -> Job:
         """A job as it stands; its `answer` is None while there is none."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -29,19 +29,26 @@ from registry.participants import Participant
 from sandbox.airlock.airlock import Airlock
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
+from sandbox.lanes.chosen import Lanes
 from sandbox.messages import RunAnswer
 from sandbox.noise_key import noise_key
 from sandbox.permits import Permit, seal_permit
 from sandbox.preview import DryRun
+from sandbox.preview.offered import Preview
 from sandbox.programs.source import MAX_PROGRAM_CHARACTERS
 from sandbox.queries import MAX_QUERY_CHARACTERS, PROGRAM_MODE, SQL_MODE
 from sandbox.requests import RunRequest, seal_request
 from sandbox.runs import Sandbox
 from sandbox.settings import SandboxSettings
 
+if TYPE_CHECKING:
+    from sandbox.preview.twin import Twin
+
 DID = "did:web:localhost"
 # On the bench one and the same asks and owns; who reviews speaks for somebody else.
 REVIEWERS = "did:web:localhost:reviewers"
+# Where a bench remembers what was released.
+STATE_FILE = "sandbox.sqlite"
 FORMATS = (".csv", ".parquet")
 # Queries that one bench may be asked: more than anybody will, and not what the bench is there to limit.
 _RUNS = 2**31 - 1
@@ -140,7 +147,7 @@ def open_bench(product: Product, tables: Path, state: Path | None, clock: Clock)
     with TemporaryDirectory() as scratch:
         home = state or Path(scratch)
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        database = Database(f"sqlite:///{home / 'sandbox.sqlite'}")
+        database = Database(f"sqlite:///{home / STATE_FILE}")
         try:
             database.migrate("sandbox")
             identity = Identity(DID, SigningKey.load_or_create(home / "bench.pem"))
@@ -150,13 +157,23 @@ def open_bench(product: Product, tables: Path, state: Path | None, clock: Clock)
 
 
 def dry_bench(product: Product, clock: Clock) -> Callable[[str], DryRun]:
-    """Says what would come of a query; needs no tables, because it looks at none. Raises as `dry_run` does."""
-    from sandbox.lanes.chosen import Lanes
-    from sandbox.preview.dry_run import dry_run
-
-    lanes = Lanes(Database("sqlite://"), SandboxSettings(), None, b"", clock)
+    """Says what would come of a query; needs no tables, because it looks at none. Raises as `Preview.dry_run` does."""
+    preview = Preview(Lanes(Database("sqlite://"), SandboxSettings(), None, b"", clock))
     dataset = Dataset(product, _digest(product), {})
-    return lambda query: dry_run(lanes, dataset, query[: MAX_QUERY_CHARACTERS + 1], SQL_MODE)
+    return lambda query: preview.dry_run(dataset, query[: MAX_QUERY_CHARACTERS + 1], SQL_MODE)
+
+
+def bench_twin(
+    product: Product, state: Path | None, clock: Clock, *, rows: int | None = None, seed: int | None = None
+) -> "Twin":
+    """A twin of `product`: from the cube that a bench with this `state` has published, else from the description."""
+    database = Database(f"sqlite:///{state / STATE_FILE}" if state else "sqlite://")
+    try:
+        database.migrate("sandbox")
+        preview = Preview(Lanes(database, SandboxSettings(), None, b"", clock))
+        return preview.twin(Dataset(product, _digest(product), {}), rows=rows, seed=seed)
+    finally:
+        database.dispose()
 
 
 def read_bench_product(path: Path) -> Product:

@@ -15,9 +15,10 @@ from hexi.errors import DataspaceError, Malformed
 from hexi.web import configure_logging
 from registry.catalogue import Product
 from sandbox.airlock.decisions import Decision, Reviewer
-from sandbox.bench import REVIEWERS, Bench, dry_bench, open_bench, read_bench_product
+from sandbox.bench import REVIEWERS, Bench, bench_twin, dry_bench, open_bench, read_bench_product
 from sandbox.isolation import probe as probe_isolation
 from sandbox.messages import RunAnswer
+from sandbox.preview import MAX_TWIN_ROWS, TwinFormat
 from sandbox.preview.shown import show_dry_run
 from sandbox.programs.environment import default_folder, open_environment, seal_environment
 from sandbox.programs.source import read_text
@@ -82,6 +83,26 @@ def try_(
         seen, answer = _reviewed(bench, answer, as_reviewer, decide, reason)
     _tell(answer, seen, as_json=as_json)
     raise typer.Exit({"released": DONE, "held": HELD}.get(answer.verdict, REFUSED))
+
+
+@app.command()
+def twin(
+    product: ProductFile,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables and twin.json; it is made.")],
+    state: Annotated[Path | None, typer.Option("--state", help="A folder of 'try': draw from its cube.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, max=MAX_TWIN_ROWS, help="Rows of each table.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed gives another twin.")] = None,
+    format_: Annotated[TwinFormat, typer.Option("--format", help="csv or parquet.")] = TwinFormat.CSV,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the sidecar as JSON.")] = False,
+) -> None:
+    """Write synthetic tables of a product, on which anybody may try queries. No row is anybody's.
+
+    They are drawn from the description alone, or, where 'try --state' has published the product's cube, from the
+    numbers in it. The same again gives the same bytes.
+    """
+    made = bench_twin(read_bench_product(product), state, system_clock, rows=rows, seed=seed)
+    said = made.write(out, format_)
+    print(pretty(said)) if as_json else print(f"{', '.join(said['files'])} in {out}, drawn from the {said['source']}")
 
 
 @app.command()

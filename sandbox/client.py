@@ -18,7 +18,7 @@ from sandbox.messages import (
     from_base64,
     to_base64,
 )
-from sandbox.preview import DryRun
+from sandbox.preview import DryRun, TwinFormat, TwinSidecar
 from sandbox.queries import SQL_MODE
 
 Authorise = Callable[[], str]
@@ -51,6 +51,15 @@ class SandboxClient:
         """What would come of a query, before anything is agreed. Raises `RemoteProblem`, `Unreachable`."""
         body = {"product": product, "query": query, "mode": mode}
         return self._service.read(DryRun, self._service.post("/sandbox/dry-runs", body))
+
+    def twin(self, product: str) -> TwinSidecar:
+        """What the synthetic twin of a product is drawn from. Raises `RemoteProblem`, `Unreachable`."""
+        return self._service.read(TwinSidecar, self._service.get(f"/sandbox/twins/{quote(product, safe='')}"))
+
+    def twin_table(self, product: str, table: str, format_: TwinFormat) -> bytes:
+        """A table of the twin. Raises `RemoteProblem`, `Unreachable`."""
+        path = f"/sandbox/twins/{quote(product, safe='')}/tables/{quote(table, safe='')}"
+        return self._service.raw("GET", path, params={"format": format_.value}).content
 
     def submit(self, permit: str, request: str, context: bytes | None = None) -> JobAnswer:
         """Send a run to wait for a worker, or the same again. Raises `RemoteProblem`, `Unreachable`."""

@@ -102,6 +102,11 @@ class Cubes:
                 self._kept.popitem(last=False)
             return found
 
+    def published_before(self, dataset: Dataset) -> Published | None:
+        """The cube, if it is there already; asking for it publishes nothing. Raises `ProductUnusable`."""
+        kept = self._kept.get((dataset.product.identifier, dataset.product.version))
+        return kept or self._load(dataset)
+
     def _load(self, dataset: Dataset) -> Published | None:
         planned = self.plan(dataset)
         product, version = dataset.product.identifier, dataset.product.version

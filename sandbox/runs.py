@@ -46,7 +46,7 @@ from sandbox.messages import ReasonBody, RunAnswer, from_base64
 from sandbox.outputs import Output
 from sandbox.owners import QUEUE, is_alive, this_process
 from sandbox.permits import Permit, read_permit, verify_permit
-from sandbox.preview import DryRun
+from sandbox.preview.offered import Preview
 from sandbox.queries import SUM_MODE
 from sandbox.reasons import Reason, Refusal
 from sandbox.receipts import REFUSED, RELEASED, Happened, rules_shown, run_receipt, sign_receipt
@@ -97,6 +97,7 @@ class Sandbox:
         self._lanes = Lanes(database, self._settings, contribute, key, clock)
         self._busy: set[str] = set()
         self._lock = Lock()
+        self.preview = Preview(self._lanes)
         self.airlock = Airlock(database, identity.did, key, evidence, clock, self._conclude)
 
     def run(self, permit_jws: str, request_jws: str, context: str | None = None) -> RunAnswer:
@@ -161,12 +162,6 @@ class Sandbox:
             permit = store.permit(session, row.permit)
             permit.used -= 1
             store.save(session, permit)
-
-    def dry_run(self, dataset: Dataset, query: str, mode: str) -> DryRun:
-        """What would come of a query, by its text and the published description alone (`sandbox.preview`)."""
-        from sandbox.preview.dry_run import dry_run
-
-        return dry_run(self._lanes, dataset, query, mode)
 
     def answer(self, run: str, holder: str) -> RunAnswer:
         """The answer to a run that ended or is held. Raises `RunUnknown`, also for somebody else's, `RunInProgress`."""

@@ -13,7 +13,7 @@ from registry.catalogue import TYPE, read_product
 from registry.client import RegistryClient
 from registry.trust import Trust
 from sandbox.client import SandboxClient
-from sandbox.preview import DryRun
+from sandbox.preview import DryRun, TwinFormat, TwinSidecar
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,14 @@ class Previews:
     def dry_run(self, product: str, query: str) -> DryRun:
         """What its provider says would come of `query`. Raises `ProductUnknown`, and what is answered elsewhere."""
         return self._sandbox(product).dry_run(product, query)
+
+    def twin(self, product: str) -> TwinSidecar:
+        """What the product's twin is drawn from. Raises as `dry_run` does."""
+        return self._sandbox(product).twin(product)
+
+    def twin_table(self, product: str, table: str, format_: TwinFormat) -> bytes:
+        """A table of the twin. Raises as `dry_run` does."""
+        return self._sandbox(product).twin_table(product, table, format_)
 
     def _sandbox(self, identifier: str) -> SandboxClient:
         product = read_product(verify_document(self.registry.product(identifier), self.trust.resolve, of_type=TYPE))

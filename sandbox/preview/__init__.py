@@ -4,11 +4,58 @@ Nothing here touches a table. A dry run is a matter of the query's text and the 
 from the description, or from numbers that were released already.
 """
 
+from enum import StrEnum
+from typing import Literal
+
 from pydantic import ConfigDict, Field
 
 from hexi.canonical import Json, Wire
+from registry.catalogue import Name
 from sandbox.messages import ReasonBody
 from sandbox.queries import MAX_QUERY_CHARACTERS, SQL_MODE
+
+# Rows of one table of a twin: enough to try on, and soon drawn.
+MAX_TWIN_ROWS = 20_000
+
+
+class TwinFormat(StrEnum):
+    """How a twin's tables are written."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class TwinSidecar(Wire):
+    """What a twin says of itself. `source` is ``schema`` or ``published-cube``; `policy` and `plan` name the latter."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "synthetic-twin",
+                    "product": "691620000000000000X6210A1B2C3D41",
+                    "version": 1,
+                    "productDigest": "sha256:0",
+                    "source": "schema",
+                    "seed": 7,
+                    "rows": {"visits": 1000},
+                    "notice": "Synthetic: no row is a person.",
+                }
+            ]
+        }
+    )
+
+    type: Literal["synthetic-twin"] = "synthetic-twin"
+    product: str
+    version: int
+    product_digest: str
+    source: Literal["schema", "published-cube"]
+    policy: str | None = None
+    plan: str | None = None
+    seed: int
+    # By table. Whoever writes files named for them can rely on their being names.
+    rows: dict[Name, int]
+    notice: str
 
 
 class AskDryRun(Wire):

@@ -18,7 +18,7 @@ from sandbox.errors import QueryOutsidePermit
 from sandbox.lanes.chosen import Lanes
 from sandbox.messages import ReasonBody
 from sandbox.preview import DryRun, ExpectedCell, ExpectedError, Rule
-from sandbox.queries import SUM_MODE
+from sandbox.queries import PROGRAM_MODE, SUM_MODE
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 
@@ -57,7 +57,8 @@ def dry_run(lanes: Lanes, dataset: Dataset, query: str, mode: str) -> DryRun:
         return DryRun(verdict=REFUSED, reasons=tuple(map(_reason, question.reasons)), **told)
     if isinstance(question, CubeQuery):
         told |= _errors(lanes.cubes.plan(dataset), question)
-    return DryRun(verdict=ADMISSIBLE, query=question.canonical_sql, **told)
+    # A program is what it is: it has no other spelling.
+    return DryRun(verdict=ADMISSIBLE, query=getattr(question, "canonical_sql", None), **told)
 
 
 def _errors(plan: "Plan", query: CubeQuery) -> dict[str, Json]:
@@ -94,7 +95,7 @@ def _lane(product: Product, mode: str) -> str:
         return "lattice"
     if product.controlled is not None:
         return "controlled"
-    return "encrypted-sum" if mode == SUM_MODE else "tables"
+    return {SUM_MODE: "encrypted-sum", PROGRAM_MODE: "programs"}.get(mode, "tables")
 
 
 def _rules(product: Product, mode: str) -> list[Rule]:
@@ -105,6 +106,12 @@ def _rules(product: Product, mode: str) -> list[Rule]:
             _rule("published-cube", "the product's published cube answers, never the table; asking costs no privacy"),
             _rule("intervals", "every number carries noise, and comes with its 95 % interval"),
             _rule("small-cells", "a cell is shown if its published count is 10 or more, and three of its deviations"),
+        ]
+    if mode == PROGRAM_MODE and product.controlled is None:
+        return [
+            _rule("isolation", "run in isolation of level 2 or better, with nothing but the tables and the libraries"),
+            _rule("declared-outputs", "only declared statistics are looked at; what they stand on is counted"),
+            _airlock(product, "outputs"),
         ]
     rules = [_rule("isolation", f"computed in isolation of level {disclosure.minimum_isolation} or better")]
     if product.controlled is None or product.has_personal_information:
@@ -138,9 +145,13 @@ def _of_controlled(product: Product) -> list[Rule]:
     if policy.query_sets is not None:
         rules.append(_rule("query-sets", f"a group of analysts may ask for {policy.query_sets} cells in all"))
     if policy.airlock:
-        days = (product.disclosure.review or HumanReview()).days
-        rules.append(_rule("airlock", f"people of the provider look at the answer first, within {days} days"))
+        rules.append(_airlock(product, "the answer"))
     return rules
+
+
+def _airlock(product: Product, what: str) -> Rule:
+    days = (product.disclosure.review or HumanReview()).days
+    return _rule("airlock", f"people of the provider look at {what} first, within {days} days")
 
 
 def _time(product: Product) -> str:

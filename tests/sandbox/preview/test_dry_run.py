@@ -19,7 +19,7 @@ from sandbox.cubes import Cubes
 from sandbox.datasets import Dataset
 from sandbox.lanes.chosen import Lanes
 from sandbox.preview.dry_run import dry_run
-from sandbox.queries import SQL_MODE, SUM_MODE
+from sandbox.queries import PROGRAM_MODE, SQL_MODE, SUM_MODE
 from sandbox.settings import SandboxSettings
 from tests.builders import SettableClock
 from tests.sandbox.builders import TABLES
@@ -116,6 +116,13 @@ def test_other_lanes_say_their_rules_and_their_time(tmp_path: Path) -> None:
     found = dry_run(lanes(), nowhere, "SELECT sum(cost) FROM visits", SUM_MODE)
     assert (found.verdict, found.lane) == ("admissible", "encrypted-sum")
     assert "encrypted" in {rule.rule for rule in found.rules}
+
+
+def test_a_program_is_told_that_people_look_first(tmp_path: Path) -> None:
+    nowhere = Dataset(product_of(tmp_path), "sha256:0", {})
+    found = dry_run(lanes(), nowhere, "import pandas", PROGRAM_MODE)
+    assert (found.verdict, found.lane, found.query) == ("admissible", "programs", None)
+    assert {rule.rule for rule in found.rules} == {"isolation", "declared-outputs", "airlock"}
 
 
 @pytest.mark.parametrize(("rows", "words"), [(0, "not known"), (2_000_000, "under 10 s"), (10**8, "limit")])
