@@ -2,6 +2,7 @@
 
     python -m benchmarks.catalogue             at 1,000, 10,000 and 100,000 products
     python -m benchmarks.catalogue --quick     at 1,000 and 10,000, ours alone
+    python -m benchmarks.catalogue --asked     ours alone, at 100,000, with what else can be asked
 
 A page of 50 is asked for through the consumer's management API, which asks the provider over the Dataspace Protocol:
 the same road for ours and for Eclipse EDC, both on PostgreSQL. All but the first product are copies of it, made by the
@@ -9,6 +10,7 @@ database in the tables that catalogues are read from (ours: the index; EDC: its 
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -19,11 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from sqlalchemy import text
 
 from benchmarks.machine import description
 from benchmarks.peers import Connection
 from benchmarks.peers.edc import ASSET, edc_pair
 from benchmarks.peers.ours import our_pair
+from connector.catalogue.tables import CATALOGUE_GRAMS
+from hexi.database import Database
+from registry.words import store as word_index
 
 PAGE = 50
 SIZES = (1_000, 10_000, 100_000)
@@ -35,13 +41,24 @@ GOAL_MILLISECONDS = 20.0
 # What a page costs ours must not hang on who asks: everybody may see the copies, as the product they are copies of.
 _OURS = """
     INSERT INTO connector_catalogue
-        (identifier, version, terms, audience, provider, theme, region, title_zh, title_en, words, dataset)
-    SELECT name, version, terms, audience, provider, theme, region, title_zh, title_en,
-        replace(words, lower(%(old)s::text), lower(name)), replace(dataset, %(old)s::text, name)
+        (identifier, identifier_folded, version, terms, audience, provider, theme, region, title_zh, title_en, words,
+        dataset)
+    SELECT name, lower(name), version, terms, audience, provider, theme, region, title_zh, title_en,
+        replace(words, lower(%(old)s::text), lower(name)) || rare, replace(dataset, %(old)s::text, name)
     FROM connector_catalogue,
-        (SELECT %(old)s::text || '-' || n AS name FROM generate_series(%(first)s::int, %(last)s::int) AS n) AS made
+        (SELECT %(old)s::text || '-' || n AS name, chr(10) || 'kind' || n %% 1000 || 'x' AS rare
+        FROM generate_series(%(first)s::int, %(last)s::int) AS n) AS made
     WHERE identifier = %(old)s::text
 """
+# What else ours can be asked, at any size: a word that one product in a thousand has, and so on.
+_ASKED: dict[str, dict[str, Any]] = {
+    "by id, first page": {"sortField": "id"},
+    "by id, at 90 %": {"sortField": "id", "offset": 0.9},
+    "a word of all": {"filter": [{"operandLeft": "text", "operator": "=", "operandRight": "outpatient"}]},
+    "a word of one in a thousand": {"filter": [{"operandLeft": "text", "operator": "=", "operandRight": "kind{}x"}]},
+    "a word of none": {"filter": [{"operandLeft": "text", "operator": "=", "operandRight": "zzq{}"}]},
+    "a pattern of one id": {"filter": [{"operandLeft": "id", "operator": "like", "operandRight": "%-{}7"}]},
+}
 _EDC = """
     INSERT INTO edc_asset
     SELECT (jsonb_populate_record(NULL::edc_asset,
@@ -58,6 +75,7 @@ class Catalogue:
     name: str
     grow: Callable[[int, int], None]
     page: Callable[[int], int]
+    ask: Callable[[dict[str, Any]], int] | None = None
 
 
 @contextmanager
@@ -74,8 +92,13 @@ def ours(folder: Path) -> Iterator[Catalogue]:
 
         def grow(first: int, last: int) -> None:
             _execute(pair.databases["provider"], _OURS, pair.product, first, last, "connector_catalogue")
+            _index(pair.databases["provider"])
 
-        yield Catalogue(pair.name, grow, page)
+        def ask(question: dict[str, Any]) -> int:
+            wanted = {"counterparty": provider, "filter": question}
+            return len(http.call("POST", "/management/peers/catalogue", wanted)["datasets"])
+
+        yield Catalogue(pair.name, grow, page, ask)
 
 
 @contextmanager
@@ -93,8 +116,10 @@ def edc(folder: Path) -> Iterator[Catalogue]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="ours alone, up to 10,000 products")
-    quick = parser.parse_args().quick
-    sizes = SIZES[:2] if quick else SIZES
+    parser.add_argument("--asked", action="store_true", help="ours alone, at 100,000, with what else can be asked")
+    chosen = parser.parse_args()
+    quick = chosen.quick or chosen.asked
+    sizes = SIZES[2:] if chosen.asked else SIZES[:2] if quick else SIZES
     print(description())
     print("\n| | products | first page p50, ms | p95 | at 90 % p50, ms | p95 |\n|---|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
@@ -125,7 +150,39 @@ def _measured(opened: Callable[[Path], Any], folder: Path, sizes: tuple[int, ...
             ends = [value for found in times.values() for value in (statistics.median(found), _p95(found))]
             worst = max(ends[1], ends[3])
             print(f"| {catalogue.name} | {size:,} | " + " | ".join(f"{end:.1f}" for end in ends) + " |", flush=True)
+        if catalogue.ask is not None:
+            _asked(catalogue.ask, sizes[-1])
     return worst
+
+
+def _asked(ask: Callable[[dict[str, Any]], int], size: int) -> None:
+    """Print a line for each of `_ASKED`: how long it took, and how many datasets came."""
+    print(f"\n| asked at {size:,} | p50, ms | p95 | datasets |\n|---|---:|---:|---:|")
+    for name, question in _ASKED.items():
+        times, came = [], 0
+        for turn in range(ROUNDS // 2):
+            wanted = json.loads(json.dumps({"limit": PAGE, **question}).replace("{}", str(turn)))
+            wanted["offset"] = int(wanted.get("offset", 0) * size)
+            begun = time.perf_counter()
+            came = ask(wanted)
+            times.append((time.perf_counter() - begun) * 1000)
+        print(f"| {name} | {statistics.median(times):.1f} | {_p95(times):.1f} | {came} |", flush=True)
+    print()
+
+
+def _index(url: str) -> None:
+    """Let the index of words know what the database has copied."""
+    database = Database(url)
+    missing = text(
+        "SELECT sequence, words FROM connector_catalogue"
+        " WHERE sequence NOT IN (SELECT position FROM connector_catalogue_grams)"
+    )
+    with database.engine.begin() as connection:
+        found = {row.sequence: row.words for row in connection.execute(missing)}
+        word_index.keep(connection, CATALOGUE_GRAMS, found)
+    with database.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
+    database.dispose()
 
 
 def _p95(found: list[float]) -> float:

@@ -65,7 +65,8 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session for looking only: whatever the block changes is thrown away."""
+        """A session for looking only, at one moment: in however many statements, it sees nothing committed meanwhile.
+        Whatever the block changes is thrown away."""
         with self._session(writing=False) as session:
             try:
                 yield session
@@ -126,6 +127,8 @@ class Database:
     def _session(self, *, writing: bool) -> Iterator[Session]:
         with self.engine.connect() as connection:
             connection.execution_options(sqlite_begin="IMMEDIATE" if writing else "DEFERRED")
+            if self.is_postgresql and not writing:  # on SQLite every transaction is of one moment
+                connection.execution_options(isolation_level="REPEATABLE READ")
             with Session(connection, expire_on_commit=False) as session:
                 yield session
 

@@ -13,7 +13,7 @@ that holds the whole question and where the page ended, so that the next one is 
 
 import base64
 import binascii
-import unicodedata
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -22,6 +22,7 @@ from typing import Any
 from connector.protocol.errors import FilterUnsupported
 from hexi.canonical import Json, encode, parse
 from hexi.errors import Malformed
+from registry.words import fold
 
 # Datasets on a page, unless asked otherwise (as EDC's), and at most: some 2 MB of JSON.
 PAGE = 50
@@ -55,7 +56,7 @@ _NAMES: Mapping[str, Property] = {
 
 
 class Match(StrEnum):
-    """IS: one of the values. LIKE: a pattern in which % stands for anything. CONTAINS: every word, wherever."""
+    """IS: one of the values. LIKE: a pattern, in which % stands for anything. CONTAINS: every word, wherever."""
 
     IS = "is"
     LIKE = "like"
@@ -70,6 +71,8 @@ _OPERATORS: Mapping[str, Match] = {
     "like": Match.LIKE,
     "ilike": Match.LIKE,
 }
+# The text of a dataset has these in it, each on a line of its own.
+_IN_THE_TEXT = frozenset({Property.ID, Property.TITLE})
 _PATTERNED = frozenset({Property.ID, Property.TITLE, Property.THEME, Property.REGION})
 _ORDERS: Mapping[str, str] = {"id": "id", "identifier": "id"}
 _QUERY_SPEC = frozenset({"offset", "limit", "sortField", "sortOrder", "filterExpression", "filter", "range"})
@@ -172,9 +175,22 @@ def read_token(token: str) -> Wanted:
         raise FilterUnsupported("this continuation token is none of ours; begin with the first page") from error
 
 
-def fold(text: str) -> str:
-    """`text` as it is compared: whatever the case or width of its letters."""
-    return unicodedata.normalize("NFKC", text).casefold()
+def pattern(value: str) -> str:
+    """`value` as SQL's LIKE with the escape character ``\\`` takes it: % is anything, _ one character, nothing else is
+    special. Folded, for patterns ignore the case of letters, whichever property is asked for and in either database.
+    """
+    return fold(value).replace("\\", "\\\\")
+
+
+def certain_words(criteria: tuple[Criterion, ...]) -> list[str]:
+    """Folded words that the text of every dataset that meets all `criteria` has in it: what an index can find."""
+    found = []
+    for one in criteria:
+        if one.match is Match.CONTAINS:
+            found += [word for value in one.values for word in fold(value).split()]
+        elif one.match is Match.LIKE and one.property in _IN_THE_TEXT and len(one.values) == 1:
+            found += [part for part in re.split(r"[%_\s]+", fold(one.values[0])) if part]
+    return found
 
 
 def _properties(members: Mapping[str, Any]) -> Wanted:

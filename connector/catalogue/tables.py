@@ -14,6 +14,7 @@ class CatalogueRow(SQLModel, table=True):
     __table_args__ = (
         # A far offset is counted off in this index alone.
         Index("ix_connector_catalogue_order", "sequence", "audience", "terms"),
+        Index("ix_connector_catalogue_by_id", "identifier", "audience", "terms"),
         Index("ix_connector_catalogue_theme", "theme", "sequence"),
         Index("ix_connector_catalogue_region", "region", "sequence"),
     )
@@ -21,7 +22,9 @@ class CatalogueRow(SQLModel, table=True):
     sequence: int | None = Field(
         default=None, sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     )
+    # In the order of its characters' numbers, as SQLite has it; PostgreSQL would take that of its language.
     identifier: str = Field(sa_type=Text, unique=True)
+    identifier_folded: str = Field(sa_type=Text)
     version: int
     # The digest of its terms (`TermsRow`), and their audience once more, for it is asked about in every search.
     terms: str = Field(sa_type=Text, index=True)
@@ -34,6 +37,10 @@ class CatalogueRow(SQLModel, table=True):
     # Title, description and keywords, folded, for searches by words.
     words: str = Field(sa_type=Text)
     dataset: str = Field(sa_type=Text)
+
+
+# The index of grams (`registry.words`) over `CatalogueRow.words`.
+CATALOGUE_GRAMS = "connector_catalogue_grams"
 
 
 class KeywordRow(SQLModel, table=True):

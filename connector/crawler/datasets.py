@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from connector.catalogue.question import fold
 from hexi.canonical import Json, digest_bytes, encode
 from hexi.errors import Malformed
+from registry.words import fold
 
 # The longest dataset kept, in bytes of canonical JSON: one of ours with ten offers has 5,000.
 MAX_DATASET_BYTES = 64 * 1024

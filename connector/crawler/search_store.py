@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, true
 from sqlmodel import Session, SQLModel
 
-from connector.catalogue.question import Criterion, Match, Property, Wanted, fold
+from connector.catalogue.question import Criterion, Match, Property, Wanted, pattern
 from connector.crawler.datasets import formats_of, offers_of
 from connector.crawler.tables import CrawledContentRow, CrawledKeywordRow, CrawledPeerRow, CrawledRow
 from connector.protocol.errors import FilterUnsupported
 from hexi.canonical import Json
+from registry.words import fold
 
 _TABLES = SQLModel.metadata.tables
 _PEERS, _DATASETS, _CONTENT, _KEYWORDS = (
@@ -107,5 +108,5 @@ def _matching(one: Criterion) -> ColumnElement[bool]:
 
 def _either(column: Any, match: Match, values: Collection[str]) -> ColumnElement[bool]:
     if match is Match.LIKE:
-        return or_(false(), *(column.like(value) for value in values))
+        return or_(false(), *(func.lower(column).like(pattern(value), escape="\\") for value in values))
     return column.in_(values)  # type: ignore[no-any-return]

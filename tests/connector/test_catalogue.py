@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from connector.catalogue import store as index
 from connector.catalogue.audience import Audience, audience_of
@@ -62,9 +63,9 @@ def offered(database: Database) -> Database:
     return database
 
 
-def publish(database: Database, number: int, *, version: int = 1, **changes: Any) -> str:
+def publish(database: Database, number: int, *, version: int = 1, extension: str = "", **changes: Any) -> str:
     body = f"691620000000000000X6210{number:08d}"
-    identifier = body + check_character(body)
+    identifier = body + check_character(body) + extension
     document = description(**changes) | {
         "type": "data-product",
         "identifier": identifier,
@@ -88,10 +89,15 @@ def publish(database: Database, number: int, *, version: int = 1, **changes: Any
 
 
 def seen(
-    database: Database, wanted: Wanted, *, by: str = CONSUMER.did, admitting: dict[str, list[int]] | None = None
+    database: Database,
+    wanted: Wanted,
+    *,
+    by: str = CONSUMER.did,
+    admitting: dict[str, list[int]] | None = None,
+    nearest: int = index.NEAREST,
 ) -> list[str]:
     with database.reading() as session:
-        page = page_of(wanted, index.page(session, wanted, by, admitting or {}))
+        page = page_of(wanted, index.page(session, wanted, by, admitting or {}, nearest=nearest))
     return [dataset["@id"] for dataset in page.datasets]
 
 
@@ -199,6 +205,74 @@ def test_what_the_catalogue_can_be_asked(offered: Database, question: Any, found
     }
 
     assert "".join(names[one] for one in seen(offered, read_filter(question))) == found
+    assert "".join(names[one] for one in seen(offered, read_filter(question), nearest=1)) == found
+
+
+def like(name: str, value: Any) -> Any:
+    return {"filterExpression": [{"operandLeft": name, "operator": "like", "operandRight": value}]}
+
+
+PATTERNS = [
+    ("name", "門_ 50\\%", ""),
+    ("name", "%50%", "a"),
+    ("name", "50\\\\% of VISITS", ""),
+    ("name", "50\\ of%", "a"),
+    ("name", "_0\\ OF ｖisits", "a"),
+    ("name", "\\%", ""),
+    ("name", "%\\", ""),
+    ("name", ["heart", "50%"], "ab"),
+    ("id", "%x6210%", "ab"),
+    ("id", "%X6210000000012", ""),
+    ("id", "%x62100000000_%", "ab"),
+    ("id", "%É%", "b"),
+    ("id", "%é-7", "b"),
+    ("theme", "c03%", "b"),
+    ("theme", "C____", "ab"),
+    ("region", "62%", "ab"),
+]
+
+
+@pytest.mark.parametrize("nearest", [1, index.NEAREST])
+def test_patterns_mean_the_same_in_either_database(offered: Database, nearest: int) -> None:
+    """Whatever the case, and with a backslash that is one: SQLite and PostgreSQL differ in both by themselves."""
+    names = {
+        publish(offered, 1, title={"zh": "门诊", "en": "50\\ of Visits"}): "a",
+        publish(offered, 2, theme="C0312", title={"zh": "心脏", "en": "Heart"}, extension="•É-7"): "b",
+    }
+    for name, value, found in PATTERNS:
+        asked = read_filter(like(name, value))
+        assert "".join(names[one] for one in seen(offered, asked, nearest=nearest)) == found, (name, value)
+
+
+def test_a_page_and_its_revision_are_of_one_moment(offered: Database) -> None:
+    """A publication between two statements of a page is in none of them, or a peer would keep a wrong page as right."""
+    first = publish(offered, 1)
+    with offered.reading() as session:
+        before = index.revision(session)
+        second = publish(offered, 2)
+        assert [key["@id"] for _, key in index.page(session, Wanted(), CONSUMER.did, {})] == [first]
+        assert index.revision(session) == before
+    assert seen(offered, Wanted()) == [first, second]
+
+
+def test_a_page_takes_two_statements_at_most(offered: Database) -> None:
+    publish(offered, 1)
+    publish(offered, 2)
+    statements: list[str] = []
+    event.listen(offered.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    for question, cost in ({}, 1), ({"theme": "C0000"}, 1), ({"text": "visits"}, 2), ({"sortField": "id"}, 1):
+        statements.clear()
+        seen(offered, read_filter(question))
+        assert len([one for one in statements if not one.startswith("BEGIN")]) == cost, question
+
+
+def test_what_is_hidden_is_not_found_by_its_words(offered: Database) -> None:
+    gone, kept = publish(offered, 1), publish(offered, 2)
+    with offered.transaction() as session:
+        index.hide(session, gone)
+    publish(offered, 2, version=2, title={"zh": "床", "en": "Beds"})
+    assert seen(offered, read_filter({"text": "beds"}), nearest=1) == [kept]
+    assert seen(offered, read_filter({"text": "6916"}), nearest=1) == [kept]
 
 
 REFUSED = [
