@@ -116,7 +116,17 @@ def create_app(
     )
     monitor = Monitor(database, engine, fulfilment, trust, clock, seconds=settings.monitor_seconds)
     delivered = deliveries(settings, engine, sources, handovers, space.peers.authorise, clock, transport)
-    publisher = Publisher(database, space.registry, identity, clock, sources, subscriptions, settings.unserved)
+    publisher = Publisher(
+        database,
+        space.registry,
+        identity,
+        clock,
+        sources,
+        subscriptions,
+        settings.space_url.rstrip("/"),
+        settings.operator,
+        settings.unserved,
+    )
     bargaining = Bargaining(engine, contracting, trust, clock)
     retirement = Retirement(monitor, evidence, identity.did)
     desk = _desk(

@@ -83,7 +83,7 @@ class Fulfilment:
         published = product_store.product(session, held.agreement.product, held.agreement.version)
         if mode not in published.product.modes:
             return TerminateTransfer("connector.format-unknown", [f"this product is not delivered as {process.format}"])
-        order = self._order(process, held.agreement)
+        order = self._order(session, process, held.agreement)
         if plane is not None:
             return self._deliver(session, process, held, plane, order)
         ask = Ask(
@@ -155,12 +155,17 @@ class Fulfilment:
             raise AgreementUnknown(f"there is no concluded agreement {process.agreement_id} with you")
         return held
 
-    def _order(self, process: Process, agreement: Agreement) -> Order | None:
+    def _order(self, session: Session, process: Process, agreement: Agreement) -> Order | None:
         shown = process.properties.get(ORDER)
         if shown is None or (shown == "" and not payment_needed(agreement)):
             return None
         return verify_order(
-            shown, agreement, operator=self._trust.operator, resolve=self._trust.resolve, now=self._clock()
+            shown,
+            agreement,
+            operator=self._trust.operator,
+            resolve=self._trust.resolve,
+            now=self._clock(),
+            withdrawn=product_store.withdrawn_since(session, agreement.product),
         )
 
     def _issue(self, session: Session, process: Process, permit: Permit) -> dict[str, Json]:

@@ -153,6 +153,13 @@ class ListingNotOnSale(Conflict):
     title = "The listing takes no orders now"
 
 
+class ProductWithdrawn(Conflict):
+    """Its provider has withdrawn the product, or is no longer in the space."""
+
+    code = "market.product-withdrawn"
+    title = "The product is offered no more"
+
+
 class StepImpossible(Conflict):
     """The listing or order is in a state from which this step does not lead anywhere."""
 

@@ -1,6 +1,7 @@
 """The exchange: listings and orders."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from marketplace.errors import (
     NotConcerned,
     NotTheProvider,
     OrderConflict,
+    ProductWithdrawn,
     RightMissing,
 )
 from marketplace.listings import Event, Listing, Step, Title
@@ -29,14 +31,20 @@ class Exchange:
 
     notary: Notary
     products: Products
+    # Whether the space's catalogue has this product, which then stays there until the transaction ends.
+    is_offered: Callable[[Session, str], bool]
     clock: Clock
     order_days: int = orders.ORDER_DAYS
 
     def draft(self, session: Session, caller: Caller, product: str, unit_price_fen: int, terms: Title) -> Listing:
-        """A listing of the newest version of `product`, not on sale yet. Raises `NotTheProvider`, `ListingExists`."""
+        """A listing of the newest version of `product`, not on sale yet.
+
+        Raises `NotTheProvider`, `ProductWithdrawn`, `ListingExists`.
+        """
         document = self.products(session, product, None).document
         if document["provider"] != caller.did:
             raise NotTheProvider("only its provider may put a product on sale")
+        self._check_offered(session, product)
         if found := store.living_listing(session, product):
             raise ListingExists("the product has a listing; change its price, or withdraw it first", listing=found.id)
         listing = Listing(
@@ -55,7 +63,12 @@ class Exchange:
         return listing
 
     def put_on_sale(self, session: Session, caller: Caller, listing_id: str) -> Listing:
-        """The listing, on sale. Raises `CertificateMissing`, `RightMissing`, `NotTheProvider`, `StepImpossible`."""
+        """The listing, on sale.
+
+        Raises `ProductWithdrawn`, `CertificateMissing`, `RightMissing`, `NotTheProvider`, `StepImpossible`.
+        """
+        # The product is locked before its listing, as when it is withdrawn.
+        self._check_offered(session, store.listing(session, listing_id).product)
         listing = self._own(session, caller, listing_id)
         held = store.certificate_in_force(session, listing.product, listing.version, self.notary.now)
         if held is None:
@@ -117,6 +130,10 @@ class Exchange:
         """The orders the caller placed or serves, by id."""
         found = store.orders_of(session, caller.did, after=after, limit=limit)
         return [orders.as_of(order, self.notary.now) for order in found]
+
+    def _check_offered(self, session: Session, product: str) -> None:
+        if not self.is_offered(session, product):
+            raise ProductWithdrawn("the product is withdrawn; publish its next version, and certify and list that")
 
     def _own(self, session: Session, caller: Caller, listing_id: str, *, operator: bool = False) -> Listing:
         listing = store.listing(session, listing_id, lock=True)

@@ -28,6 +28,7 @@ from marketplace import certificates
 from marketplace.api import Market
 from marketplace.api import create_router as create_market_router
 from marketplace.clearing import Clearing
+from marketplace.departures import Departures
 from marketplace.exchange import Exchange
 from marketplace.notary import Notary
 from marketplace.registrar import Registrar
@@ -79,6 +80,7 @@ def build(
     database = Database(settings.database)
     database.migrate("sandbox")
     database.migrate("marketplace")
+    notary = Notary(identity, log, clock)
     registry = build_registry(
         database,
         identity,
@@ -92,10 +94,10 @@ def build(
         ),
         insecure_http_did_web=settings.insecure_http_did_web,
         strict_owner_codes=settings.strict_owner_codes,
+        on_departure=Departures(notary),
     )
     chain = chain or _chain(settings)
     witness = Witness(database, log, chain, settings.chain_seconds)
-    notary = Notary(identity, log, clock)
     return Space(
         settings=settings,
         database=database,
@@ -167,7 +169,7 @@ def _market(settings: SpaceSettings, registry: Registry, notary: Notary, witness
             years=settings.certificate_years,
             weights=settings.quality_weights,
         ),
-        exchange=Exchange(notary, products, clock, settings.order_days),
+        exchange=Exchange(notary, products, registry.registrar.is_offered, clock, settings.order_days),
         clearing=Clearing(notary, settings.split),
         on_chain=witness.on_chain,
     )

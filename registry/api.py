@@ -27,6 +27,7 @@ from registry.messages import (
     Publication,
     ReasonRequest,
     SearchAnswer,
+    WithdrawalRequest,
 )
 from registry.registrar import Registrar
 from registry.search import MAX_OFFSET, MAX_PAGE, MAX_POSITION, PAGE, terms
@@ -133,9 +134,9 @@ def _add_products(router: APIRouter, registrar: Registrar) -> None:
         return Publication(identifier=row.identifier, version=row.version, digest=row.digest, receipt=receipt.to_json())
 
     @router.post("/products/{identifier}/withdrawal", tags=["products"])
-    def withdraw(identifier: str, caller: Member, session: Write) -> Publication:
-        """Take a product of the caller out of the catalogue; its next version shows it again."""
-        row, receipt = registrar.withdraw(session, caller, identifier)
+    def withdraw(identifier: str, caller: Member, session: Write, body: WithdrawalRequest | None = None) -> Publication:
+        """Take a product of the caller out of the catalogue and off the market; its next version shows it again."""
+        row, receipt = registrar.withdraw(session, caller, identifier, body.version if body else None)
         return Publication(identifier=row.identifier, version=row.version, digest=row.digest, receipt=receipt.to_json())
 
     @router.get("/products", tags=["products"], response_model_exclude_none=True)

@@ -1,9 +1,11 @@
 """Putting a registry together, by itself (`create_app`) or as a part of a whole space (`build`)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
 from fastapi import APIRouter, FastAPI
+from sqlmodel import Session
 
 from hexi.canonical import Clock, Json, system_clock
 from hexi.database import Database
@@ -15,7 +17,7 @@ from registry.directory import DirectoryTrust
 from registry.errors import ApplicationConflict
 from registry.identity import Identity, did_web
 from registry.presentation import PresentationVerifier
-from registry.registrar import Operator, Registrar
+from registry.registrar import Operator, Registrar, tell_nobody
 from registry.resolution import Fetch, document_fetcher
 from registry.settings import RegistrySettings
 
@@ -40,8 +42,12 @@ def build(
     fetch: Fetch | None = None,
     insecure_http_did_web: bool = False,
     strict_owner_codes: bool = False,
+    on_departure: Callable[[Session, str, str], None] = tell_nobody,
 ) -> Registry:
-    """The registry over `database`, its tables set up (the ledger's, too) and the operator enrolled."""
+    """The registry over `database`, its tables set up (the ledger's, too) and the operator enrolled.
+
+    `on_departure` is told of every product that leaves the catalogue; see `Registrar`.
+    """
     database.migrate("ledger")
     database.migrate("registry")
     trust = DirectoryTrust(database.reading, identity.did)
@@ -54,6 +60,7 @@ def build(
         clock=clock,
         insecure_http_did_web=insecure_http_did_web,
         strict_owner_codes=strict_owner_codes,
+        on_departure=on_departure,
     )
     _enrol(database, registrar)
     presentations = PresentationVerifier(identity.did, trust, clock)

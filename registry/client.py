@@ -103,9 +103,11 @@ class RegistryClient:
         identifier = _segment(str(signed.document.get("identifier")))
         return self._http.read(Publication, self._http.put(f"/products/{identifier}", signed.to_json()))
 
-    def withdraw(self, identifier: str) -> Publication:
-        """Take a product of the caller out of the catalogue. The same again gives the same answer."""
-        return self._http.read(Publication, self._http.post(f"/products/{_segment(identifier)}/withdrawal"))
+    def withdraw(self, identifier: str, version: int | None = None) -> Publication:
+        """Take a product of the caller out of the catalogue and off the market, unless it has a newer version than
+        `version` by now. The same again gives the same answer."""
+        body = {} if version is None else {"version": version}
+        return self._http.read(Publication, self._http.post(f"/products/{_segment(identifier)}/withdrawal", body))
 
     def product(self, identifier: str, version: int | None = None) -> SignedDocument:
         """A product as its provider signed it. Verify it: ``verify_document(..., of_type="data-product")``."""

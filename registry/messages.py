@@ -135,6 +135,12 @@ class IdentifierAnswer(Message):
     allocated_at: str
 
 
+class WithdrawalRequest(Message):
+    """POST /products/{identifier}/withdrawal: the version that was withdrawn, or without it the newest there is."""
+
+    version: int | None = Field(default=None, ge=1)
+
+
 class Publication(Message):
     """PUT /products/{identifier}: what was published, and the ledger's receipt for it."""
 

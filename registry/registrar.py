@@ -5,7 +5,7 @@ registrar takes sessions and never commits.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlmodel import Session
@@ -55,6 +55,10 @@ class Operator:
     contact: str = "-"
 
 
+def tell_nobody(_session: Session, _product: str, _by: str) -> None:
+    """What a registry without a marketplace does about a product that is offered no more."""
+
+
 @dataclass(frozen=True)
 class Registrar:
     """The registry's decisions and its evidence, over sessions that the caller brings."""
@@ -67,6 +71,8 @@ class Registrar:
     clock: Clock
     insecure_http_did_web: bool = False
     strict_owner_codes: bool = False
+    # Told of each product that leaves the catalogue, and of the DID that took it out, in the same transaction.
+    on_departure: Callable[[Session, str, str], None] = tell_nobody
 
     def enrol_operator(self, session: Session) -> Participant:
         """Register the operator itself, once: the first entry of the log. Raises `StepImpossible` for another key."""
@@ -139,7 +145,8 @@ class Registrar:
         row = store.participant_row(session, did, lock=True)
         self._step(row, Step.REVOKE, reason)
         store.add(session, row)
-        store.remove_provider_from_catalogue(session, did)
+        for product in store.remove_provider_from_catalogue(session, did):
+            self.on_departure(session, product, self.identity.did)
         notice = {"type": "revocation", "did": did, "identifier": row.identifier, "reason": reason, "at": row.decided}
         self._record(
             session, Event.PARTICIPANT_REVOKED, did, digest(notice), {"did": did, "identifier": row.identifier}
@@ -183,17 +190,21 @@ class Registrar:
         receipt = self._record(session, Event.PRODUCT_PUBLISHED, product.offer_id, row.digest, facts)
         return row, receipt
 
-    def withdraw(self, session: Session, caller: Caller, identifier: str) -> tuple[ProductRow, Receipt]:
+    def withdraw(
+        self, session: Session, caller: Caller, identifier: str, version: int | None = None
+    ) -> tuple[ProductRow, Receipt]:
         """Take the caller's product out of the catalogue. What was published stays readable; the next version shows it
-        again. Asked again, it changes nothing.
+        again, also one that overtook the withdrawal of `version`. Asked again, it changes nothing.
 
         Raises `RoleMissing`, `IdentifierOfAnother`, `IdentifierUnknown`, `ProductUnknown`.
         """
         check_role(caller, Role.PROVIDER)
         if store.identifier(session, identifier, lock=True).holder != caller.did:
             raise IdentifierOfAnother(f"{identifier} was allocated to another participant")
-        row = store.product(session, identifier, None)
-        store.remove_from_catalogue(session, identifier)
+        row = store.product(session, identifier, version)
+        newest = store.newest(session, identifier)
+        if newest is not None and newest.version == row.version and store.remove_from_catalogue(session, identifier):
+            self.on_departure(session, identifier, caller.did)
         facts: dict[str, str | int] = {"provider": caller.did, "version": row.version}
         subject = f"{identifier}#v{row.version}"
         return row, self._record(session, Event.PRODUCT_WITHDRAWN, subject, row.digest, facts)
@@ -201,6 +212,10 @@ class Registrar:
     def product(self, session: Session, identifier: str, version: int | None = None) -> SignedDocument:
         """A published product as its provider signed it, the newest version unless one is named. `ProductUnknown`."""
         return SignedDocument.from_json(parse(store.product(session, identifier, version).signed))
+
+    def is_offered(self, session: Session, identifier: str) -> bool:
+        """Whether the catalogue has the product, which then stays there until the transaction ends."""
+        return store.keep_in_catalogue(session, identifier)
 
     def participants(self, session: Session) -> list[Participant]:
         """Everybody who is or was a participant: for evidence, which outlives memberships."""

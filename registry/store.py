@@ -175,14 +175,26 @@ def replace_in_catalogue(session: Session, row: CatalogueRow, provider_name: str
     _count(session, change, {row.provider: provider_name})
 
 
-def remove_provider_from_catalogue(session: Session, provider: str) -> None:
-    """From now on searches see nothing of `provider`. Its published versions stay readable: they are evidence."""
+def remove_provider_from_catalogue(session: Session, provider: str) -> list[str]:
+    """From now on searches see nothing of `provider`; which products that were. Its published versions stay readable:
+    they are evidence."""
+    products = session.execute(sql_select(_C.identifier).where(_C.provider == provider)).scalars().all()
     _count(session, _forget(session, _C.provider == provider), {})
+    return sorted(products)
 
 
-def remove_from_catalogue(session: Session, identifier: str) -> None:
-    """From now on searches do not see this product. Its published versions stay readable: they are evidence."""
-    _count(session, _forget(session, _C.identifier == identifier), {})
+def remove_from_catalogue(session: Session, identifier: str) -> bool:
+    """From now on searches do not see this product; False if they did not before. Its published versions stay readable:
+    they are evidence."""
+    change = _forget(session, _C.identifier == identifier)
+    _count(session, change, {})
+    return bool(change)
+
+
+def keep_in_catalogue(session: Session, identifier: str) -> bool:
+    """Whether searches see this product; it cannot be taken out before the transaction ends."""
+    shown = sql_select(_C.position).where(_C.identifier == identifier).with_for_update()
+    return session.execute(shown).first() is not None
 
 
 def _forget(session: Session, which: ColumnElement[bool]) -> Counter[tuple[str, str, str]]:

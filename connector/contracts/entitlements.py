@@ -63,11 +63,21 @@ class Ask:
     party: Party | None = None
 
 
-def verify_order(jws: Json, agreement: Agreement, *, operator: str, resolve: KeyResolver, now: datetime) -> Order:
-    """The order that `jws` confirms. Raises `OrderInvalid`.
+def verify_order(
+    jws: Json,
+    agreement: Agreement,
+    *,
+    operator: str,
+    resolve: KeyResolver,
+    now: datetime,
+    withdrawn: str | None = None,
+) -> Order:
+    """The order that `jws` confirms, of a product that was `withdrawn` at this instant or is on offer. Raises
+    `OrderInvalid`.
 
     (1) It is signed by the operator, as an order. (2) It is for this agreement, product, consumer and provider.
-    (3) It grants at least one run. (4) It has not expired. The caller still owes: how much of it is used up.
+    (3) It grants at least one run. (4) It has not expired. (5) It was placed before the product was withdrawn, if it
+    was: the market may have heard of that later. The caller still owes: how much of it is used up.
     """
     payload = _opened(jws, operator, resolve)  # (1)
     expected = {
@@ -86,6 +96,8 @@ def verify_order(jws: Json, agreement: Agreement, *, operator: str, resolve: Key
     expires = _expiry(payload.get("expires"))
     if now >= expires:  # (4)
         raise OrderInvalid(f"the order confirmation expired at {instant(expires)}; place a new order")
+    if withdrawn is not None and not str(payload.get("placedAt")) < withdrawn:  # (5)
+        raise OrderInvalid(f"the product was withdrawn at {withdrawn}, before this order was placed; cancel the order")
     return Order(str(payload.get("id")), runs, expires)
 
 

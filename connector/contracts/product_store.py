@@ -81,6 +81,13 @@ def mark_withdrawn(session: Session, identifier: str, at: str) -> bool:
     return True
 
 
+def withdrawn_since(session: Session, identifier: str) -> str | None:
+    """When the last version of the product was withdrawn; None while one is on offer."""
+    ours = select(ProductRow.withdrawn).where(ProductRow.identifier == identifier)
+    instants = session.exec(ours.where(col(ProductRow.published).is_not(None))).all()
+    return None if None in instants else max((str(at) for at in instants), default=None)
+
+
 def drop_unpublished(session: Session, identifier: str, version: int) -> None:
     """Forget a version that the registry refused, so that a better one can take its number."""
     row = session.get(ProductRow, (identifier, version))

@@ -4,9 +4,11 @@ The signed version is kept here before the registry hears of it, so that a crash
 for the same again sends the same bytes.
 """
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from sqlmodel import Session
 
@@ -15,6 +17,8 @@ from connector.contracts import product_store, store
 from connector.contracts.products import PublishedProduct, complete, files_of
 from connector.contracts.resources import Resource, check_resource, fingerprint
 from connector.policies.policy import read_policy
+from connector.protocol import outbox
+from connector.protocol.outbox_items import SPACE
 from connector.sources import Content
 from connector.sources.descriptions import Sources, check_modes
 from connector.sources.errors import ResourceUnusable
@@ -39,6 +43,9 @@ class Publisher:
     clock: Clock
     sources: Sources
     subscriptions: Subscriptions
+    # Where the space is, and the DID of its operator.
+    space_url: str
+    operator: str
     # Modes that this connector's settings do not let it deliver in, and what to set.
     unserved: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,20 +75,33 @@ class Publisher:
         return self._send(self._draft(resource, content, description, identifier, version, asked), already=False)
 
     def withdraw(self, identifier: str) -> PublishedProduct:
-        """Offer a product no more, here and in the space's catalogue. Agreements about it go on, and so does what was
-        begun under them; publishing its description again makes the next version. Asked again, it changes nothing.
+        """Offer a product no more: here at once, in the space's catalogue and on its market as soon as the space hears
+        of it, however long it is away. Agreements about it go on, and so does what was begun under them; publishing
+        its description again makes the next version. Asked again, it changes nothing.
 
-        Raises `ProductUnknown`, and what the registry answers; then nothing has changed.
+        Raises `ProductUnknown`.
         """
-        with self.database.reading() as session:
-            newest = product_store.newest_product(session, identifier)
-        self.registry.withdraw(identifier)
-        version = newest.product.version
         with self.database.transaction() as session:
-            if product_store.mark_withdrawn(session, identifier, instant(self.clock())):
+            newest = product_store.newest_product(session, identifier)
+            version, now = newest.product.version, instant(self.clock())
+            if product_store.mark_withdrawn(session, identifier, now):
+                self._tell_space(session, identifier, version)
                 about = {"identifier": identifier, "version": version, "digest": newest.signed.digest}
                 self.subscriptions.announce(session, PRODUCT_WITHDRAWN, identifier, about, sequence=version)
         return newest
+
+    def _tell_space(self, session: Session, identifier: str, version: int) -> None:
+        outbox.enqueue(
+            session,
+            SPACE,
+            None,
+            f"urn:uuid:{uuid.uuid4()}",
+            f"{self.space_url}/registry/products/{quote(identifier, safe='')}/withdrawal",
+            # The next version may be published before this arrives: that one stays.
+            {"version": version},
+            audience=self.operator,
+            reference=f"withdrawal {identifier}",
+        )
 
     def _draft(
         self,

@@ -15,7 +15,7 @@ from sqlmodel import Session
 from connector.protocol import outbox, store
 from connector.protocol.messages import read_any
 from connector.protocol.outbox import Answer, Verdict
-from connector.protocol.outbox_items import LEDGER, PEER, OutboxItem, OutboxState
+from connector.protocol.outbox_items import LEDGER, PEER, SPACE, OutboxItem, OutboxState
 from connector.protocol.processes import Process, Role
 from connector.protocol.progression import TERMINATIONS, as_answered, is_ended, settle
 from connector.protocol.ready import LEASE_SECONDS
@@ -53,7 +53,7 @@ class Dispatcher:
 
     def deliver_due(self, limit: int) -> int:
         """One pass; returns how many items were tried. Any number of threads and processes may run passes at once."""
-        items = self.lease(limit, (PEER, LEDGER))
+        items = self.lease(limit, (PEER, LEDGER, SPACE))
         failure: Exception | None = None
         for item in items:
             try:
@@ -65,10 +65,15 @@ class Dispatcher:
         return len(items)
 
     def deliver_entries(self) -> int:
-        """One pass over the entries for the ledger, all that are due in one request; returns how many were tried."""
-        items = self.lease(LEASE_ENTRIES, (LEDGER,))
-        if items:
-            self.record(list(zip(items, self._sender.attempt_entries(items), strict=True)))
+        """One pass over what the space must hear of; all entries for the ledger that are due go in one request. Returns
+        how many items were tried."""
+        items = self.lease(LEASE_ENTRIES, (LEDGER, SPACE))
+        entries = [item for item in items if item.destination == LEDGER]
+        if entries:
+            self.record(list(zip(entries, self._sender.attempt_entries(entries), strict=True)))
+        for item in items:
+            if item.destination == SPACE:
+                self.record([(item, self._sender.attempt(item))])
         return len(items)
 
     def recover(self) -> int:
@@ -182,11 +187,13 @@ class Dispatcher:
             self._postpone(session, item, sent, answer)
         elif verdict is Verdict.TAKEN:
             store.close_item(session, item.id, OutboxState.DELIVERED, self._steps.now())
-            if self._on_receipt is not None:
+            if self._on_receipt is not None and item.destination == LEDGER:
                 self._on_receipt(session, item.reference or item.message_id, answer.body)
         else:
             store.close_item(session, item.id, OutboxState.FAILED, self._steps.now(), "; ".join(_refusal(answer)))
-            log.error("ledger entry refused", message=item.message_id, status=answer.status)
+            log.error(
+                "refused by the space", destination=item.destination, message=item.message_id, status=answer.status
+            )
 
     def _postpone(self, session: Session, item: OutboxItem, sent: OutboxItem, answer: Answer) -> None:
         if item.state is not OutboxState.PENDING or item.attempts != sent.attempts:

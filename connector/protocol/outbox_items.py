@@ -7,6 +7,8 @@ from hexi.canonical import Json
 
 PEER = "peer"
 LEDGER = "ledger"
+# Something else of ours that the space must hear of.
+SPACE = "space"
 WEBHOOK = "webhook"
 
 

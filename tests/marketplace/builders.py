@@ -114,7 +114,7 @@ class Market:
         self.registrar = Registrar(
             notary, self.published, identity, lambda _policy: self.policy_problem, self.clock, years=3
         )
-        self.exchange = Exchange(notary, self.published, self.clock)
+        self.exchange = Exchange(notary, self.published, lambda _session, product: product in self.products, self.clock)
         self.clearing = Clearing(notary, self.rule)
 
     def published(self, _session: Session, identifier: str, version: int | None) -> SignedDocument:

@@ -83,9 +83,12 @@ def _add_products(router: APIRouter, desk: Desk) -> None:
         """The newest published version of one product. 查看产品。"""
         return views.product(product_store.product(session, identifier))
 
-    @router.post("/products/{identifier}/withdrawal", responses=problems(ProductUnknown, Unreachable))
+    @router.post("/products/{identifier}/withdrawal", responses=problems(ProductUnknown))
     def withdraw_product(_: Owner, identifier: str) -> Product:
-        """Offer a product no more, here and in the space's catalogue; agreements about it go on. 下架数据产品。"""
+        """Offer a product no more; agreements about it go on. 下架数据产品。
+
+        Here at once; in the space's catalogue and on its market as soon as the space hears of it.
+        """
         return views.product(desk.publisher.withdraw(identifier))
 
     @router.get("/catalogue", responses=problems(Unreachable))
