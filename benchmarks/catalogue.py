@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from sqlalchemy import text
 from benchmarks.machine import description
 from benchmarks.peers import Connection
 from benchmarks.peers.edc import ASSET, edc_pair
-from benchmarks.peers.ours import our_pair
+from benchmarks.peers.ours import OurPair, our_pair
 from connector.catalogue.tables import CATALOGUE_GRAMS
 from hexi.database import Database
 from registry.words import store as word_index
@@ -90,15 +91,17 @@ def ours(folder: Path) -> Iterator[Catalogue]:
             wanted = {"counterparty": provider, "filter": {"offset": offset, "limit": PAGE}}
             return len(http.call("POST", "/management/peers/catalogue", wanted)["datasets"])
 
-        def grow(first: int, last: int) -> None:
-            _execute(pair.databases["provider"], _OURS, pair.product, first, last, "connector_catalogue")
-            _index(pair.databases["provider"])
-
         def ask(question: dict[str, Any]) -> int:
             wanted = {"counterparty": provider, "filter": question}
             return len(http.call("POST", "/management/peers/catalogue", wanted)["datasets"])
 
-        yield Catalogue(pair.name, grow, page, ask)
+        yield Catalogue(pair.name, partial(grow_ours, pair), page, ask)
+
+
+def grow_ours(pair: OurPair, first: int, last: int) -> None:
+    """Add copies of the one product, so numbered, to our provider's catalogue."""
+    _execute(pair.databases["provider"], _OURS, pair.product, first, last, "connector_catalogue")
+    _index(pair.databases["provider"])
 
 
 @contextmanager

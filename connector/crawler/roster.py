@@ -4,8 +4,9 @@ Who leaves the registry is dropped with all datasets; who was named by hand stay
 ourselves.
 """
 
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
@@ -19,7 +20,7 @@ from connector.crawler.steps import Chance, Left
 from connector.protocol.callbacks import check_callback
 from connector.protocol.peers import Peers
 from hexi.canonical import Clock, instant
-from hexi.database import Database
+from hexi.database import Database, after_commit
 from registry.client import RegistryClient
 from registry.errors import ParticipantRevoked
 from registry.participants import Participant, ParticipantStatus, Role
@@ -46,6 +47,8 @@ class Roster:
     chance: Chance
     tell: Tell
     unsafe_allow_loopback: bool
+    # Set once somebody's wish to have a peer asked now is committed.
+    work: threading.Event = field(default_factory=threading.Event)
 
     def follow_registry(self) -> bool:
         """Take in who has joined, and drop who has left; True. Nothing changes unless the whole list could be read.
@@ -80,6 +83,7 @@ class Roster:
             peer = steps.after_return(peer, self.clock())
         peer = replace(peer, by_hand=True, address=address or "", due=now)
         store.put(session, peer)
+        after_commit(session, self.work.set)
         return peer
 
     def remove(self, session: Session, did: str) -> Peer:
@@ -99,6 +103,7 @@ class Roster:
         due = [replace(peer, due=now) for peer in chosen if peer.state is not PeerState.GONE or peer.by_hand]
         for peer in due:
             store.hasten(session, peer.did, now)
+        after_commit(session, self.work.set)
         return due
 
     def _providers(self, participants: Iterable[Participant]) -> Iterable[str]:

@@ -30,7 +30,7 @@ class FederatedCatalogue:
 
     def worker(self) -> CrawlWorker:
         """The threads that crawl, not started yet."""
-        return CrawlWorker(self.crawler, self.roster if self.follows_registry else None, parallel=self.parallel)
+        return CrawlWorker(self.crawler, self.roster, follows_registry=self.follows_registry, parallel=self.parallel)
 
 
 def federated_catalogue(

@@ -15,7 +15,7 @@ from hexi.errors import DataspaceError
 
 log = structlog.get_logger("connector.crawler")
 
-# How often a thread looks for a peer that came due, in seconds; somebody who said "now" waits that long at most.
+# How often a thread looks for a peer that came due by itself, in seconds.
 IDLE_SECONDS = 2.0
 # How soon the registry is read again where it could not be, in seconds.
 RETRY_SECONDS = 30.0
@@ -24,16 +24,17 @@ STOP_SECONDS = 2.0
 
 
 class CrawlWorker:
-    """`parallel` threads over `crawler`; and one that follows the registry through `roster`, where there is one."""
+    """`parallel` threads over `crawler`, for the peers of `roster`; and one that follows the registry, if it should."""
 
-    def __init__(self, crawler: Crawler, roster: Roster | None, *, parallel: int) -> None:
+    def __init__(self, crawler: Crawler, roster: Roster, *, follows_registry: bool, parallel: int) -> None:
         self._stopping = threading.Event()
+        self._work = roster.work
         quick = parallel // 2
         self._threads = [
             threading.Thread(target=self._crawl, args=(crawler, n < quick), name=f"connector-crawl-{n}", daemon=True)
             for n in range(parallel)
         ]
-        if roster is not None:
+        if follows_registry:
             self._threads.append(
                 threading.Thread(target=self._follow, args=(roster,), name="connector-crawl-roster", daemon=True)
             )
@@ -46,13 +47,15 @@ class CrawlWorker:
     def stop(self) -> None:
         """End. Nothing is lost: a crawl goes on at the page it had come to."""
         self._stopping.set()
+        self._work.set()
         for thread in self._threads:
             thread.join(STOP_SECONDS / len(self._threads))
 
     def _crawl(self, crawler: Crawler, quick: bool) -> None:
         while not self._stopping.is_set():
-            if not self._tried(lambda: crawler.step(quick=quick)):
-                self._stopping.wait(IDLE_SECONDS)
+            self._work.clear()  # before looking: whoever is hastened from here on sets it again
+            if not self._tried(lambda: crawler.step(quick=quick)) and not self._stopping.is_set():
+                self._work.wait(IDLE_SECONDS)
 
     def _follow(self, roster: Roster) -> None:
         while not self._stopping.is_set():
