@@ -110,6 +110,8 @@ def _texts(value: Json) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """`text` on one line, without what is not printed: control characters, changes of direction, halves of pairs."""
+    if text.isprintable():  # as nearly all are; spaces of other widths are not
+        return " ".join(text.split())
     kept = (" " if one.isspace() else one for one in text if one.isspace() or unicodedata.category(one)[0] != "C")
     return " ".join("".join(kept).split())
 
