@@ -116,18 +116,28 @@ def _plain(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def _without_random_parts(dataset: dict[str, Any]) -> Json:
-    policies = dataset.get("hasPolicy")
-    if isinstance(policies, dict):
-        policies = [policies]
-    if not isinstance(policies, list):
-        return dataset
-    lasting = [_with_lasting_id(policy) for policy in policies]
-    return dataset if lasting == policies else dataset | {"hasPolicy": lasting}
+def _without_random_parts(dataset: dict[str, Any]) -> dict[str, Any]:
+    """`dataset` as far as it says something: itself, where nothing in it is made up anew for each answer."""
+    lasting = dataset
+    for member, settled in (("hasPolicy", _with_lasting_id), ("distribution", _with_nameless_service)):
+        said = dataset.get(member)
+        parts = said if isinstance(said, list) else [said]
+        kept = [settled(part) if isinstance(part, dict) else part for part in parts]
+        if kept != parts:
+            lasting = lasting | {member: kept}
+    return lasting
 
 
-def _with_lasting_id(policy: Json) -> Json:
-    identifier = policy.get("@id") if isinstance(policy, dict) else None
+def _with_nameless_service(distribution: dict[str, Any]) -> dict[str, Any]:
+    """EDC describes the service with each distribution, under a name that is new each time; its address is not."""
+    service = distribution.get("accessService")
+    if not isinstance(service, dict) or "endpointURL" not in service:
+        return distribution
+    return distribution | {"accessService": {name: item for name, item in service.items() if name != "@id"}}
+
+
+def _with_lasting_id(policy: dict[str, Any]) -> dict[str, Any]:
+    identifier = policy.get("@id")
     parts = identifier.split(":") if isinstance(identifier, str) else []
     if len(parts) != 3 or not all(_RANDOM_PART.fullmatch(part) for part in parts):
         return policy

@@ -48,11 +48,12 @@ class Ours:
 
 @dataclass(frozen=True)
 class Theirs:
-    """One EDC."""
+    """One EDC. `dsp_url` is the relay's address, `own_url` its own: the relay passes on no headers, such as Link."""
 
     participant: str
     management: Management
     dsp_url: str
+    own_url: str
     relay: Relay
 
 
@@ -179,7 +180,7 @@ def _theirs(services: Services, edc: Edc) -> Theirs:
     management.open_to_everybody()
     base, path = edc.dsp_url.partition("/protocol")[0], edc.dsp_url.partition("/protocol")[2]
     relay = services.enter_context(Relay(base))
-    return Theirs(edc.participant, management, f"{relay.url}/protocol{path}", relay)
+    return Theirs(edc.participant, management, f"{relay.url}/protocol{path}", edc.dsp_url, relay)
 
 
 def _offer_assets(provider: Theirs, web: Web) -> None:

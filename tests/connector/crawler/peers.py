@@ -146,12 +146,14 @@ class Local:
         peers: Iterable[PagedPeer] = (),
         *,
         seconds: float = 30.0,
+        authorise: Callable[[str], str] = "Bearer for {}".format,
         unsafe_allow_loopback: bool = True,
     ) -> None:
         self.database, self.clock, peers = database, clock, list(peers)
         self.known = Known({peer.did: peer.address for peer in peers})
         self.told: list[tuple[str, Changes]] = []
         self.calls: list[str] = []
+        self._header = authorise
         self.crawler = Crawler(
             database,
             Peers(self.known, SimpleNamespace(), self._authorise),  # type: ignore[arg-type]
@@ -172,7 +174,7 @@ class Local:
 
     def _authorise(self, did: str) -> str:
         self.calls.append(did)
-        return f"Bearer for {did}"
+        return self._header(did)
 
     def add(self, did: str, address: str) -> None:
         self.known.addresses[did] = address

@@ -131,11 +131,19 @@ def edc_offer(definition: str) -> dict[str, Any]:
     return {"@id": ":".join(base64.b64encode(part.encode()).decode() for part in parts), "permission": []}
 
 
+def edc_dataset(endpoint: str = "https://edc.example/protocol", **more: Any) -> dict[str, Any]:
+    """A dataset as Eclipse EDC writes it: the service stands in each distribution, under a new name each time."""
+    service = {"@id": str(uuid.uuid4()), "@type": "DataService", "endpointURL": endpoint}
+    distribution = [{"format": "HttpData-PUSH", "accessService": service}]
+    return dataset("asset", **{"distribution": distribution, "hasPolicy": edc_offer("c1"), **more})
+
+
 def test_what_edc_makes_up_anew_does_not_change_a_dataset_but_another_definition_does() -> None:
-    first, again = (read_dataset(dataset("a", hasPolicy=edc_offer("c1"))) for _ in range(2))
+    first, again = (read_dataset(edc_dataset()) for _ in range(2))
     assert first.digest == again.digest
     assert first.dataset != again.dataset
-    assert read_dataset(dataset("a", hasPolicy=edc_offer("c2"))).digest != first.digest
+    for other in (edc_dataset(hasPolicy=edc_offer("c2")), edc_dataset("https://elsewhere.example/dsp")):
+        assert read_dataset(other).digest != first.digest
     for mine in ("a:b:c", "urn:uuid:1", f"urn:uuid:{uuid.uuid4()}"):
         others = [read_dataset(dataset("a", hasPolicy=[{"@id": name}])).digest for name in (mine, mine[:-1])]
         assert others[0] != others[1]
