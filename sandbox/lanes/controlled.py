@@ -12,6 +12,7 @@ from hexi.canonical import Json, parse
 from hexi.database import Database
 from registry.controlled import Controlled
 from sandbox import store
+from sandbox.buckets import in_bucket
 from sandbox.controlled.answers import control, plain
 from sandbox.controlled.questions import Question, review
 from sandbox.datasets import Dataset, pin
@@ -55,10 +56,11 @@ class ControlledLane:
                 return refused(work, _used_up(group, work.question.query_sets, policy))
         if known is not None:
             return _stored(work, known)
-        executed = execute(work, _job(work, self._settings))
-        if isinstance(executed, Reason):
-            return refused(work, executed)
-        return _controlled(work, *executed, hold=policy.airlock)
+        with in_bucket(self._settings.bucket_seconds, work):
+            executed = execute(work, _job(work, self._settings))
+            if isinstance(executed, Reason):
+                return refused(work, executed)
+            return _controlled(work, *executed, hold=policy.airlock)
 
     def finish(self, work: Work[Question], computed: Result, end: End[Question]) -> RunAnswer:
         """See `Lane`."""

@@ -9,6 +9,7 @@ from hexi.canonical import Json, digest_bytes, encode, parse
 from hexi.database import Database
 from privacy.homomorphic import encrypt
 from sandbox import store
+from sandbox.buckets import in_bucket
 from sandbox.datasets import Dataset
 from sandbox.errors import RequestInvalid
 from sandbox.execution import bound_of, compute_sum, refused, released
@@ -46,7 +47,8 @@ class SumLane:
             row = store.run(session, work.request.run)
         if row is not None and row.ciphertext is not None:
             return from_base64(row.ciphertext), parse(row.isolation or "null")
-        return compute_sum(work, self._settings)
+        with in_bucket(self._settings.bucket_seconds, work):
+            return compute_sum(work, self._settings)
 
     def finish(self, work: Work[Reviewed], computed: "Kept | Summed", end: End[Reviewed]) -> RunAnswer:
         """See `Lane`. Raises what `contribute` raises; the run then goes on where it is when asked for again."""

@@ -9,6 +9,7 @@ from sqlmodel import Session
 from hexi.canonical import Json, encode, parse
 from hexi.database import Database
 from sandbox import store
+from sandbox.buckets import in_bucket
 from sandbox.datasets import Dataset, pin
 from sandbox.execution import Asked, compute, refused, released
 from sandbox.lanes import End, Result, Work
@@ -41,9 +42,10 @@ class TableLane:
 
     def compute(self, work: Work[Reviewed]) -> Result:
         """The controlled table, or the answer given before. Raises as `sandbox.execution.compute` does."""
-        with self._database.reading() as session:
-            known = store.release(session, *work.key, work.question.digest)
-        return _stored(work, known) if known else compute(work, self._settings)
+        with in_bucket(self._settings.bucket_seconds, work):
+            with self._database.reading() as session:
+                known = store.release(session, *work.key, work.question.digest)
+            return _stored(work, known) if known else compute(work, self._settings)
 
     def finish(self, work: Work[Reviewed], computed: Result, end: End[Reviewed]) -> RunAnswer:
         """See `Lane`."""
