@@ -1,8 +1,8 @@
 """Cubes: publishing a product version's lattice, once, and answering from what was published.
 
-Publishing is two durable transactions per measure. The first charges the ledger, before any noise is drawn; the second
-keeps the noisy tables. A crash between the two leaves the charge; publishing again draws the same noise from the same
-key and gives the same bytes. Answering reads the published tables only.
+Publishing is one durable transaction that charges the ledger for everything, before any noise is drawn, and one for
+each measure that keeps its noisy tables. A crash in between leaves the charge; publishing again draws the same noise
+from the same key and gives the same bytes. Answering reads the published tables only.
 """
 
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import partial
 from math import ceil
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,9 +27,10 @@ from sandbox import store
 from sandbox.cube_queries import CubeQuery, Statistic
 from sandbox.datasets import Dataset
 from sandbox.door import read_query
-from sandbox.errors import BudgetSpent, ProductUnusable
+from sandbox.errors import ProductUnusable
 from sandbox.outputs import Output
 from sandbox.reasons import Refusal
+from sandbox.register import Charge, check
 from sandbox.settings import SandboxSettings
 from sandbox.tables import LatticeChargeRow, LatticeTableRow
 
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 CHARGED, PUBLISHED = "charged", "published"
 # Cubes kept in memory, the least recently asked going first: some hundred kilobytes a measure.
 MAX_CUBES = 16
-# Parts of a family's cap that rounding may add without its being a second publication.
-TOLERANCE = Fraction(1, 10**9)
 # An answer is shown to a tenth of its standard deviation: digits beyond that say nothing.
 SHOWN_SHARE = 10
 # Decimals that are ever shown: beyond, floating point says nothing.
@@ -109,39 +108,62 @@ class Cubes:
 
     def _load(self, dataset: Dataset) -> Published | None:
         planned = self.plan(dataset)
-        product, version = dataset.product.identifier, dataset.product.version
-        with self._database.reading() as session:
-            charged = [row for row in store.charges(session, product) if row.version == version]
-            if any(row.plan_digest != planned.digest for row in charged):
-                raise ProductUnusable("this version was published under another lattice policy; publish a new version")
-            done = {row.measure for row in charged if row.state == PUBLISHED}
-            if done != set(planned.variances):
+        every: list[dict[str, dict[Component, Integers]]] = []
+        for edition in _editions(dataset, planned):
+            found = self._read(dataset, planned, edition)
+            if found is None:
                 return None
-            rows = store.lattice_tables(session, product, version)
-        found: dict[str, dict[Component, Any]] = {measure: {} for measure in planned.variances}
+            every.append(found)
+        added = {
+            measure: {component: np.sum([one[measure][component] for one in every], axis=0) for component in of}
+            for measure, of in planned.variances.items()
+        }
+        return Published(Cube(planned, added), _budget(planned))
+
+    def _read(
+        self, dataset: Dataset, planned: Plan, edition: "_Edition"
+    ) -> dict[str, dict[Component, Integers]] | None:
+        """The tables of one edition, None if it is not published whole."""
+        product = dataset.product.identifier
+        with self._database.reading() as session:
+            charged = [row for row in store.charges(session, product) if row.version == edition.number]
+            if any((row.plan_digest, row.cohort) != (planned.digest, edition.cohort) for row in charged):
+                raise ProductUnusable(
+                    "this version was published under another lattice policy; publish a new version, and of cohorts "
+                    "append new ones only"
+                )
+            if {row.measure for row in charged if row.state == PUBLISHED} != set(planned.variances):
+                return None
+            rows = store.lattice_tables(session, product, edition.number)
+        found: dict[str, dict[Component, Integers]] = {measure: {} for measure in planned.variances}
         for row in rows:
             component: Component = tuple((str(name), int(depth)) for name, depth in parse(row.component))
             found[row.measure][component] = from_bytes(planned, row.measure, component, row.body)
-        return Published(Cube(planned, found), _budget(planned))
+        return found
 
     def _publish(self, dataset: Dataset) -> Published:
-        from sandbox.engines.marginals import Marginals
-
         planned = self.plan(dataset)
-        product, version = dataset.product.identifier, dataset.product.version
-        with Marginals(self._engine(), dataset.file(table_of(dataset, planned)), planned) as marginals:
-            for measure in planned.variances:
-                self._charge(planned, product, version, measure)
-                exact = partial(marginals.marginal, measure)
-                tables = residuals(planned, measure, exact, key=self._key, label=f"{product} {version}")
-                with self._database.transaction() as session:
-                    if store.finish_charge(session, product, version, measure, PUBLISHED):
-                        for component, table in tables.items():
-                            store.add_lattice_table(session, _row(product, version, measure, component, table))
+        for edition in _editions(dataset, planned):
+            if self._read(dataset, planned, edition) is None:
+                self._publish_edition(dataset, planned, edition)
         loaded = self._load(dataset)
         if loaded is None:
             raise ProductUnusable("the cube was not published whole; ask again")
         return loaded
+
+    def _publish_edition(self, dataset: Dataset, planned: Plan, edition: "_Edition") -> None:
+        from sandbox.engines.marginals import Marginals
+
+        product, number, path = dataset.product.identifier, edition.number, dataset.file(table_of(dataset, planned))
+        with Marginals(self._engine(), path, planned, edition.cohort) as marginals:
+            self._charge(planned, product, edition)
+            for measure in planned.variances:
+                exact = partial(marginals.marginal, measure)
+                tables = residuals(planned, measure, exact, key=self._key, label=f"{product} {edition.label}")
+                with self._database.transaction() as session:
+                    if store.finish_charge(session, product, number, measure, PUBLISHED):
+                        for component, table in tables.items():
+                            store.add_lattice_table(session, _row(product, number, measure, component, table))
 
     def _engine(self) -> "Engine":
         """What adds tables up. An engine and its package wait until something is published."""
@@ -153,31 +175,66 @@ class Cubes:
 
         return Local(self._settings.publishing_memory_bytes, self._settings.publishing_spill)
 
-    def _charge(self, planned: Plan, product: str, version: int, measure: str) -> None:
-        family = planned.policy.family(planned.policy.measure(measure).family)
-        cost, cap = planned.spent(measure), Fraction(family.cap or family.mu) ** 2
+    def _charge(self, planned: Plan, product: str, edition: "_Edition") -> None:
+        """Charge every measure that is not charged yet, all or none. Raises `BudgetSpent`, `ProductUnusable`."""
+        population = planned.policy.population
         with self._database.transaction() as session:
-            store.lock_ledger(session, product)
-            rows = store.charges(session, product)
-            if any((row.version, row.measure) == (version, measure) for row in rows):
-                return
-            spent = sum((Fraction(row.spent) for row in rows if row.family == family.name), Fraction())
-            if spent + cost > cap + TOLERANCE:
-                raise BudgetSpent(
-                    f"the family {family.name} has given away a mu of {float(spent) ** 0.5:.3f} in earlier versions; "
-                    f"with this one it would pass its cap of {float(cap) ** 0.5:.3f}"
+            store.lock_population(session, population)
+            rows = store.population_charges(session, population)
+            known = {row.measure for row in rows if (row.product, row.version) == (product, edition.number)}
+            earlier = list(map(_charged, rows))
+            for name in planned.variances:
+                if name in known:
+                    continue
+                charge = _charge_of(planned, product, edition, name)
+                check(charge, earlier)
+                earlier.append(charge)
+                row = LatticeChargeRow(
+                    product=product,
+                    version=edition.number,
+                    measure=name,
+                    family=charge.family,
+                    spent=_rounded_up(charge.spent),
+                    population=population,
+                    cap=str(charge.cap),
+                    columns=encode(list(charge.columns)).decode(),
+                    cohort=edition.cohort,
+                    plan_digest=planned.digest,
+                    state=CHARGED,
+                    charged=instant(self._clock()),
                 )
-            row = LatticeChargeRow(
-                product=product,
-                version=version,
-                measure=measure,
-                family=family.name,
-                spent=_rounded_up(cost),
-                plan_digest=planned.digest,
-                state=CHARGED,
-                charged=instant(self._clock()),
-            )
-            store.add_charge(session, row)
+                store.add_charge(session, row)
+
+
+class _Edition(NamedTuple):
+    """What is published at once: a version, by its number from 1 up; or a cohort, which belongs to every version from
+    its first on, by its place from -1 down."""
+
+    number: int
+    cohort: str = ""
+
+    @property
+    def label(self) -> str:
+        """What noise is drawn for."""
+        return f"cohort {self.cohort}" if self.cohort else str(self.number)
+
+
+def _editions(dataset: Dataset, planned: Plan) -> list[_Edition]:
+    if planned.policy.cohorts is None:
+        return [_Edition(dataset.product.version)]
+    return [_Edition(-place, cohort) for place, cohort in enumerate(planned.policy.cohorts.labels, start=1)]
+
+
+def _charge_of(planned: Plan, product: str, edition: _Edition, name: str) -> Charge:
+    measure = planned.policy.measure(name)
+    family = planned.policy.family(measure.family)
+    cap, columns = Fraction(family.cap or family.mu) ** 2, planned.policy.columns_of(measure)
+    return Charge(product, edition.cohort, family.name, planned.spent(name), cap, columns)
+
+
+def _charged(row: LatticeChargeRow) -> Charge:
+    cap, columns = Fraction(row.cap) if row.cap else None, tuple(map(str, parse(row.columns)))
+    return Charge(row.product, row.cohort, row.family, Fraction(row.spent), cap, columns)
 
 
 def table_of(dataset: Dataset, planned: Plan) -> str:

@@ -209,6 +209,16 @@ def charges(session: Session, product: str) -> Sequence[LatticeChargeRow]:
     return session.exec(select(LatticeChargeRow).where(LatticeChargeRow.product == product)).all()
 
 
+def population_charges(session: Session, population: str) -> Sequence[LatticeChargeRow]:
+    """Every charge about a population, over all products."""
+    return session.exec(select(LatticeChargeRow).where(LatticeChargeRow.population == population)).all()
+
+
+def lock_population(session: Session, population: str) -> None:
+    """Hold the ledgers of a population's families until the transaction ends, whichever product is published."""
+    lock_ledger(session, f"population {population}")
+
+
 def lock_ledger(session: Session, product: str) -> None:
     """Hold the product's ledger until the transaction ends, so that two publications never share one rest."""
     pin_data(session, product, LEDGER_VERSION, "lattice")

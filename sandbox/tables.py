@@ -113,8 +113,15 @@ class LatticeChargeRow(SQLModel, table=True):
     version: int = Field(primary_key=True)
     measure: str = Field(primary_key=True)
     family: str = Field(index=True)
-    # The square of mu, as a decimal number.
+    # The square of mu, as a fraction.
     spent: str
+    # Whom it is about: products of one population share their families' ledgers; and the cap this one declared.
+    population: str = Field(default="", index=True)
+    cap: str = ""
+    # The table's columns that the measure says something of, as a JSON list.
+    columns: str = "[]"
+    # The cohort, for one that is published by itself; its version is then a number below nought.
+    cohort: str = ""
     plan_digest: str
     state: str
     charged: str

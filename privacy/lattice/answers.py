@@ -259,7 +259,7 @@ def _sds(plan: Plan, axes: Sequence[_Axis], measure: str) -> Floats:
             axis.means**2 if part is None else np.einsum("ij,ij->i", part, part) for axis, part in _pairs(axes, chosen)
         ]
         whole += plan.variances[measure][_component(plan.policy, chosen)] * _outer(spread)
-    return np.sqrt(whole) / GRID
+    return np.sqrt(whole * plan.policy.editions) / GRID
 
 
 def _take(estimate: Estimate, places: NDArray[np.intp]) -> Estimate:

@@ -124,7 +124,7 @@ def _typical_sd(planned: Plan, measure: str) -> float:
     finest = max(planned.variances[measure], key=lambda component: (len(component), component))
     cells = prod(planned.blocks[name][depth - 1].cells for name, depth in finest)
     parts = [v for c, v in planned.variances[measure].items() if _is_within(c, finest)]
-    return sqrt(sum(parts) / max(1, cells)) / GRID if parts else 0.0
+    return sqrt(planned.policy.editions * sum(parts) / max(1, cells)) / GRID if parts else 0.0
 
 
 def _is_within(component: tuple[tuple[str, int], ...], whole: tuple[tuple[str, int], ...]) -> bool:

@@ -44,8 +44,8 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """Of the policy and every variance: what a charge on the ledger is for."""
-        return digest({"policy": self.policy.digest, "variances": self._document()})
+        """Of the policy, cohorts apart, and every variance: what a charge on the ledger is for."""
+        return digest({"policy": self.policy.lasting_digest, "variances": self._document()})
 
     @cached_property
     def blocks(self) -> dict[str, tuple[Block, ...]]:

@@ -12,35 +12,20 @@ depend on who is in the table.
     True
 """
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import floor, log10, prod
 
 from hexi.canonical import Json, digest
 from privacy.errors import PolicyUnusable
+from privacy.lattice.checks import BINARY, MAX_ATTRIBUTES_TOGETHER, MEMBERSHIP, MINCELL_FLOOR, check
 
-# The name of the measure that is 1 for everybody, and of the family that pays for it unless the policy says otherwise.
+# The name of the measure that is 1 for everybody.
 COUNT = "count"
-MEMBERSHIP = "membership"
 
 # The mu of membership where a policy does not say: it is known or harmless there that somebody is in the table.
 MEMBERSHIP_MU = 1.0
-# A larger mu promises nothing: the theorem would let everybody be guessed with 98 % certainty.
-MAX_MU = 4.0
-# Attributes in one table. Three answer nearly every honest question; each more multiplies the components.
-MAX_ATTRIBUTES_TOGETHER = 3
-# Limits of one policy: generous for people, tight for whoever would make planning an attack. Counts.
-MAX_ATTRIBUTES, MAX_LEVELS, MAX_DOMAIN, MAX_MEASURES = 40, 6, 4_096, 64
-# Labels of a sensitive column; two are said by one number and the count.
-BINARY, MAX_LABELS = 2, 64
-# Values lie within this on either side of nought, and clip ranges are wider than that: six decimals count.
-LARGEST, NARROWEST = 1e12, 1e-3
-# No table is cut finer than this many people to a cell on average, whatever the policy says.
-MINCELL_FLOOR = 20
-
-_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -128,8 +113,18 @@ class Family:
 
 
 @dataclass(frozen=True)
+class Cohorts:
+    """Entities that came together, each a cube of its own that is published once and never again: by the text in
+    `column`, which never changes for an entity. A later version appends labels; what was published stays as it is."""
+
+    column: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LatticePolicy:
-    """The declaration for one product version. `size` is how many entities there are, to two significant digits.
+    """The declaration for one product version. `size` is how many entities there are, to two significant digits; with
+    cohorts, how many one cohort has.
 
     A table is admissible when it joins at most `together` attributes and has on average `mincell` entities to a cell
     (`count_mincell` for counts alone). `entity` is the column that says who a row is about.
@@ -147,15 +142,23 @@ class LatticePolicy:
     count_family: str = MEMBERSHIP
     # Pairs of measures whose product is published too, for correlations; both have their square published.
     correlations: tuple[tuple[str, str], ...] = ()
+    # Whom the product is about. Products of one provider about the same population share every family's ledger.
+    population: str = ""
+    cohorts: Cohorts | None = None
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
 
     @cached_property
     def declared_size(self) -> int:
         """`size` with two significant digits: the exact number would be a release of its own."""
         digits = floor(log10(self.size)) - 1
         return round(self.size / 10**digits) * 10**digits if digits > 0 else self.size
+
+    @property
+    def editions(self) -> int:
+        """How many cubes are added up for an answer: one, or one for each cohort."""
+        return 1 if self.cohorts is None else len(self.cohorts.labels)
 
     def attribute(self, name: str) -> Attribute:
         """The attribute called `name`. Raises `KeyError`."""
@@ -221,12 +224,27 @@ class LatticePolicy:
             "measures": [_measure_document(measure) for measure in self.measures],
             "families": [{"name": f.name, "mu": f.mu, "cap": f.cap or f.mu} for f in self.families],
             **({"correlations": [list(pair) for pair in self.correlations]} if self.correlations else {}),
+            **({"population": self.population} if self.population else {}),
+            **({"cohorts": asdict(self.cohorts) | {"labels": list(self.cohorts.labels)}} if self.cohorts else {}),
         }
 
     @cached_property
     def digest(self) -> str:
         """The digest of the document."""
         return digest(self.document())
+
+    @cached_property
+    def lasting_digest(self) -> str:
+        """The digest of what is the same for every cohort: all but which cohorts there are."""
+        cohorts = {"cohorts": {"column": self.cohorts.column}} if self.cohorts else {}
+        return digest(self.document() | cohorts)
+
+    def columns_of(self, measure: Measure) -> tuple[str, ...]:
+        """The table's columns that a measure says something of."""
+        if measure.name == COUNT:
+            return ()
+        sources = [self.measure(name) for name in measure.factors or (measure.name,)]
+        return tuple(dict.fromkeys(one.column or one.name for one in sources))
 
     @cached_property
     def _by_name(self) -> dict[str, Attribute]:
@@ -267,6 +285,8 @@ def read_policy(document: Json) -> LatticePolicy:
             count_mincell=int(document.get("countMincell", MINCELL_FLOOR)),
             count_family=str(document.get("countFamily", MEMBERSHIP)),
             correlations=tuple((str(first), str(second)) for first, second in document.get("correlations", [])),
+            population=str(document.get("population", "")),
+            cohorts=_read_cohorts(document.get("cohorts")),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise PolicyUnusable(f"the lattice policy cannot be read: {type(error).__name__}: {error}") from error
@@ -282,6 +302,12 @@ def _read_attribute(document: Json) -> Attribute:
     other = document.get("other")
     column = str(document.get("column", document["name"]))
     return Attribute(str(document["name"]), tuple(placed), column, None if other is None else str(other))
+
+
+def _read_cohorts(document: Json) -> Cohorts | None:
+    if document is None:
+        return None
+    return Cohorts(str(document["column"]), tuple(map(str, document["labels"])))
 
 
 def _read_measure(document: Json) -> Measure:
@@ -322,111 +348,3 @@ def _attribute_document(attribute: Attribute) -> dict[str, Json]:
         "levels": [{"name": one.name, "labels": list(one.labels), "of": list(one.of)} for one in attribute.levels],
         **({"other": attribute.other} if attribute.other is not None else {}),
     }
-
-
-def _check(policy: LatticePolicy) -> None:
-    """Raise `PolicyUnusable` unless the policy contradicts itself nowhere and stays within the limits."""
-    _check_sizes(policy)
-    names = [level.name for attribute in policy.attributes for level in attribute.levels]
-    names += [measure.name for measure in policy.all_measures()]
-    _check_names([*names, policy.entity])
-    for attribute in policy.attributes:
-        _check_attribute(attribute)
-    families = {family.name for family in policy.families} | {MEMBERSHIP}
-    for measure in policy.all_measures():
-        if measure.family not in families:
-            raise PolicyUnusable(
-                f"the measure {measure.name} belongs to the family {measure.family}, which is not declared"
-            )
-        _check_measure(measure)
-    _check_correlations(policy)
-    for family in policy.families:
-        if not 0 < family.mu <= MAX_MU:
-            raise PolicyUnusable(f"the mu of the family {family.name} lies between 0 and {MAX_MU}")
-
-
-def _check_measure(measure: Measure) -> None:
-    if not measure.low + NARROWEST <= measure.high or max(-measure.low, measure.high) > LARGEST or measure.weight <= 0:
-        raise PolicyUnusable(
-            f"the measure {measure.name} needs a clip range, between -{LARGEST:g} and {LARGEST:g} and at least "
-            f"{NARROWEST:g} wide, and a weight above nought"
-        )
-    if not measure.labels:
-        if measure.edges or measure.other is not None:
-            raise PolicyUnusable(f"the measure {measure.name} has bands or a place for others, but no labels")
-        return
-    if len(set(measure.labels)) != len(measure.labels) or not BINARY <= len(measure.labels) <= MAX_LABELS:
-        raise PolicyUnusable(f"the sensitive column {measure.name} needs {BINARY} to {MAX_LABELS} different labels")
-    if measure.square:
-        raise PolicyUnusable(f"the sensitive column {measure.name} has labels and so no square")
-    rising = list(measure.edges) == sorted(set(measure.edges))
-    if measure.edges and (not rising or len(measure.edges) != len(measure.labels) - 1):
-        raise PolicyUnusable(f"the bands of {measure.name} need rising edges, one fewer than labels")
-    if max(map(abs, measure.edges), default=0) > LARGEST:
-        raise PolicyUnusable(f"the edges of {measure.name} lie between -{LARGEST:g} and {LARGEST:g}")
-    if measure.other is not None and measure.other not in measure.labels:
-        raise PolicyUnusable(f"{measure.name}: whoever has no label is put under {measure.other!r}, not among them")
-
-
-def _check_correlations(policy: LatticePolicy) -> None:
-    named = {measure.name: measure for measure in policy.measures}
-    for pair in policy.correlations:
-        if pair[0] == pair[1] or not all(name in named and named[name].square for name in pair):
-            raise PolicyUnusable(
-                f"a correlation is of two different measures with square: true, not of {' and '.join(pair)}"
-            )
-        if named[pair[0]].family != named[pair[1]].family:
-            raise PolicyUnusable(
-                f"the product of {' and '.join(pair)} says something of both, so both belong into one family"
-            )
-    if len({frozenset(pair) for pair in policy.correlations}) < len(policy.correlations):
-        raise PolicyUnusable("a correlation is declared twice")
-
-
-def _check_sizes(policy: LatticePolicy) -> None:
-    if policy.size < 1:
-        raise PolicyUnusable("a policy declares how many entities there are, to two significant digits")
-    if not 1 <= policy.together <= MAX_ATTRIBUTES_TOGETHER:
-        raise PolicyUnusable(f"tables join between 1 and {MAX_ATTRIBUTES_TOGETHER} attributes")
-    if min(policy.mincell, policy.count_mincell) < MINCELL_FLOOR:
-        raise PolicyUnusable(f"a table has at least {MINCELL_FLOOR} entities to a cell on average")
-    for what, found, limit in (
-        ("attributes", len(policy.attributes), MAX_ATTRIBUTES),
-        ("measures", len(policy.measures), MAX_MEASURES),
-    ):
-        if found > limit:
-            raise PolicyUnusable(f"a policy has at most {limit} {what}, not {found}")
-
-
-def _check_names(names: list[str]) -> None:
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise PolicyUnusable(
-                f"{name!r} is no name a query could use: small letters, digits and _, not first a digit"
-            )
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise PolicyUnusable(f"the name {min(twice)} stands for two things; levels and measures share one set of names")
-
-
-def _check_attribute(attribute: Attribute) -> None:
-    if not 1 <= len(attribute.levels) <= MAX_LEVELS or not 2 <= len(attribute.domain) <= MAX_DOMAIN:
-        raise PolicyUnusable(
-            f"the attribute {attribute.name} has 1 to {MAX_LEVELS} levels, the finest of 2 to {MAX_DOMAIN}"
-        )
-    if attribute.levels[-1].of != tuple(range(len(attribute.domain))):
-        raise PolicyUnusable(f"the last level of {attribute.name} is its domain itself")
-    if attribute.other is not None and attribute.other not in attribute.domain:
-        raise PolicyUnusable(
-            f"{attribute.name}: what lies outside the domain is put under {attribute.other!r}, not in it"
-        )
-    above: tuple[int, ...] = (0,) * len(attribute.domain)
-    for level in attribute.levels:
-        if len(set(level.labels)) != len(level.labels) or len(level.of) != len(attribute.domain):
-            raise PolicyUnusable(f"the level {level.name} names a label twice, or does not place every value")
-        if set(level.of) != set(range(len(level.labels))):
-            raise PolicyUnusable(
-                f"the level {level.name} has a label that nothing falls under, or places under one it lacks"
-            )
-        if len(set(zip(level.of, above, strict=True))) != len(level.labels):
-            raise PolicyUnusable(f"the level {level.name} does not refine the level above it")
-        above = level.of

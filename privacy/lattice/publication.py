@@ -24,7 +24,8 @@ Marginal = Callable[[Component], Integers]
 
 @dataclass(frozen=True)
 class Cube:
-    """Everything that was ever published of one product version: for each measure its residual tables.
+    """Everything that was ever published of one product version: for each measure its residual tables, those of all
+    cohorts added up.
 
     `is_smoothed` says whether answers use what the tables say together, or each as it was published.
     """

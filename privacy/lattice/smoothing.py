@@ -63,7 +63,8 @@ def _smooth(
             found[component] = table
             continue
         left = table - share * counts[component]
-        noise = (plan.variances[measure][component] + share**2 * plan.variances[COUNT][component]) / GRID**2
+        variance = plan.variances[measure][component] + share**2 * plan.variances[COUNT][component]
+        noise = plan.policy.editions * variance / GRID**2
         found[component] = share * counts[component] + _signal(plan, component, left, noise) * left
     return found
 

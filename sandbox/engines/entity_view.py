@@ -9,8 +9,9 @@ the engine changes a bit, and engines differ in a few words only: a `Dialect`.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from privacy.lattice.checks import LARGEST
 from privacy.lattice.plan import GRID
-from privacy.lattice.policy import COUNT, LARGEST, Attribute, LatticePolicy, Measure
+from privacy.lattice.policy import COUNT, Attribute, LatticePolicy, Measure
 from sandbox.errors import ProductUnusable
 
 # What kinds of columns there are; all others are of no use for a lattice.
@@ -44,6 +45,8 @@ class EntityView:
     policy: LatticePolicy
     kinds: Mapping[str, str]
     dialect: Dialect
+    # Which of the policy's cohorts it is of; empty where there are none.
+    cohort: str = ""
 
     def query(self, source: str) -> str:
         """The view: a code for each attribute and sensitive column, null outside its domain; a number per measure."""
@@ -89,7 +92,11 @@ class EntityView:
         chosen = ", ".join(f"{expression} AS {quoted(name)}" for name, expression in columns.items())
         entity = quoted(self.policy.entity)
         self._kind(self.policy.entity)
-        return f"SELECT {chosen} FROM {source} WHERE {entity} IS NOT NULL GROUP BY {entity}"  # noqa: S608
+        having = ""
+        if self.policy.cohorts is not None:
+            # An entity is in one cohort: that of the least of its values, however many rows it has later.
+            having = f" HAVING {self._least(self.policy.cohorts.column)} = {self.dialect.literal(self.cohort)}"
+        return f"SELECT {chosen} FROM {source} WHERE {entity} IS NOT NULL GROUP BY {entity}{having}"  # noqa: S608
 
     def _least(self, column: str) -> str:
         """The least of an entity's values, as text: of several one, so that everybody is in one cell."""

@@ -38,14 +38,17 @@ class Engine(Protocol):
 
 
 class Marginals:
-    """The entity view of the table in `path` under a plan, held by `engine`. Raises `ProductUnusable`."""
+    """The entity view of the table in `path` under a plan, or of one cohort, held by `engine`.
 
-    def __init__(self, engine: Engine, path: Path, plan: Plan) -> None:
+    Raises `ProductUnusable`.
+    """
+
+    def __init__(self, engine: Engine, path: Path, plan: Plan, cohort: str = "") -> None:
         self._engine, self._plan = engine, plan
         self._grouped: dict[tuple[str, ...], tuple[Integers, Mapping[str, Integers]]] = {}
         self._widest = _widest(plan)
         try:
-            self._view = EntityView(plan.policy, engine.kinds(path), engine.dialect)
+            self._view = EntityView(plan.policy, engine.kinds(path), engine.dialect, cohort)
             self._table = engine.view(path, self._view)
             self._check_domains()
         except ProductUnusable:

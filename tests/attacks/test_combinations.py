@@ -4,9 +4,11 @@
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice, product
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +20,12 @@ from registry.catalogue import Product
 from sandbox.bench import Bench, read_bench_product
 from sandbox.cubes import Cubes
 from sandbox.datasets import Dataset
-from sandbox.errors import BudgetSpent
-from tests.attacks.clinic import AGES, COUNTIES, LABELLED, PEOPLE, Clinic, clinic
+from sandbox.errors import BudgetSpent, ProductUnusable
+from tests.attacks.clinic import AGES, COUNTIES, LABELLED, LATTICE, PEOPLE, Clinic, clinic
 from tests.attacks.scoreboard import BOARD, HARMLESS, THROUGH
 
 DOOR = "lattice"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Points over the guess that everything published may give away to whoever does not know the others' secrets, and the
 # standard error of one population of two thousand: sqrt(0.25 / 2000).
 ALLOWED, SAMPLING = 5.0, 100 * (0.25 / PEOPLE) ** 0.5
@@ -176,6 +179,26 @@ def test_q17_a_second_version_has_no_second_budget(patients: Clinic, tmp_path: P
     counted("Q17 the same question to the next version", harmless=refused)
 
 
+def test_q17_another_product_about_the_same_people_has_no_second_budget(patients: Clinic, tmp_path: Path) -> None:
+    """The same secret once more, in a product of another name, and under another family's name."""
+    database = Database(f"sqlite:///{tmp_path / 'sandbox.sqlite'}")
+    database.migrate("sandbox")
+    cubes, came = Cubes(database, b"k" * 32, system_clock), []
+    renamed = {"measures": [{"name": "sick", "column": "ill", "family": "wellbeing", "range": [0, 1]}]}
+    renamed["families"] = [{"name": "wellbeing", "mu": 0.33}]
+    with patients.bench(DOOR, tmp_path / "state"):
+        pass
+    for identifier, changes in (("p", {}), ("q", {}), ("r", renamed)):
+        product = _product(tmp_path / "state" / "product.json", 1, identifier, changes)
+        try:
+            cubes.published(Dataset(product, f"digest {identifier}", {"patients": patients.folder / "patients.csv"}))
+            came.append(identifier)
+        except (BudgetSpent, ProductUnusable):
+            pass
+    database.dispose()
+    counted("Q17 the same question to another product", harmless=came == ["p"])
+
+
 def test_q18_a_group_that_is_wholly_ill_is_not_told_from_one_that_is_not(patients: Clinic, tmp_path: Path) -> None:
     # Everybody of one age is ill. The interval still leaves room for some who are not.
     struck = patients.codes["age"] == 0
@@ -194,8 +217,9 @@ def test_q18_a_group_that_is_wholly_ill_is_not_told_from_one_that_is_not(patient
     counted("Q18 groups of one class", harmless=spread >= 10 and float(people) > 0)  # type: ignore[arg-type]
 
 
-def _product(path: Path, version: int) -> Product:
-    described = parse(path.read_bytes()) | {"version": version}
+def _product(path: Path, version: int, identifier: str = "p", changes: Mapping[str, Any] = NOTHING) -> Product:
+    described = parse(path.read_bytes()) | {"version": version, "identifier": identifier}
+    described["lattice"] = LATTICE | dict(changes)
     path.write_bytes(encode(described))
     return read_bench_product(path)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from privacy.errors import NotReleased, PolicyUnusable
-from privacy.lattice import gate, publication
+from privacy.lattice import answers, gate, publication
 from privacy.lattice.answers import Question, Sensitive, answer
 from privacy.lattice.plan import GRID, plan
-from privacy.lattice.policy import LatticePolicy, Measure, read_policy
+from privacy.lattice.policy import Cohorts, LatticePolicy, Measure, read_policy
 from tests.privacy.lattice.population import COST, ILLNESS, SENSITIVE, SMOKER, VISITS, Population, policy, population
 
 BY_SEX, YOUNG = (("sex_tree", 1),), {"age_tree": frozenset({0, 1})}
@@ -185,6 +185,12 @@ BAD = {
         "measures": (COST, Measure("x", "secret", 0, 1, square=True)),
         "correlations": (("cost", "x"),),
     },
+    "a column in two families": {
+        "measures": (COST, Measure("cost_band", "secret", 0, 1, "cost", labels=("a", "b"), edges=(10,)))
+    },
+    "no cohorts": {"cohorts": Cohorts("year", ())},
+    "a cohort twice": {"cohorts": Cohorts("year", ("2024", "2024"))},
+    "cohorts of nothing": {"cohorts": Cohorts("", ("2024",))},
     "a correlation twice": {"measures": (COST, VISITS), "correlations": (("cost", "visits"), ("visits", "cost"))},
 }
 
@@ -193,6 +199,24 @@ BAD = {
 def test_what_contradicts_itself_is_refused(what: str) -> None:
     with pytest.raises(PolicyUnusable):
         policy(**BAD[what])  # type: ignore[arg-type]
+
+
+def test_what_lasts_of_a_policy_is_all_but_which_cohorts_there_are() -> None:
+    first, second = (policy(cohorts=Cohorts("year", labels)) for labels in (("2024",), ("2024", "2025")))
+    assert read_policy(second.document()).document() == second.document()
+    assert first.digest != second.digest
+    assert first.lasting_digest == second.lasting_digest
+    assert plan(first).digest == plan(second).digest
+    assert plan(first).digest != plan(policy(cohorts=Cohorts("month", ("2024",)))).digest
+    assert policy().lasting_digest == policy().digest
+
+
+def test_the_noise_of_several_cohorts_is_told(people: Population) -> None:
+    one, four = (
+        answers.expected_sd(plan(policy(cohorts=Cohorts("year", labels))), Question(), "secret").item()
+        for labels in (("a",), ("a", "b", "c", "d"))
+    )
+    assert four == pytest.approx(2 * one)
 
 
 def test_nothing_is_declared_that_a_policy_of_before_lacked() -> None:

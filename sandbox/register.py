@@ -1,0 +1,63 @@
+"""The register of families: what everything published of a provider's products has given away of one person.
+
+A family is one ledger for all products about the same population, because what two of them say of a person adds up,
+whoever asks. A person is in one cohort of a product, so of cohorts the most that one of them has counts. Being in a
+table is a matter of that table: `membership` is a ledger of each product by itself.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from privacy.lattice.checks import MEMBERSHIP
+from sandbox.errors import BudgetSpent, ProductUnusable
+
+# Parts of a family's cap that rounding may add without its being a second publication.
+TOLERANCE = Fraction(1, 10**9)
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What publishing a measure costs every person, in squares of mu; `cap` is a square too."""
+
+    product: str
+    cohort: str
+    family: str
+    spent: Fraction
+    cap: Fraction | None
+    columns: tuple[str, ...]
+
+
+def check(charge: Charge, earlier: Sequence[Charge]) -> None:
+    """Raise `BudgetSpent` or `ProductUnusable` unless `charge` may be added to those of its population."""
+    for one in earlier:
+        if one.family != charge.family and (shared := set(one.columns) & set(charge.columns)):
+            raise ProductUnusable(
+                f"the column {min(shared)} is published by {one.product} under the family {one.family}, and here under "
+                f"{charge.family}; it says the same of a person everywhere, so it belongs into one family"
+            )
+    same = [one for one in earlier if _shares_a_ledger(one, charge)]
+    spent, cap = _spent(charge, same), min(one.cap for one in (charge, *same) if one.cap is not None)
+    if spent + charge.spent > cap * (1 + TOLERANCE):
+        products = ", ".join(sorted({one.product for one in same} | {charge.product}))
+        raise BudgetSpent(
+            f"the family {charge.family} has given away a mu of {float(spent) ** 0.5:.3f} already ({products}); with "
+            f"this publication it would pass the smallest cap declared, {float(cap) ** 0.5:.3f}"
+        )
+
+
+def _shares_a_ledger(one: Charge, charge: Charge) -> bool:
+    return one.family == charge.family and (one.family != MEMBERSHIP or one.product == charge.product)
+
+
+def _spent(charge: Charge, same: Iterable[Charge]) -> Fraction:
+    """The most that anybody whom `charge` is about has paid before."""
+    whole: Fraction = Fraction()
+    of_cohorts: dict[str, dict[str, Fraction]] = {}
+    for one in same:
+        if not one.cohort:
+            whole += one.spent
+        elif one.product != charge.product or not charge.cohort or one.cohort == charge.cohort:
+            by_cohort = of_cohorts.setdefault(one.product, {})
+            by_cohort[one.cohort] = by_cohort.get(one.cohort, Fraction()) + one.spent
+    return whole + sum((max(by_cohort.values()) for by_cohort in of_cohorts.values()), Fraction())
