@@ -149,3 +149,46 @@ def product_of(hospital: Member) -> dict[str, Any]:
         "disclosure": {"minimumEntities": 10, "rounding": 5, "minimumIsolation": 2, "maximumRows": 5000},
         "policy": POLICY,
     }
+
+
+# What the first hospital also offers: a planned, noisy cube of its persons, which may be asked for ever. A row is a
+# person there, with all of its years. 1,965 persons are declared with two figures.
+CUBE = "hospital-1-cube"
+LATTICE: dict[str, Any] = {
+    "type": "lattice-policy",
+    "entity": "person_id",
+    "size": 2_000,
+    "together": 2,
+    "mincell": 150,
+    "attributes": [
+        {
+            "name": "share",
+            "column": "coinsurance",
+            "levels": [
+                {"name": "pays", "labels": ["nothing", "a share"], "of": [0, 1, 1, 1, 1]},
+                {"name": "coinsurance", "labels": ["0", "25", "50", "95", "100"]},
+            ],
+        },
+        {
+            "name": "state",
+            "column": "health",
+            "levels": [
+                {"name": "condition", "labels": ["well", "ill"], "of": [0, 0, 1, 1]},
+                {"name": "health", "labels": ["excellent", "good", "fair", "poor"]},
+            ],
+        },
+    ],
+    "measures": [{"name": "visits", "family": "use", "range": [0, 60]}],
+    # Standard: whoever does not know the others' secrets gains at most 5 points over guessing a bit.
+    "families": [{"name": "use", "mu": 0.33}],
+}
+# Does free care mean more visits? And the same, cut finer than the cube releases.
+CUBE_QUESTION = "SELECT pays, count(*) AS persons, avg(visits) AS visits FROM visits GROUP BY pays"
+TOO_FINE = "SELECT coinsurance, health, avg(visits) AS visits FROM visits GROUP BY coinsurance, health"
+
+
+def cube_of(hospital: Member) -> dict[str, Any]:
+    """The product that a hospital answers from a published cube."""
+    product = product_of(hospital)
+    product["title"] = _text(f"{hospital.name_zh}门诊次数立方体", f"Outpatient visits as a cube, {hospital.name}")
+    return {**product, "keywords": ["立方体", "cube"], "lattice": LATTICE}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from connector.client import ConnectorClient
 from connector.management.answers import Agreement, EncryptedSum, Publication
@@ -142,11 +142,11 @@ class Road:
 
     # 2. Products, rights, listings
 
-    def publish(self, node: Node, table: Path) -> None:
-        """Describe the resource, publish the product, get the certificate, go on sale."""
-        key = node.member.key
+    def publish(self, node: Node, table: Path, description: dict[str, Any] | None = None, key: str = "") -> None:
+        """Describe the resource, publish the product, certify it, put it on sale. `key` names a further product."""
+        key = key or node.member.key
         node.client.add_resource("visits-1974-1982", {TABLE: str(table.resolve())})
-        self.products[key] = node.client.publish("visits-1974-1982", cast.product_of(node.member))
+        self.products[key] = node.client.publish("visits-1974-1982", description or cast.product_of(node.member))
         identifier = self.products[key].identifier
         market = self.market(node)
         self.certificates[key] = market.certify(identifier)
@@ -156,9 +156,10 @@ class Road:
 
     # 3. Contracts, orders, permits
 
-    def negotiate(self, hospital: Node) -> str:
+    def negotiate(self, hospital: Node, key: str = "") -> str:
         """A contract with one hospital over the Dataspace Protocol; returns the agreement's id."""
-        product = self.products[hospital.member.key].identifier
+        key = key or hospital.member.key
+        product = self.products[key].identifier
         asked = self.planner.client.negotiate(product, purpose=cast.PURPOSE)
         ended = eventually(
             f"the negotiation with {hospital.member.name}",
@@ -169,23 +170,25 @@ class Road:
             raise StepFailed(f"{hospital.member.name} ended the negotiation: {ended}")
         agreement = str(ended.agreement)
         # The order refers to the agreement on the ledger, so wait until the provider's evidence has arrived there.
-        self.agreements[hospital.member.key] = eventually(
+        self.agreements[key] = eventually(
             "the agreement's evidence",
             lambda: hospital.client.agreement(agreement),
             lambda seen: seen.receipt is not None,
         )
         return agreement
 
-    def order(self, hospital: Node, agreement: str, format_: str, runs: int) -> None:
+    def order(self, hospital: Node, agreement: str, format_: str, runs: int, key: str = "") -> None:
         """Order runs in one format at the listed price."""
-        listing = self.listings[hospital.member.key]
-        self.orders[hospital.member.key, format_] = self.market(self.planner).order(
+        key = key or hospital.member.key
+        listing = self.listings[key]
+        self.orders[key, format_] = self.market(self.planner).order(
             listing.id, agreement, runs=runs, unit_price_fen=listing.unit_price_fen
         )
 
-    def open_transfer(self, hospital: Node, agreement: str, format_: str) -> str:
+    def open_transfer(self, hospital: Node, agreement: str, format_: str, key: str = "") -> str:
         """A transfer in a sandbox format: the permit."""
-        order = self.orders[hospital.member.key, format_].confirmation
+        key = key or hospital.member.key
+        order = self.orders[key, format_].confirmation
         asked = self.planner.client.transfer(agreement, format_, order=order)
         ended = eventually(
             f"the transfer from {hospital.member.name}",
@@ -194,7 +197,7 @@ class Road:
         )
         if ended.state != "STARTED":
             raise StepFailed(f"{hospital.member.name} refused the transfer: {ended}")
-        self.transfers[hospital.member.key, format_] = asked.id
+        self.transfers[key, format_] = asked.id
         return str(asked.id)
 
     # 4. and 5. Computations
@@ -202,6 +205,16 @@ class Road:
     def ask(self, hospital: Node, query: str) -> RunAnswer:
         """One run in one hospital's sandbox."""
         return self.planner.client.run(self.transfers[hospital.member.key, SQL_FORMAT], query)
+
+    def ask_later(self, key: str, query: str) -> RunAnswer:
+        """One run that waits in the provider's queue until a worker takes it."""
+        transfer = self.transfers[key, SQL_FORMAT]
+        jobs = self.planner.client.jobs
+        run = jobs.submit(transfer, query).run
+        job = eventually("the job", lambda: jobs.show(transfer, run), lambda seen: seen.finished is not None)
+        if job.answer is None:
+            raise StepFailed(f"the job came to nothing: {job.reason}")
+        return job.answer
 
     def encrypted_sum(self, query: str) -> EncryptedSum:
         """One total over all hospitals, added up under encryption."""

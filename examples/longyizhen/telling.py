@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.longyizhen import cast, report
+from examples.longyizhen.cube import tell_cube
 from examples.longyizhen.processes import run_hexi
 from examples.longyizhen.report import Papers, yuan
 from examples.longyizhen.scenario import Road, StepFailed, shares
@@ -59,6 +60,8 @@ class Telling:
             self.papers.keep(
                 f"certificates/{key}", certificate.certificate, report.certificate_text(certificate.certificate)
             )
+            if node is self.road.hospitals[0]:
+                self.road.publish(node, table, cast.cube_of(node.member), cast.CUBE)
             self.story.fact(
                 f"{node.member.name}: {document['rows']} rows of {document['entities']} persons, certificate "
                 f"{certificate.number}, listed at {yuan(listing.unit_price_fen)} a run"
@@ -100,6 +103,8 @@ class Telling:
             if hospital is self.road.hospitals[0]:
                 self.story.table("its first cells 前几格", answer.columns, answer.rows[:4])
         self._refusals()
+        answer = tell_cube(self.road, self.story, self.papers)
+        self._keep_receipt(cast.CUBE, answer.receipt)
         self.summary.append(("Asked 所问", "visits by age of plan, co-insurance and health, at three hospitals"))
         self.summary.append(
             ("Released 放行", f"{released} cells of 10 persons or more, counts rounded to 5; no row left")
