@@ -1,8 +1,9 @@
 """The management API of the federated catalogue: searching it, and whose catalogues it is made of."""
 
 from dataclasses import asdict, replace
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from sqlmodel import Session
 
 from connector.api.management.access import PREFIX, Owner
@@ -25,6 +26,10 @@ from connector.crawler.states import Peer
 from connector.protocol.errors import CallbackRefused, FilterUnsupported
 from hexi.web import Read, SessionRoute, Write, problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown
+from registry.identity import MAX_DID_CHARACTERS
+
+# A DID, as it stands in the path.
+Participant = Annotated[str, Path(max_length=MAX_DID_CHARACTERS, pattern=r"^[^\x00-\x1f]+$")]
 
 
 def create_router(roster: Roster) -> APIRouter:
@@ -63,12 +68,12 @@ def _add_peers(router: APIRouter, roster: Roster) -> None:
         return _one(session, roster.add(session, body.participant, body.address))
 
     @router.get("/peers/{participant}", responses=problems(CrawledPeerUnknown))
-    def read_crawled_peer(_: Owner, participant: str, session: Read) -> CrawledPeer:
+    def read_crawled_peer(_: Owner, participant: Participant, session: Read) -> CrawledPeer:
         """How the crawl of one catalogue stands. 查看采集对象。"""
         return _one(session, store.peer(session, participant))
 
     @router.delete("/peers/{participant}", responses=problems(CrawledPeerUnknown))
-    def remove_crawled_peer(_: Owner, participant: str, session: Write) -> CrawledPeer:
+    def remove_crawled_peer(_: Owner, participant: Participant, session: Write) -> CrawledPeer:
         """Take back that a participant was added; what was found there goes, unless the registry lists it. 移除。"""
         before = _one(session, store.peer(session, participant))
         removed = roster.remove(session, participant)

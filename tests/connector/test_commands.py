@@ -196,3 +196,27 @@ def test_terms_are_haggled_over_and_the_agreement_is_ended(dataspace: Dataspace,
     assert "too dear" in hexi("negotiate", "show", made, home="provider").stdout
     hexi("offer", "withdraw", "by-hand", home="provider")
     assert hexi("offer", "list", home="provider").stdout == "nothing\n"
+
+
+def test_what_others_offer_is_searched_and_its_peers_are_kept_from_the_command_line(
+    dataspace: Dataspace, hexi: Hexi
+) -> None:
+    product, provider = dataspace.publish().identifier, dataspace.provider.did
+    added = told(hexi("federated", "add", provider, "--json"))
+    assert (added["participant"], added["state"], added["completed"]) == (provider, "idle", None)
+    before = hexi("federated", "search")
+    assert "nothing" in before.stdout
+    assert provider in before.stderr  # not read to its end yet
+    assert told(hexi("federated", "crawl", provider, "--json"))[0]["byHand"] is True
+    while dataspace.consumer.app.state.federated.crawler.step():
+        pass
+    assert product in hexi("federated", "search", "visits", "--theme", "C0000").stdout
+    assert "nothing" in hexi("federated", "search", "--provider", dataspace.consumer.did).stdout
+    (found,) = told(hexi("federated", "search", "--id", product, "--json"))["items"]
+    assert found["offers"][0]["target"] == product
+    assert "C0000" in hexi("federated", "search", "--facets").stdout
+    assert "idle" in hexi("federated", "peers").stdout
+    hexi("federated", "remove", provider)
+    assert "nothing" in hexi("federated", "peers").stdout
+    with pytest.raises(RemoteProblem, match="federated add"):
+        hexi("federated", "remove", provider)
