@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from connector.airlock_client import AirlockClient
 from connector.crawler.client import FederatedCatalogueClient
+from connector.data_client import DataClient
 from connector.deliveries.answers import Delivery
 from connector.job_client import JobClient
 from connector.management.answers import (
@@ -75,6 +76,8 @@ class ConnectorClient:
         )
         # Runs that wait at their provider; and reviewers of our own sandbox's held outputs, and what waits for them.
         self.jobs, self.airlock = JobClient(self._service), AirlockClient(self._service)
+        # Streams and tables, read where their provider says.
+        self.data = DataClient(self._service)
 
     # Membership
 

@@ -163,6 +163,11 @@ def tls_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+def trusted_certificates() -> bytes:
+    """What `tls_context` trusts, as PEM: for a library that brings a TLS of its own."""
+    return "".join(map(ssl.DER_cert_to_PEM_cert, tls_context().get_ca_certs(binary_form=True))).encode()
+
+
 class Network(httpx.BaseTransport):
     """The network as httpx knows it, opened with the first request."""
 

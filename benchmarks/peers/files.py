@@ -96,29 +96,43 @@ def write_blocks(path: Path, size: int) -> None:
 def file_pair(
     folder: Path, file: Path, *, certificates: Certificates | None = None, server: URL | None = None
 ) -> Iterator[FilePair]:
-    """Start everything below `folder`, agree on `file`, and stop everything at the end.
+    """Start `members` below `folder`, agree on `file`, and stop everything at the end."""
+    with members(folder, certificates=certificates, server=server) as (provider, consumer):
+        provider.client.add_resource("delivered", source={"type": "file", "path": str(file)})
+        product = provider.client.publish("delivered", described()).identifier
+        yield FilePair(provider, consumer, file, agree(consumer, product))
 
-    A space and two connectors, over plain HTTP and on SQLite; with `certificates` over TLS alone (this process must
-    trust them as well), with `server` each on a database of its own there.
+
+@contextmanager
+def members(
+    folder: Path, *, certificates: Certificates | None = None, server: URL | None = None, tables: bool = False
+) -> Iterator[tuple[End, End]]:
+    """A provider and a consumer, members of one space; with `tables` the provider has a port for them.
+
+    All over plain HTTP and on SQLite; with `certificates` over TLS alone (this process must trust them as well), with
+    `server` each on a database of its own there.
     """
     with Services(folder) as services:
         ground = _Ground(services, certificates, server)
         allowed = "INSECURE_HTTP_DID_WEB" if certificates is None else "UNSAFE_ALLOW_PRIVATE_DID_HOSTS"
         told = {f"HEXI_SPACE_{allowed}": "true", "HEXI_SPACE_CHAIN_SECONDS": "0.2"}
         space = ground.launch("space", ["space", "serve"], told)
-        provider, consumer = ends = [_connector(ground, member.key, space.url) for member in _MEMBERS]
+        flight = {"HEXI_CONNECTOR_FLIGHT_PORT": str(free_ports(1)[0])} if tables else {}
+        ends = [_connector(ground, who.key, space.url, more) for who, more in zip(_MEMBERS, (flight, {}), strict=True)]
         registry = RegistryClient(space.url, authorise=lambda: _operator(folder / "space", space.url))
         services.callback(registry.close)
         for member, end in zip(_MEMBERS, ends, strict=True):
             services.callback(end.client.close)
             registry.approve(str(end.client.apply(member.application()).id))
             eventually("membership", end.client.status, lambda seen: seen.membership.state == "active")
-        provider.client.add_resource("delivered", source={"type": "file", "path": str(file)})
-        product = provider.client.publish("delivered", _description()).identifier
-        asked = consumer.client.negotiate(product)
-        ended = consumer.client.wait_negotiation(asked.id)
-        assert ended.state == "FINALIZED", ended
-        yield FilePair(provider, consumer, file, str(ended.agreement))
+        yield ends[0], ends[1]
+
+
+def agree(consumer: End, product: str) -> str:
+    """The agreement about a product, on the terms it is published with."""
+    ended = consumer.client.wait_negotiation(consumer.client.negotiate(product).id)
+    assert ended.state == "FINALIZED", ended
+    return str(ended.agreement)
 
 
 @dataclass(frozen=True)
@@ -150,9 +164,9 @@ class _Ground:
 _MEMBERS: tuple[Member, ...] = (HOSPITALS[0], PLANNER)
 
 
-def _connector(ground: _Ground, name: str, space_url: str) -> End:
+def _connector(ground: _Ground, name: str, space_url: str, more: Mapping[str, str]) -> End:
     home = ground.services.folder / name
-    told = {"HEXI_CONNECTOR_SPACE_URL": space_url}
+    told = {"HEXI_CONNECTOR_SPACE_URL": space_url, **more}
     service = ground.launch(name, ["connector", "serve", "--home", str(home)], told)
     # What its commands must be told besides their --home.
     made = run_hexi(["connector", "init", "--home", str(home), "--public-url", service.url])
@@ -162,7 +176,8 @@ def _connector(ground: _Ground, name: str, space_url: str) -> End:
     return End(service, home, service.environment["HEXI_CONNECTOR_DATABASE_URL"], ConnectorClient(service.url, token))
 
 
-def _description() -> dict[str, object]:
+def described(mode: str = "file") -> dict[str, object]:
+    """What a product says of its data, whatever they are."""
     title = {"zh": "大文件", "en": "A large file"}
     return {
         "title": title,
@@ -180,7 +195,7 @@ def _description() -> dict[str, object]:
         "temporal": {"start": "2025-01-01", "end": "2026-06-30"},
         "tables": [],
         "evidence": {"source": "generated", "authorisation": "nobody's data"},
-        "modes": ["file"],
+        "modes": [mode],
         "policy": {"permission": [{"action": "use"}]},
         "quality": dict.fromkeys(_FIGURES, 1.0) | {"assessedAt": "2026-11-23"},
         "rights": ["holding"],

@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from connector.api.management.access import PREFIX, Owner
 from connector.deliveries import store
-from connector.deliveries.answers import Delivery
+from connector.deliveries.answers import DataAccess, Delivery
 from connector.deliveries.parts import Part, PlaceTaken
 from connector.deliveries.receiving import DELIVERIES_PATH, DeliveryUnknown, Receiving, Upload
 from connector.deliveries.service import Deliveries, NotFetched
 from connector.deliveries.store import Arrival
+from connector.deliveries.tokens import DownloadInterrupted, DownloadRefused
 from connector.protocol.errors import ProcessUnknown
 from connector.sources import CHUNK_BYTES
 from connector.sources.digests import read_repr_digest, repr_digest
@@ -43,6 +44,14 @@ class Fetch(Wire):
     model_config = ConfigDict(json_schema_extra={"examples": [{"to": "/srv/planner/visits.csv"}]})
 
     to: Path | None = None
+
+
+class AskAccess(Wire):
+    """`refused`: the authorization that the provider did not take any more. Asked again, the same newer one comes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"refused": None}]})
+
+    refused: str | None = None
 
 
 def create_receiving_router(receiving: Receiving) -> APIRouter:
@@ -141,6 +150,14 @@ def create_router(deliveries: Deliveries) -> APIRouter:
         The same again changes nothing, unless it had failed: then it is tried again.
         """
         return Delivery.model_validate(deliveries.fetch(pid, body.to))
+
+    @router.post(
+        "/transfers/{pid}/access",
+        responses=problems(ProcessUnknown, NotFetched, DownloadRefused, DownloadInterrupted),
+    )
+    def access_data(_: Owner, pid: str, body: AskAccess) -> DataAccess:
+        """Where our programs read a started transfer, and the token; a newer one if theirs was refused. 数据访问。"""
+        return DataAccess.model_validate(deliveries.access(pid, body.refused))
 
     @router.get("/transfers/{pid}/delivery", responses=problems(ProcessUnknown, DeliveryUnknown))
     def read_delivery(_: Owner, pid: str) -> Delivery:

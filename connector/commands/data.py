@@ -1,20 +1,23 @@
 """``hexi connector data``: what is delivered to this participant, and where it lies."""
 
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.commands.homes import HOME, Home, client_of
-from connector.commands.output import AsJson, Wait, show_some
+from connector.commands.homes import HOME, Home, client_of, settings_of
+from connector.commands.output import AsJson, Wait, show, show_some
 from connector.commands.progress import FOLLOW_SECONDS, bar
 from hexi.cli import REFUSED
+from hexi.errors import Malformed
 
 if TYPE_CHECKING:
     from connector.client import ConnectorClient
     from connector.deliveries.answers import Delivery
 
-app = typer.Typer(no_args_is_help=True, help="Data delivered here: fetch, follow, find. 收到的数据。")
+app = typer.Typer(no_args_is_help=True, help="Data delivered here: fetch, read, follow, find. 收到的数据。")
 
 TransferId = Annotated[str, typer.Argument(metavar="TRANSFER", help="The transfer it came with. 传输编号。")]
 COLUMNS = ("transfer", "state", "bytes", "size", "digest", "path", "error", "reason")
@@ -64,6 +67,82 @@ def show_(
     """
     client = client_of(home)
     _show(_followed(client, transfer) if follow else client.delivery(transfer), as_json)
+
+
+@app.command()
+def follow(
+    transfer: TransferId,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Append to this file, and go on behind what it holds. 输出文件。", dir_okay=False),
+    ] = None,
+    after: Annotated[str | None, typer.Option(help="Begin behind the event with this id. 起始事件。")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many events. 事件数。")] = None,
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a stream: its events as lines of JSON, to standard output or a file, until the transfer ends. 跟踪数据流。
+
+    A line is {"data", "event", "id"}. With --to the command may be stopped and repeated: no event is missing and none
+    stands there twice; one file for one stream. Without, --after goes on behind the last line you have. It connects
+    again where it was interrupted and waits while the transfer is suspended.
+
+    Example: hexi connector data follow urn:uuid:... --to beds.ndjson --home planner
+    """
+    from connector.planes.event_file import open_events
+
+    events = partial(client_of(home).data.events, transfer, unsafe_allow_loopback=settings_of(home).allows_loopback)
+    if to is None:
+        for event in islice(events(after, waits=lambda why: typer.echo(f"{transfer} waits: {why}", err=True)), count):
+            typer.echo(event.line(), nl=False)
+        return
+    if after is not None:
+        raise Malformed("with --to the file itself says behind which event to go on; leave --after away")
+    with open_events(to) as file, bar(transfer) as report:
+        came = 0
+        for event in islice(events(file.last, waits=lambda why: report(f"waits: {why}", file.size, None)), count):
+            file.append(event)
+            came += 1
+            report("FOLLOWED", file.size, None)
+        said = {"transfer": transfer, "events": came, "last": file.last, "bytes": file.size, "path": str(to)}
+    show(said, as_json)
+
+
+@app.command()
+def table(
+    transfer: TransferId,
+    name: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="Left out: the only one. 表名。")] = None,
+    to: Annotated[Path | None, typer.Option(help="A new file: .csv, or else Parquet. Left out: TABLE.parquet.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="May be repeated; left out: all that the terms allow. 列。")
+    ] = None,
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Read a table of a started transfer into a file, whole or not at all. 读取数据表。
+
+    Where the connection breaks it goes on behind the last row; a command that was stopped begins anew.
+
+    Example: hexi connector data table urn:uuid:... visits --to visits.csv --home planner
+    """
+    data, loopback = client_of(home).data, settings_of(home).allows_loopback
+    if name is None:
+        names = data.tables(transfer, unsafe_allow_loopback=loopback)
+        if len(names) != 1:
+            raise Malformed(f"this transfer delivers {len(names)} tables, name one: {', '.join(names)}")
+        (name,) = names
+    target = to or Path(f"{name}.parquet")
+    with bar(f"{transfer} {name}", rows=True) as report:
+        fetched = data.table(
+            transfer,
+            name,
+            target,
+            columns=column,
+            unsafe_allow_loopback=loopback,
+            progress=lambda rows: report("READING", rows, None),
+        )
+    said = {"transfer": transfer, "table": name, "rows": fetched.rows, "bytes": fetched.size, "path": str(target)}
+    show(said, as_json)
 
 
 def _followed(client: "ConnectorClient", transfer: str) -> "Delivery":

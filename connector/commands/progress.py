@@ -46,15 +46,16 @@ def _arrived(client: "ConnectorClient", pid: str) -> "Delivery | None":
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Report]:
-    """Gives the function to report with."""
+def bar(what: str, *, rows: bool = False) -> Iterator[Report]:
+    """Gives the function to report with; with `rows` it is told rows instead of bytes."""
     if not sys.stderr.isatty():
         yield _lines(what)
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    counted = (TextColumn("{task.completed:,} rows"),) if rows else (DownloadColumn(), TransferSpeedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counted)
     with Progress(*columns, console=Console(stderr=True)) as shown:
         task = shown.add_task(what, total=None)
 

@@ -56,3 +56,33 @@ class Delivery(Answer):
             self.transfer_state is TransferState.COMPLETED and self.way is Way.PULL and not self.under_way
         )
         return self.state is not JobState.WAITING or ended
+
+
+class DataAccess(Answer):
+    """Where the data of a transfer are fetched, and what is shown there. 数据访问地址。"""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [
+                {
+                    "transfer": TRANSFER,
+                    "providerTransfer": "urn:uuid:0c2f5b1e-6a3d-4d0c-9f7e-000000000004",
+                    "format": "ServerSentEvents-PULL",
+                    "endpoint": "https://clinic.example/data/urn:uuid:0c2f5b1e-6a3d-4d0c-9f7e-000000000004/events",
+                    "endpointType": "https://w3id.org/idsa/v4.1/HTTP",
+                    "authorization": "Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl",
+                }
+            ]
+        },
+    )
+
+    transfer: str
+    provider_transfer: str = Field(description="The transfer's id at its provider; tickets for tables name it.")
+    format: str
+    endpoint: str
+    endpoint_type: str | None
+    authorization: str = Field(
+        description="For the header Authorization. Whoever has it reads the data, for some minutes. 访问令牌。",
+        repr=False,
+    )

@@ -8,11 +8,10 @@ once an attempt. What is refused for good is noted with the provider's reason; a
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import httpx
 import structlog
@@ -20,14 +19,12 @@ import structlog
 from connector.deliveries import store
 from connector.deliveries.parts import Part, open_part
 from connector.deliveries.receiving import DeliveryClosed, Receiving
-from connector.planes.data_address import properties_of
+from connector.deliveries.tokens import DownloadInterrupted, TokenRefused, Tokens, authorization, refuse
 from connector.protocol import outbox
-from connector.protocol.callbacks import check_callback
 from connector.protocol.engine import Engine
-from connector.protocol.errors import CallbackRefused
 from connector.sources import CHUNK_BYTES
 from connector.sources.digests import read_repr_digest
-from hexi.canonical import Clock, Json, instant, parse
+from hexi.canonical import Clock, instant
 from hexi.errors import DataspaceError, Unavailable
 from sandbox import owners
 
@@ -40,31 +37,7 @@ RENEW_SECONDS = 60.0
 LOOK_SECONDS = 1.0
 # Attempts without a single byte of progress before the download is given up: some four minutes with the back-off.
 MAX_ATTEMPTS = 12
-# The most that is read of an answer that is not the data, in bytes.
-MAX_ANSWER_BYTES = 64 * 1024
-# Which tokens of the provider's start message others were renewed from.
-_GIVEN = "given"
-_NOT_NOW = "connector.transfer-not-active"
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
-
-
-class DownloadRefused(DataspaceError):
-    """The provider refuses the data, or its address is none to call."""
-
-    code = "connector.download-refused"
-    status = 502
-    title = "The provider does not hand the data over"
-
-
-class DownloadInterrupted(Unavailable):
-    """The provider went away, or asks to come again later."""
-
-    code = "connector.download-interrupted"
-    title = "The data did not come to their end"
-
-
-class _TokenExpired(DownloadInterrupted):
-    """The provider does not take the token (any more)."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +63,13 @@ class _Rate:
 
 @dataclass(frozen=True)
 class Downloads:
-    """Fetches. `client` is httpx over the guarded network, `authorise` gives a presentation for a participant."""
+    """Fetches. `client` is httpx over the guarded network."""
 
     engine: Engine
     receiving: Receiving
+    tokens: Tokens
     client: httpx.Client
-    authorise: Callable[[str], str]
     clock: Clock
-    unsafe_allow_loopback: bool
     _rates: dict[str, _Rate] = field(default_factory=dict)
 
     def step(self) -> bool:
@@ -129,15 +101,16 @@ class Downloads:
             return
         with open_part(self.receiving.place(arrival)) as part:
             part.take_up()  # (1)
+            address = self.tokens.current(arrival.transfer)
             try:
-                whole = self._fetch(arrival, part, rate)
-            except _TokenExpired:
-                arrival = self._renew(arrival)
-                whole = self._fetch(arrival, part, rate)
+                whole = self._fetch(arrival, address, part, rate)
+            except TokenRefused:
+                address = self.tokens.renewed(arrival.transfer, refused=authorization(address))
+                whole = self._fetch(arrival, address, part, rate)
             self.receiving.finish(arrival, part, whole.digest, whole.media_type)  # (4) (5)
 
-    def _fetch(self, arrival: store.Arrival, part: Part, rate: _Rate) -> _Whole:
-        with self._asked(arrival, part) as answer:  # (2)
+    def _fetch(self, arrival: store.Arrival, address: dict[str, str], part: Part, rate: _Rate) -> _Whole:
+        with self._asked(arrival, address, part) as answer:  # (2)
             if answer.status_code == 416 and arrival.size == part.size:
                 return _Whole(part.size, arrival.digest, arrival.version, "")
             whole, offset = _whole(answer)
@@ -153,51 +126,17 @@ class Downloads:
         return whole
 
     @contextmanager
-    def _asked(self, arrival: store.Arrival, part: Part) -> Iterator[httpx.Response]:
-        address = self._access(arrival)
-        headers = {"Authorization": _authorization(address), "Accept-Encoding": "identity"}
+    def _asked(self, arrival: store.Arrival, address: dict[str, str], part: Part) -> Iterator[httpx.Response]:
+        headers = {"Authorization": authorization(address), "Accept-Encoding": "identity"}
         if part.size and arrival.version:
             headers |= {"Range": f"bytes={part.size}-", "If-Range": arrival.version}
         try:
-            with self.client.stream("GET", self._checked(address.get("endpoint")), headers=headers) as answer:
+            with self.client.stream("GET", self.tokens.checked(address.get("endpoint")), headers=headers) as answer:
                 if answer.status_code not in {200, 206, 416}:
-                    _refuse(answer)
+                    refuse(answer)
                 yield answer
         except httpx.HTTPError as error:
             raise DownloadInterrupted(f"the provider's data plane went away ({type(error).__name__})") from error
-
-    def _access(self, arrival: store.Arrival) -> dict[str, str]:
-        """The tokens renewed last, unless the provider has started the transfer anew since; then those it gave."""
-        with self.engine.database.reading() as session:
-            given = properties_of(self.engine.transfer(session, arrival.transfer).data_address)
-        kept = arrival.access or {}
-        current = kept if kept.get(_GIVEN) == given.get("authorization") else given
-        return current | {_GIVEN: given.get("authorization", "")}
-
-    def _renew(self, arrival: store.Arrival) -> store.Arrival:
-        """`arrival` with new tokens. The refresh endpoint belongs to the data's own host, or it is not asked."""
-        fresh = self._access(arrival)
-        endpoint, refresh = fresh.get("refreshEndpoint"), fresh.get("refreshToken")
-        if endpoint is None or refresh is None or urlsplit(endpoint)[:2] != urlsplit(fresh.get("endpoint", ""))[:2]:
-            raise DownloadRefused("the provider does not take the token, and says no way to renew it")
-        with self.engine.database.reading() as session:
-            provider = self.engine.transfer(session, arrival.transfer).counterparty
-        body: Json = {"refreshToken": refresh}
-        try:
-            with self.client.stream(
-                "POST", self._checked(endpoint), json=body, headers={"Authorization": self.authorise(provider)}
-            ) as answer:
-                if not answer.is_success:
-                    _refuse(answer, final=True)
-                renewed = parse(_body(answer))
-        except httpx.HTTPError as error:
-            raise DownloadInterrupted(f"the token cannot be renewed now ({type(error).__name__})") from error
-        access = properties_of(renewed if isinstance(renewed, dict) else None) | {_GIVEN: fresh[_GIVEN]}
-        with self.engine.database.transaction() as session:
-            known = store.arrival(session, arrival.transfer, lock=True) or arrival
-            known = replace(known, access=access)
-            store.save_arrival(session, known)
-        return known
 
     def _note(self, pid: str, whole: _Whole) -> None:
         with self.engine.database.transaction() as session:
@@ -220,12 +159,6 @@ class Downloads:
                     store.renew_download(session, pid, until)
             yield chunk
 
-    def _checked(self, address: str | None) -> str:
-        try:
-            return check_callback(address or "", unsafe_allow_loopback=self.unsafe_allow_loopback)
-        except CallbackRefused as error:
-            raise DownloadRefused(f"the provider's data address is none to call: {error.detail}") from error
-
     def _again(self, arrival: store.Arrival, error: DataspaceError) -> None:
         if arrival.attempts >= MAX_ATTEMPTS:
             self.receiving.fail(arrival.transfer, error.detail)
@@ -237,11 +170,6 @@ class Downloads:
                 due = instant(now + outbox.backoff(arrival.attempts))
                 known = replace(known, due=due, holder=None, attempts=arrival.attempts, error=error.detail)
                 store.save_arrival(session, replace(known, updated=instant(now)))
-
-
-def _authorization(address: dict[str, str]) -> str:
-    value = address.get("authorization", "")
-    return f"Bearer {value}" if address.get("authType", "").lower() == "bearer" else value
 
 
 def _whole(answer: httpx.Response) -> tuple[_Whole, int]:
@@ -260,29 +188,3 @@ def _whole(answer: httpx.Response) -> tuple[_Whole, int]:
     version = tag if tag.startswith('"') and headers.get("Accept-Ranges") == "bytes" else None
     digest = read_repr_digest(headers.get("Repr-Digest", ""))
     return _Whole(size, digest, version, headers.get("Content-Type", "")), offset
-
-
-def _refuse(answer: httpx.Response, *, final: bool = False) -> None:
-    """Raise what `answer`, which is not the data, means."""
-    try:
-        problem = parse(_body(answer))
-    except DataspaceError:
-        problem = None
-    detail = problem.get("detail") if isinstance(problem, dict) else None
-    said = f"the provider answered {answer.status_code}" + (f": {detail[:300]}" if isinstance(detail, str) else "")
-    if answer.status_code == 401 and not final:
-        raise _TokenExpired(said)
-    reasons = problem.get("reasons") if isinstance(problem, dict) else None
-    not_now = isinstance(reasons, list) and any(isinstance(r, dict) and r.get("code") == _NOT_NOW for r in reasons)
-    if answer.status_code >= 500 or answer.status_code in {408, 425, 429} or not_now:
-        raise DownloadInterrupted(said)
-    raise DownloadRefused(said)
-
-
-def _body(answer: httpx.Response) -> bytes:
-    content = b""
-    for chunk in answer.iter_bytes():
-        content += chunk
-        if len(content) > MAX_ANSWER_BYTES:
-            return b""
-    return content

@@ -3,16 +3,18 @@
 ::
 
     DataspaceError
+    |- Conflict: StreamEnded          409  the transfer was terminated while its stream was followed
     |- Forbidden: CallRefused         403  a call that is none of the product's operations, or could be read two ways
     |- Malformed: LastEventIdInvalid  422  not a position of this stream
     |- Malformed: TablePlaceInvalid   422  not a place in this table as it is now
     |- NotFound: StreamUnknown        404  no resource of this name is a stream that can be appended to
     |- NotFound: TableUnknown         404  no table, or no column, of this product
+    |- StreamUnreadable               502  what arrives is no stream of events
     |- Unavailable: ApiUnavailable    502  the provider's own API does not answer, or answers what is no HTTP
     `- TooLarge: AnswerTooLarge       502  it answers more than the product allows
 """
 
-from hexi.errors import DataspaceError, Forbidden, Malformed, NotFound, Unavailable
+from hexi.errors import Conflict, DataspaceError, Forbidden, Malformed, NotFound, Unavailable
 
 
 class CallRefused(Forbidden):
@@ -27,6 +29,21 @@ class LastEventIdInvalid(Malformed):
 
     code = "connector.last-event-id-invalid"
     title = "This is no id of an event"
+
+
+class StreamEnded(Conflict):
+    """The transfer under which a stream was followed has been terminated."""
+
+    code = "connector.stream-ended"
+    title = "Nothing more comes of this stream"
+
+
+class StreamUnreadable(DataspaceError):
+    """What arrives is no stream of events, or has one without an end."""
+
+    code = "connector.stream-unreadable"
+    status = 502
+    title = "The stream cannot be read"
 
 
 class StreamUnknown(NotFound):

@@ -10,13 +10,17 @@ from connector.deliveries import store
 from connector.deliveries.downloads import Downloads
 from connector.deliveries.pushes import CONNECT_SECONDS, STALL_SECONDS, Pushes
 from connector.deliveries.receiving import Receiving
+from connector.deliveries.tokens import Tokens, authorization
 from connector.deliveries.uploads import Uploads
 from connector.deliveries.worker import DeliveryWorker
+from connector.formats import COMPUTED
 from connector.planes.handovers import Handovers
 from connector.planes.http_pull import FORMAT as PULL
 from connector.planes.http_push import FORMAT as PUSH
+from connector.planes.s3_push import FORMAT as S3
 from connector.protocol.callbacks import peer_transport
 from connector.protocol.engine import Engine
+from connector.protocol.transfer import State
 from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
 from hexi.canonical import Clock, Json, instant
@@ -25,7 +29,7 @@ from sandbox import owners
 
 
 class NotFetched(Conflict):
-    """A transfer that is not one of ours to fetch: we are its provider, or its format has another way."""
+    """A transfer that is not ours to fetch now: as provider, by its format, or in its state."""
 
     code = "connector.not-fetched"
 
@@ -38,6 +42,7 @@ class Deliveries:
     receiving: Receiving
     pushes: Pushes
     downloads: Downloads
+    tokens: Tokens
     client: httpx.Client
     clock: Clock
 
@@ -62,6 +67,29 @@ class Deliveries:
             if process.format == PULL:
                 self.receiving.expect(session, pid, store.Way.PULL, target)
         return self.view(pid)
+
+    def access(self, pid: str, refused: str | None) -> dict[str, Json]:
+        """Where our own programs fetch the data of a transfer, and what they show there; newer than `refused`.
+
+        Raises `ProcessUnknown`, `NotFetched`, `DownloadRefused`, `DownloadInterrupted`.
+        """
+        with self.engine.database.reading() as session:
+            process = self.engine.transfer(session, pid)
+        fetched = process.role == "consumer" and process.format is not None and process.format not in {PUSH, S3}
+        if not fetched or process.format in COMPUTED:
+            raise NotFetched(f"as {process.role} nothing is fetched under a transfer of format {process.format}")
+        if process.state != State.STARTED:
+            why = "; ".join((f"the transfer is {process.state}", *map(str, process.reason)))
+            raise NotFetched(f"{why}; data are fetched while it is STARTED")
+        address = self.tokens.current(pid) if refused is None else self.tokens.renewed(pid, refused=refused)
+        return {
+            "transfer": pid,
+            "providerTransfer": process.peer_pid,
+            "format": process.format,
+            "endpoint": address.get("endpoint", ""),
+            "endpointType": address.get("endpointType"),
+            "authorization": authorization(address),
+        }
 
     def view(self, pid: str) -> dict[str, Json]:
         """Where a delivery stands. Raises `DeliveryUnknown`, `ProcessUnknown`."""
@@ -90,11 +118,13 @@ def deliveries(
         follow_redirects=False,
     )
     receiving = Receiving(engine, settings.home, settings.url, clock)
+    tokens = Tokens(engine, client, authorise, clock, loopback)
     return Deliveries(
         engine,
         receiving,
         Pushes(engine, sources, handovers, client, Uploads(engine.database, loopback), clock, loopback),
-        Downloads(engine, receiving, client, authorise, clock, loopback),
+        Downloads(engine, receiving, tokens, client, clock),
+        tokens,
         client,
         clock,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select, update
 
-from connector.deliveries.tables import ArrivalRow, HandoverRow, PushRow
+from connector.deliveries.tables import AccessRow, ArrivalRow, HandoverRow, PushRow
 from connector.protocol import transfer
 from connector.protocol.tables import ProcessRow
 from connector.usage.grants import GrantState
@@ -74,7 +74,6 @@ class Arrival:
     updated: str
     target: str | None = None
     token_digest: str | None = None
-    access: dict[str, str] | None = field(default=None, repr=False)
     state: JobState = JobState.WAITING
     attempts: int = 0
     due: str = ""
@@ -84,6 +83,19 @@ class Arrival:
     path: str | None = None
     holder: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """The newest tokens that we fetch with, renewed from those that the provider `given` with its start.
+
+    `tokens` are the properties of the data address. `renewing`: until when one of us is at it.
+    """
+
+    transfer: str
+    given: str = field(repr=False)
+    tokens: dict[str, str] = field(repr=False)
+    renewing: str | None = None
 
 
 def handover(session: Session, pid: str, *, lock: bool = False) -> Handover:
@@ -112,6 +124,18 @@ def save_push(session: Session, push: Push) -> None:
     session.flush()
 
 
+def access(session: Session, pid: str) -> Access | None:
+    """The renewed tokens of a transfer."""
+    row = session.get(AccessRow, pid)
+    return None if row is None else Access(**_members(row, Access) | {"tokens": parse(row.tokens)})
+
+
+def save_access(session: Session, access: Access) -> None:
+    """Write `access`."""
+    session.merge(AccessRow(**_members(access, Access) | {"tokens": _text(access.tokens)}))
+    session.flush()
+
+
 def arrival(session: Session, pid: str, *, lock: bool = False) -> Arrival | None:
     """The arrival under a transfer."""
     row = _row(session, ArrivalRow, pid, lock=lock)
@@ -132,9 +156,7 @@ def arrivals(session: Session, limit: int) -> list[Arrival]:
 
 def save_arrival(session: Session, arrival: Arrival) -> None:
     """Write `arrival`."""
-    values = _members(arrival, Arrival)
-    values["access"] = None if arrival.access is None else _text(arrival.access)
-    session.merge(ArrivalRow(**values))
+    session.merge(ArrivalRow(**_members(arrival, Arrival)))
     session.flush()
 
 
@@ -218,8 +240,7 @@ def _push(row: PushRow) -> Push:
 
 
 def _arrival(row: ArrivalRow) -> Arrival:
-    access = None if row.access is None else parse(row.access)
-    return Arrival(**_members(row, Arrival) | {"access": access, "state": JobState(row.state), "way": Way(row.way)})
+    return Arrival(**_members(row, Arrival) | {"state": JobState(row.state), "way": Way(row.way)})
 
 
 def _text(value: dict[str, str]) -> str:

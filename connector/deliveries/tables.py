@@ -51,8 +51,6 @@ class ArrivalRow(SQLModel, table=True):
     target: str | None
     # What a pushing provider must show, as a digest.
     token_digest: str | None
-    # The newest tokens for fetching; never shown.
-    access: str | None
     size: int | None = Field(default=None, sa_column=Column(BigInteger))
     digest: str | None
     version: str | None
@@ -64,3 +62,14 @@ class ArrivalRow(SQLModel, table=True):
     error: str | None
     created: str
     updated: str
+
+
+class AccessRow(SQLModel, table=True):
+    """The newest tokens of a transfer that we fetch under, once those it was started with were renewed."""
+
+    __tablename__ = "connector_access"
+
+    transfer: str = Field(primary_key=True)
+    given: str
+    tokens: str
+    renewing: str | None

@@ -331,8 +331,8 @@ def test_a_place_that_is_taken_is_said_so_beforehand(offered: Offered, tmp_path:
 
 
 def test_a_data_address_cannot_send_us_anywhere(offered: Offered, tmp_path: Path) -> None:
-    downloads = offered.space.consumer.app.state.deliveries.downloads
-    object.__setattr__(downloads, "unsafe_allow_loopback", False)
+    tokens = offered.space.consumer.app.state.deliveries.tokens
+    object.__setattr__(tokens, "unsafe_allow_loopback", False)
     transfer = offered.ask(PULL, to=str(tmp_path / "arrived"))
     offered.work()
     seen = offered.space.consumer.client.delivery(transfer)
