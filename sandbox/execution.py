@@ -17,6 +17,7 @@ from sandbox.queries import Reviewed
 from sandbox.reasons import Reason
 from sandbox.receipts import REFUSED, RELEASED, Happened
 from sandbox.settings import SandboxSettings
+from sandbox.spares import Spares
 
 JOB_FAILED = Reason(
     "sandbox.job-failed",
@@ -86,15 +87,15 @@ def refused(work: Work[Asked], reason: Reason, isolation: Json = None) -> Result
     return Result(replace(_happened(work, REFUSED, isolation), reasons=(reason,)))
 
 
-def execute(work: Work[Asked], job: Job) -> tuple[list[list[Json]], Json] | Reason:
-    """The job's raw rows and the isolation they were computed in.
+def execute(work: Work[Asked], job: Job, spares: Spares | None = None) -> tuple[list[list[Json]], Json] | Reason:
+    """The job's raw rows and the isolation they were computed in. With `spares` a worker that waits may do it.
 
     Raises `IsolationUnavailable`, `DataChanged`, `ProductUnusable`; what goes wrong inside is a reason.
     """
     disclosure, before = work.dataset.product.disclosure, work.dataset.fingerprint()
     level = max(work.permit.minimum_isolation, disclosure.minimum_isolation)
     try:
-        result = run_isolated(job, minimum_level=level, stop=work.stop)
+        result = run_isolated(job, minimum_level=level, stop=work.stop, spares=spares)
     except JobFailed:
         return JOB_FAILED
     if work.dataset.fingerprint() != before:

@@ -7,7 +7,7 @@ and PLAN the descriptor of a memory file with the plan as JSON. It imports nothi
 2. The engine is started, empty; from here on no file outside the plan is needed.
 3. Landlock closes every path but the inputs and the libraries; the inner seccomp program closes the rest.
 4. What holds is tried, not assumed, and written to standard output as one line of JSON.
-5. The parent judges this line. Only its ``go`` on standard input starts the job; until then no input is opened.
+5. The parent judges this line. Then only it says the job, a line of JSON on standard input; no input is opened before.
 6. The answer is written as JSON. Whatever goes wrong ends in exit code 1 without a word: its text may carry data.
 """
 
@@ -49,8 +49,6 @@ HOST_PATHS = ("/etc/passwd", "/sys", "/dev", "/boot", "/var")
 # Libraries of a program that would each start as many threads as there are processors.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS")
 
-GO = b"go\n"
-
 Layers = dict[str, bool | int | str]
 
 
@@ -66,18 +64,29 @@ def main(packages: str, plan_descriptor: int) -> None:
     engine = duck.start(plan["limits"]["memory"])
     layers = lock_in(plan)
     os.write(1, json.dumps(layers).encode() + b"\n")  # noqa: TID251 - hexi is not here; only the parent reads it
-    if os.read(0, len(GO)) != GO:
+    if (job := listen()) is None:
         return
     # Standard error goes too: the C++ side would print values into it. Nothing is open now but the answer's pipe.
     os.close(0)
     os.close(2)
     if "environment" in plan:
-        run_declaring(plan)
-    elif "program" in plan:
-        run(plan["program"])
+        run_declaring(plan, job["program"])
+    elif "program" in job:
+        run(job["program"])
     else:
-        names, rows = duck.answer(engine, plan["tables"], plan["columns"], plan["sql"])
+        tables = {name: plan["tables"][name] for name in job["open"]}
+        names, rows = duck.answer(engine, tables, job["columns"], job["sql"])
         write(names, rows, plan["limits"]["output"])
+
+
+def listen() -> Any:
+    """The job; None if the parent has gone or changed its mind."""
+    said = bytearray()
+    while not said.endswith(b"\n"):
+        if not (more := os.read(0, 65_536)):
+            return None
+        said += more
+    return json.loads(said)
 
 
 def run(source: str) -> None:
@@ -87,7 +96,7 @@ def run(source: str) -> None:
     sys.stdout.flush()
 
 
-def run_declaring(plan: Mapping[str, Any]) -> None:
+def run_declaring(plan: Mapping[str, Any], program: str) -> None:
     """Run a Python program with packages; what it declared is the answer, and what it prints goes nowhere."""
     sys.path += [plan["environment"], plan["inside"]]
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
@@ -95,7 +104,7 @@ def run_declaring(plan: Mapping[str, Any]) -> None:
     import hexi_outputs  # type: ignore[import-not-found,unused-ignore]
 
     hexi_outputs.begin(plan["tables"], plan["schema"])
-    exec(compile(plan["program"], "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - as above
+    exec(compile(program, "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - as above
     with os.fdopen(1, "wb", closefd=False) as out:
         out.write(_json(hexi_outputs.declared()))
 

@@ -26,6 +26,7 @@ from sandbox.outputs import Output, read_cells, rules_of
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
+from sandbox.spares import Spares
 from sandbox.tables import QuerySetRow
 
 NOT_NAMED = Reason(
@@ -40,6 +41,7 @@ class ControlledLane:
     def __init__(self, database: Database, settings: SandboxSettings) -> None:
         self._database = database
         self._settings = settings
+        self._spares = Spares()
 
     def review(self, dataset: Dataset, request: RunRequest) -> Question | Refusal:
         """See `Lane`."""
@@ -57,7 +59,7 @@ class ControlledLane:
         if known is not None:
             return _stored(work, known)
         with in_bucket(self._settings.bucket_seconds, work):
-            executed = execute(work, _job(work, self._settings))
+            executed = execute(work, _job(work, self._settings), self._spares)
             if isinstance(executed, Reason):
                 return refused(work, executed)
             return _controlled(work, *executed, hold=policy.airlock)
@@ -139,7 +141,7 @@ def _job(work: Work[Question], settings: SandboxSettings) -> Job:
             columns[table.name] = {
                 column.name: "string" if question.cells else str(column.datatype) for column in table.columns
             }
-    return Job(files, question.job_sql, limits_of(settings), columns)
+    return Job(files, question.job_sql, limits_of(settings), columns, work.dataset.tables)
 
 
 def _rules(work: Work[Question]) -> dict[str, Json]:

@@ -407,7 +407,7 @@ def test_limits_too_small_to_start_are_refused() -> None:
 
 @isolated
 def test_the_least_memory_is_enough_to_start() -> None:
-    from sandbox.isolation import LEAST_MEMORY_BYTES
+    from sandbox.children import LEAST_MEMORY_BYTES
 
     assert ask("SELECT 1", limits=Limits(memory_bytes=LEAST_MEMORY_BYTES)).rows == [[1]]
 
