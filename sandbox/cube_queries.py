@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from privacy.lattice import statistics
 from privacy.lattice.answers import Cells, Estimate, Flags, Question
 from privacy.lattice.policy import LatticePolicy, Measure, square_of
+from privacy.lattice.regression import Cut
 
 OF_ONE: Mapping[str, Callable[[Cells, Measure], Estimate]] = {
     "sum": statistics.total,
@@ -77,3 +78,18 @@ class CubeQuery:
     canonical_sql: str = ""
     # Every measure whose sums the answer needs, HAVING and ORDER BY included.
     moments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RegressionQuery:
+    """``linear_regression(measure, level, ...)``: the coefficients of a measure on levels, one row a term."""
+
+    measure: Measure
+    cuts: tuple[Cut, ...]
+    # What the levels are called.
+    names: tuple[str, ...]
+    where: Mapping[str, frozenset[int]]
+    canonical_sql: str
+
+
+CubeQuestion = CubeQuery | RegressionQuery

@@ -18,13 +18,14 @@ import numpy as np
 
 from hexi.canonical import Clock, Json, encode, instant, parse
 from hexi.database import Database
-from privacy.lattice.answers import Cells, answer
+from privacy.lattice.answers import Cells, Estimate, answer
 from privacy.lattice.blocks import Integers
 from privacy.lattice.plan import Component, Plan, plan
 from privacy.lattice.policy import read_policy
 from privacy.lattice.publication import Cube, from_bytes, residuals, to_bytes
+from privacy.lattice.regression import regress
 from sandbox import store
-from sandbox.cube_queries import CubeQuery, Statistic
+from sandbox.cube_queries import CubeQuestion, RegressionQuery, Statistic
 from sandbox.datasets import Dataset
 from sandbox.door import read_query
 from sandbox.errors import ProductUnusable
@@ -84,7 +85,7 @@ class Cubes:
                 del self._plans[next(iter(self._plans))]
         return self._plans[dataset.digest]
 
-    def review(self, dataset: Dataset, text: str) -> CubeQuery | Refusal:
+    def review(self, dataset: Dataset, text: str) -> CubeQuestion | Refusal:
         """The question in `text`, or why it may not be asked: by text and policy alone."""
         planned = self.plan(dataset)
         return read_query(text, planned, table_of(dataset, planned))
@@ -246,8 +247,10 @@ def table_of(dataset: Dataset, planned: Plan) -> str:
     raise ProductUnusable(f"no table of this product has the entity key {entity} that its lattice policy names")
 
 
-def ask(published: Published, query: CubeQuery) -> Output:
+def ask(published: Published, query: CubeQuestion) -> Output:
     """The answer to `query`: each statistic with the ends of its 95 % interval. Small cells are left out."""
+    if isinstance(query, RegressionQuery):
+        return _regressed(published.cube, query)
     cells = answer(published.cube, query.question, query.moments)
     declared = cells.labels
     cells = cells.take(np.flatnonzero(cells.shown).tolist())
@@ -278,7 +281,20 @@ def _values(cells: Cells, item: int | Statistic) -> Iterator[list[Json]]:
     if isinstance(item, int):
         yield [labels[item] for labels in cells.labels]
         return
-    estimate = item.of(cells)
+    yield from _rounded(item.of(cells))
+
+
+def _regressed(cube: Cube, query: RegressionQuery) -> Output:
+    """One row a coefficient: which label of which level, how much more there, and the ends of the interval."""
+    found = regress(cube, query.cuts, query.where, query.measure)
+    terms = ["intercept" if one.term is None else f"{query.names[one.term[0]]} = {one.term[1]}" for one in found]
+    estimate = Estimate(np.array([one.value for one in found]), np.array([one.sd for one in found]))
+    columns = ("term", *_names("coefficient", is_level=False))
+    return Output(columns, tuple(zip(terms, *_rounded(estimate), strict=True)), {})
+
+
+def _rounded(estimate: Estimate) -> Iterator[list[Json]]:
+    """The numbers and the ends of their intervals, to a tenth of their deviation."""
     certain = estimate.sd > 0
     digits = np.where(certain, np.ceil(-np.log10(np.where(certain, estimate.sd, 1.0) / SHOWN_SHARE)), MOST_DECIMALS)
     decimals = np.clip(digits, 0, MOST_DECIMALS).astype(np.int64)

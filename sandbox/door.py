@@ -8,6 +8,8 @@ A decision over the query's text and the published policy only. What it lets thr
     WHERE any condition on the levels of one attribute AND any on another's
     GROUP BY levels   HAVING conditions on those aggregates   ORDER BY anything selected   LIMIT n
 
+or SELECT linear_regression(m, level, ...) FROM ... WHERE ..., one row a coefficient.
+
 A row is an entity, so count(*) counts entities. A sensitive column with declared labels may stand where a level may;
 then counts are all that is released. HAVING, ORDER BY and LIMIT work on published numbers and give nothing away. Levels
 are ordered as declared, so ``age >= '40-49'`` means what it says.
@@ -23,12 +25,16 @@ from privacy.lattice import answers
 from privacy.lattice.answers import Cells, Flags, Question, Sensitive
 from privacy.lattice.plan import Plan
 from privacy.lattice.policy import COUNT, Measure
+from privacy.lattice.regression import check_regression
 from sandbox.cube_conditions import COMPARE, number, restricted
 from sandbox.cube_names import Divided, Names
-from sandbox.cube_queries import OF_ONE, OF_TWO, SQUARES, Column, CubeQuery, Statistic
+from sandbox.cube_queries import OF_ONE, OF_TWO, SQUARES, Column, CubeQuery, CubeQuestion, RegressionQuery, Statistic
 from sandbox.grammar import ALLOWED, Grammar, foreign_nodes, parse_select
 from sandbox.reasons import Reason, Refusal, Refused
 from sandbox.review import ALIAS, MAX_OUTPUTS, ROWS
+
+# Our own function, and the levels it takes: every pair of them is a table.
+REGRESSION, MAX_REGRESSED = "linear_regression", 8
 
 _BINARY = frozenset({"this", "expression"})
 _FUNCTIONS: Mapping[type[exp.Expr], str] = {
@@ -52,7 +58,7 @@ GRAMMAR: Grammar = {
 }
 
 
-def read_query(text: str, plan: Plan, table: str) -> CubeQuery | Refusal:
+def read_query(text: str, plan: Plan, table: str) -> CubeQuestion | Refusal:
     """The question in `text`, or why it is none. Never raises on any text; reads neither table nor cube."""
     try:
         return _Reader(plan, table).read(text)
@@ -67,8 +73,10 @@ class _Reader:
         self._plan, self._table, self._names = plan, table, Names(plan.policy)
         self._moments: dict[str, None] = {}
 
-    def read(self, text: str) -> CubeQuery:
+    def read(self, text: str) -> CubeQuestion:
         select = parse_select(text)
+        if len(select.expressions) == 1 and _is_regression(select.expressions[0]):
+            return self._regression(select, select.expressions[0])
         if foreign := list(dict.fromkeys(foreign_nodes(select, GRAMMAR))):
             raise Refused(*foreign)
         self._check_table(select)
@@ -88,6 +96,30 @@ class _Reader:
             raise Refused(_counts_only(query.question.sensitive.measure))
         answers.check_released(self._plan, query.question, query.moments)
         return query
+
+    def _regression(self, select: exp.Select, call: exp.Expr) -> RegressionQuery:
+        canonical = select.sql(dialect="duckdb", normalize=True, comments=False)
+        self._check_table(select)
+        # The rest of the query is that of a count.
+        select.set("expressions", [exp.Count(this=exp.Star())])
+        foreign = list(dict.fromkeys(foreign_nodes(select, GRAMMAR)))
+        foreign += [_ALONE for part in ("group", "having", "order", "limit") if select.args.get(part)][:1]
+        if foreign:
+            raise Refused(*foreign)
+        if not 1 < len(call.expressions) <= 1 + MAX_REGRESSED:
+            raise Refused(_ALONE)
+        first, *others = call.expressions
+        measure = self._names.measure(first, REGRESSION)
+        levels = [self._names.divided(node, "regressed on") for node in others]
+        kept = restricted(select, self._names)
+        if sensitive := [one.name for one in (*levels, *(one for one, _ in kept)) if one.is_sensitive]:
+            raise Refused(_counts_only(sensitive[0]))
+        if len({one.owner for one in levels}) < len(levels):
+            raise Refused(_TWICE)
+        cuts = tuple((one.owner, one.depth) for one in levels if one.depth is not None)
+        where = {one.owner: values for one, values in kept}
+        check_regression(self._plan, cuts, where, measure)
+        return RegressionQuery(measure, cuts, tuple(one.name for one in levels), where, canonical)
 
     def _check_table(self, select: exp.Select) -> None:
         from_ = select.args.get("from_")
@@ -109,12 +141,7 @@ class _Reader:
         nodes = select.args["group"].expressions if select.args.get("group") else []
         found = {node.name.lower(): self._names.divided(node, "grouped by") for node in nodes}
         if len({one.owner for one in found.values()}) < len(found):
-            raise Refused(
-                Reason(
-                    "sandbox.query-group",
-                    "two levels of one attribute in GROUP BY say the same twice; group by the finer one",
-                )
-            )
+            raise Refused(_TWICE)
         return found
 
     def _question(self, select: exp.Select, groups: Mapping[str, Divided]) -> Question:
@@ -252,6 +279,20 @@ class _Reader:
     def _limit(self, select: exp.Select) -> int | None:
         limit = select.args.get("limit")
         return int(number(limit.expression)) if limit else None
+
+
+def _is_regression(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name.lower() == REGRESSION
+
+
+_ALONE = Reason(
+    "sandbox.query-function",
+    f"{REGRESSION} takes a measure and one to {MAX_REGRESSED} levels, and stands alone, before FROM and WHERE",
+)
+_TWICE = Reason(
+    "sandbox.query-group",
+    "two levels of one attribute say the same twice, in GROUP BY and elsewhere; take the finer",
+)
 
 
 def _everything(cells: Cells) -> Flags:

@@ -148,6 +148,28 @@ def _even_share(measure: Measure) -> float:
     return 1 / 2
 
 
+def combined_variance(plan: Plan, measure: str, terms: Sequence[tuple[Question, Floats]]) -> float:
+    """The variance of a sum of cells, each times a weight, over several questions, in squares of the clip range.
+
+    Cells share the noise of the components they are made of, so what they make of each component is added up first.
+    A question's weights are an array with one axis for each of its groups.
+    """
+    made: dict[Component, Floats] = {}
+    for question, weights in terms:
+        axes = _axes(plan, question)
+        shaped = weights.reshape([len(axis.means) for axis in axes])
+        for chosen in _choices(axes):
+            part: Floats = shaped
+            for axis, of_axis in _pairs(axes, chosen):  # contracts the first axis, and puts the component's cells last
+                part = np.tensordot(part, axis.means if of_axis is None else of_axis, axes=([0], [0]))
+            component = _component(plan.policy, chosen)
+            order = list(chosen)
+            part = part.transpose([order.index(name) for name, _ in component])
+            made[component] = made[component] + part if component in made else part
+    whole = sum(plan.variances[measure][component] * float(np.sum(part**2)) for component, part in made.items())
+    return whole * plan.policy.editions / GRID**2
+
+
 def check_released(plan: Plan, question: Question, measures: Sequence[str]) -> None:
     """Raise `NotReleased` unless tables this fine are released; the message names the nearest that are."""
     policy = plan.policy

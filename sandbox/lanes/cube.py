@@ -1,7 +1,7 @@
 """The lattice lane: the product's published cube answers, and the table is never asked."""
 
 from hexi.database import Database
-from sandbox.cube_queries import CubeQuery
+from sandbox.cube_queries import CubeQuestion
 from sandbox.cubes import Cubes, Published, ask
 from sandbox.datasets import Dataset
 from sandbox.lanes import End, Result, Work
@@ -21,17 +21,17 @@ class CubeLane:
         self._database = database
         self._cubes = cubes
 
-    def review(self, dataset: Dataset, request: RunRequest) -> CubeQuery | Refusal:
+    def review(self, dataset: Dataset, request: RunRequest) -> CubeQuestion | Refusal:
         """See `Lane`."""
         if request.mode != SQL_MODE:
             return Refusal((_SQL_ONLY,))
         return self._cubes.review(dataset, request.query)
 
-    def compute(self, work: Work[CubeQuery]) -> Published:
+    def compute(self, work: Work[CubeQuestion]) -> Published:
         """The cube, published with the first question. Raises `BudgetSpent`, `ProductUnusable`."""
         return self._cubes.published(work.dataset)
 
-    def finish(self, work: Work[CubeQuery], computed: Published, end: End[CubeQuery]) -> RunAnswer:
+    def finish(self, work: Work[CubeQuestion], computed: Published, end: End[CubeQuestion]) -> RunAnswer:
         """See `Lane`."""
         output = ask(computed, work.question)
         happened = Happened(

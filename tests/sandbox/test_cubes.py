@@ -18,7 +18,7 @@ from registry.catalogue import Product
 from sandbox import cubes, store
 from sandbox.bench import open_bench, read_bench_product
 from sandbox.cli import app
-from sandbox.cube_queries import CubeQuery
+from sandbox.cube_queries import CubeQuery, RegressionQuery
 from sandbox.cubes import CHARGED, PUBLISHED, Cubes, ask
 from sandbox.datasets import Dataset
 from sandbox.door import read_query
@@ -231,6 +231,20 @@ def test_having_order_and_limit_work_on_published_numbers(world: Any) -> None:
     )
     wanted = sorted((row for row in every if row[1] > 250), key=lambda row: -row[1])[:2]
     assert some == wanted
+
+
+def test_a_regression_answers_with_a_row_for_each_term(world: Any) -> None:
+    made, dataset = world()
+    text = "SELECT linear_regression(ill, age_band, sex) FROM patients"
+    query = read_query(text, made.plan(dataset), "patients")
+    assert isinstance(query, RegressionQuery), query
+    output = ask(made.published(dataset), query)
+    assert output.columns == ("term", "coefficient", "coefficient_low", "coefficient_high")
+    assert [row[0] for row in output.rows] == ["intercept", "age_band = old", "sex = m"]
+    (_, intercept, low, high), *others = output.rows
+    assert low < 0.3 < high  # three in ten are ill, whatever their age and sex
+    assert all(abs(value) < 0.15 and low < value < high for _, value, low, high in others)
+    assert intercept == pytest.approx(0.3, abs=0.1)
 
 
 def test_two_hundred_repetitions_say_what_one_says(world: Any) -> None:

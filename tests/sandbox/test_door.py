@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from privacy.lattice.answers import Sensitive
 from privacy.lattice.plan import Plan, plan
 from privacy.lattice.policy import Attribute, Level, Measure
-from sandbox.cube_queries import CubeQuery
+from sandbox.cube_queries import CubeQuery, RegressionQuery
 from sandbox.door import read_query
 from sandbox.reasons import Refusal
 from tests.privacy.lattice.population import policy
@@ -102,7 +102,34 @@ def test_a_correlation_takes_its_measures_in_either_order(planned: Plan) -> None
         assert set(read(planned, text).moments) == wanted
 
 
+def test_a_regression_takes_a_measure_and_levels(planned: Plan) -> None:
+    query = read_query(
+        "SELECT Linear_Regression(v.cost, age_band, sex) FROM visits v WHERE sex <> 'x'", planned, "visits"
+    )
+    assert isinstance(query, Refusal)  # the label is not declared
+    query = read_query("SELECT Linear_Regression(v.cost, age_band) FROM visits v WHERE sex <> 'f'", planned, "visits")
+    assert isinstance(query, RegressionQuery)
+    assert (query.measure.name, query.cuts, query.names) == ("cost", (("age_tree", 1),), ("age_band",))
+    assert query.where == {"sex": frozenset({1})}
+    assert query.canonical_sql == "SELECT LINEAR_REGRESSION(v.cost, age_band) FROM visits AS v WHERE sex <> 'f'"
+
+
 REFUSED = {
+    "SELECT linear_regression() FROM visits": "sandbox.query-function",
+    "SELECT linear_regression(cost) FROM visits": "sandbox.query-function",
+    "SELECT linear_regression(age, sex) FROM visits": "sandbox.query-column-role",
+    "SELECT linear_regression(cost, days) FROM visits": "sandbox.query-column-role",
+    "SELECT linear_regression(cost, stage) FROM visits": "sandbox.query-column-role",
+    "SELECT linear_regression(cost, sex) FROM visits WHERE ill = 1": "sandbox.query-column-role",
+    "SELECT linear_regression(cost, person) FROM visits": "sandbox.singling-out",
+    "SELECT linear_regression(cost, age, age_band) FROM visits": "sandbox.query-group",
+    "SELECT linear_regression(cost, sex) FROM visits GROUP BY age": "sandbox.query-function",
+    "SELECT linear_regression(cost, sex), count(*) FROM visits": "sandbox.query-function",
+    "SELECT linear_regression(cost + 1, sex) FROM visits": "sandbox.query-column-role",
+    "SELECT linear_regression(cost, sex) FROM secrets": "sandbox.query-table",
+    "SELECT linear_regression(secrets.cost, sex) FROM visits": "sandbox.query-column-unknown",
+    "SELECT linear_regression((SELECT 1), sex) FROM visits": "sandbox.query-column-role",
+    "SELECT linear_regression(cost, sex) FROM visits, visits v": "sandbox.query-clause",
     "SELECT avg(cost) FROM visits WHERE ill = 1": "sandbox.query-column-role",
     "SELECT stage, count(*), sum(cost) FROM visits GROUP BY stage": "sandbox.query-column-role",
     "SELECT stage, count(*) FROM visits GROUP BY stage HAVING avg(cost) > 1": "sandbox.query-column-role",
