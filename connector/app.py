@@ -203,7 +203,7 @@ def _lifespan(
         await run_in_threadpool(computing.sandbox.recover)
         await run_in_threadpool(engine.recover)
         await run_in_threadpool(delivered.recover)
-        await run_in_threadpool(federated.crawler.recover)
+        await run_in_threadpool(federated.recover)
         if worker:
             worker.start()
             monitor.start()

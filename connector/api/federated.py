@@ -10,6 +10,7 @@ from connector.api.management.access import PREFIX, Owner
 from connector.catalogue.question import page_of, read_filter, read_token, write_token
 from connector.crawler import search_store, store
 from connector.crawler.answers import (
+    MAX_FOUND,
     AddCrawledPeer,
     CrawledPeer,
     CrawlNow,
@@ -86,7 +87,8 @@ def _add_peers(router: APIRouter, roster: Roster) -> None:
 
 
 def _search(session: Session, asked: SearchDatasets) -> FoundDatasets:
-    wanted = read_token(asked.cursor) if asked.cursor else replace(read_filter(asked.filter), limit=asked.limit)
+    wanted = read_token(asked.cursor) if asked.cursor else read_filter(asked.filter)
+    wanted = replace(wanted, limit=min(asked.limit or wanted.limit, MAX_FOUND))
     found = page_of(wanted, search_store.page(session, wanted))
     counted = search_store.facets(session, wanted.criteria) if asked.facets else None
     return FoundDatasets(

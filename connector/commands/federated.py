@@ -32,7 +32,7 @@ def search(
     keyword: Annotated[str | None, typer.Option(help="Only with this keyword. 关键词。")] = None,
     provider: Annotated[str | None, typer.Option(help="Only of this participant. 提供方。")] = None,
     dataset: Annotated[str | None, typer.Option("--id", help="Only the dataset of this id. 数据集标识。")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many datasets. 条数。", min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option(help="At most so many datasets. 条数。", min=1, max=200)] = 50,
     facets: Annotated[
         bool, typer.Option(help="Count what matches by provider, theme, keyword instead. 分面统计。")
     ] = False,

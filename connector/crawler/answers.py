@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from connector.catalogue.question import MAX_PAGE, PAGE
 from connector.crawler.states import PeerState
 from connector.management.answers import INSTANT, PRODUCT, PROVIDER, Answer
 from connector.management.messages import Name
 from connector.management.peer_messages import OFFER, Address
 from hexi.canonical import Wire
 
+# Datasets on a page, at most: each may be 64 KiB of somebody else's.
+MAX_FOUND = 200
 # The longest cursor: it holds the whole question.
 MAX_CURSOR_CHARACTERS = 20_000
 
@@ -23,7 +24,12 @@ class SearchDatasets(Wire):
     filter: Any = Field(
         default=None, description="id, title, keyword, theme, provider, text; or a QuerySpec. 查询条件。"
     )
-    limit: int = Field(default=PAGE, ge=1, le=MAX_PAGE, description="Datasets on the page. 每页条数。")
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_FOUND,
+        description="Datasets on the page; null: as the question says, or 50. 每页条数。",
+    )
     cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARACTERS)] | None = Field(
         default=None, description="The `next` of the page before; it holds the question too. 上一页的 next。"
     )

@@ -104,8 +104,13 @@ class Crawler:
         except Exception as error:
             # Whatever a peer sends that we did not think of must not come back at once, for ever.
             log.error("a crawl failed unexpectedly", peer=leased.peer.did, exc_info=error)
-            outcome = Failure(DataspaceError.code, f"unexpected: {type(error).__name__}; the log says more")
-        self._record(leased, outcome, slow=time.monotonic() - begun > SLOW_SECONDS)
+            outcome = _unexpected(error)
+        slow = leased.peer.slow if isinstance(outcome, Postponed) else time.monotonic() - begun > SLOW_SECONDS
+        try:
+            self._record(leased, outcome, slow=slow)
+        except Exception as error:  # the same of what the database would not take
+            log.error("a crawl was not recorded", peer=leased.peer.did, exc_info=error)
+            self._record(leased, _unexpected(error), slow=slow)
         return True
 
     def close(self) -> None:
@@ -185,3 +190,7 @@ class Crawler:
         log.info("catalogue crawled", peer=peer.did, generation=peer.generation, **asdict(changes))
         self._tell(session, peer.did, peer.generation, changes)
         return peer
+
+
+def _unexpected(error: Exception) -> Failure:
+    return Failure(DataspaceError.code, f"unexpected: {type(error).__name__}; the log says more")

@@ -65,14 +65,15 @@ def read_dataset(value: Json) -> Entry:
     keywords = [_plain(text)[:MAX_KEYWORD_CHARACTERS] for text in _texts(said.get("keyword"))][:MAX_KEYWORDS]
     themes = [_plain(text)[:MAX_KEYWORD_CHARACTERS] for text in _texts(said.get("theme"))]
     words = [*titles, *(_plain(text) for text in _texts(said.get("description"))), *keywords, identifier]
-    names = [fold(title) for title in titles[:2]]
+    names = [fold(title)[:MAX_TITLE_CHARACTERS] for title in titles[:2]]
     return Entry(
         identifier,
         digest_bytes(written if lasting is value else encode(lasting)),
         " / ".join(titles[:2]) or identifier,
         (names[0] if names else "", names[1] if len(names) > 1 else ""),
         themes[0] if themes else "",
-        tuple(dict.fromkeys(fold(keyword) for keyword in keywords if keyword)),
+        # Cut once more: one character folds into eighteen at worst, and an index takes no longer ones.
+        tuple(dict.fromkeys(fold(keyword)[:MAX_KEYWORD_CHARACTERS] for keyword in keywords if keyword)),
         fold("\n".join(words))[:MAX_WORDS_CHARACTERS],
         written.decode(),
     )

@@ -7,9 +7,9 @@ is left out and counted, so that one bad dataset does not hide the others.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from connector.crawler.datasets import Entry, objects, read_dataset
+from connector.crawler.datasets import Entry, read_dataset
 from connector.crawler.errors import CatalogueUnusable
 from connector.protocol.messages import REVISION
 from hexi.canonical import Json, parse
@@ -19,6 +19,10 @@ from hexi.errors import Malformed
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 # The longest address of a next page, in characters: a host, a path and a token that holds a question.
 MAX_LINK_CHARACTERS = 8_192
+
+# The longest ETag that is kept, in characters, and what one looks like (RFC 9110, section 8.8.3).
+MAX_TAG_CHARACTERS = 1_000
+_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
 _RELATION = re.compile(r""";\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))""", re.IGNORECASE)
@@ -70,27 +74,40 @@ def read_page(answer: Answer, asked: str, did: str, address: str) -> CataloguePa
     following, first = (_followed(links.get(name), asked, address) for name in ("next", REVISION))  # (3)
     entries: dict[str, Entry] = {}
     left_out, why = 0, ""
-    for dataset in objects(said.get("dataset", said.get("dcat:dataset"))):  # (4)
+    for dataset in _listed(said.get("dataset", said.get("dcat:dataset"))):  # (4)
         entry = _taken(dataset)
         if isinstance(entry, str):
             left_out, why = left_out + 1, why or entry
         else:
             entries[entry.identifier] = entry
-    return CataloguePage(tuple(entries.values()), following, first, answer.tag, left_out, why)
+    tag = answer.tag if len(answer.tag) <= MAX_TAG_CHARACTERS and _TAG.fullmatch(answer.tag) else ""
+    return CataloguePage(tuple(entries.values()), following, first, tag, left_out, why)
 
 
 def is_at(link: str, address: str) -> bool:
     """Whether `link` is on the server of `address` and not outside its path: nowhere else do we let a peer send us."""
     try:
         there, here = urlsplit(link), urlsplit(address)
-        same = (there.scheme, there.hostname, there.port) == (here.scheme, here.hostname, here.port)
+        same = _origin(there) == _origin(here)
     except ValueError:
         return False
-    if not same or there.username or there.password or there.fragment or len(link) > MAX_LINK_CHARACTERS:
+    written_out = link.isascii() and link.isprintable() and " " not in link and len(link) <= MAX_LINK_CHARACTERS
+    if not (same and written_out) or there.username or there.password or there.fragment:
         return False
     segments = unquote(there.path).split("/")
     below = here.path.rstrip("/")
     return ".." not in segments and (there.path == below or there.path.startswith(f"{below}/"))
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _listed(value: Json) -> list[Json]:
+    """The datasets: JSON-LD lets one stand without its brackets, or none at all."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def _taken(dataset: Json) -> Entry | str:

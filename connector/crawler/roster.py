@@ -65,6 +65,15 @@ class Roster:
                     self._leave(session, peer)
         return True
 
+    def forget_members(self) -> None:
+        """Crawl nobody any more but who was named by hand, and drop the others' datasets."""
+        with self.database.transaction() as session:
+            for peer in store.peers(session):
+                if peer.by_hand and peer.member:
+                    store.put(session, replace(peer, member=False))
+                elif not peer.by_hand:
+                    store.remove(session, peer.did)
+
     def add(self, session: Session, did: str, address: str | None) -> Peer:
         """Crawl a participant's catalogue by somebody's wish, at once; the same again asks it at once again.
 
@@ -74,7 +83,7 @@ class Roster:
             raise OwnCatalogue("our own catalogue is not crawled; see it with: hexi connector product list")
         known_at = self.peers.trust.participant(did).dsp_url
         check_callback(address or known_at, unsafe_allow_loopback=self.unsafe_allow_loopback)
-        known = {peer.did: peer for peer in store.peers(session)}.get(did)
+        known = store.find(session, did)
         if (known is None or not known.by_hand) and store.count_by_hand(session) >= MAX_BY_HAND:
             raise TooManyCrawledPeers(f"{MAX_BY_HAND} participants are named by hand already; remove one first")
         now = instant(self.clock())
@@ -131,6 +140,6 @@ class Roster:
             return
         why = f"{peer.did} is no provider of this space any more"
         left = steps.after(peer, Left(ParticipantRevoked.code, why), self.clock(), self.every, self.chance)
-        self.tell(session, peer.did, peer.generation, Changes(withdrawn=store.drop(session, peer.did)))
+        self.tell(session, peer.did, left.generation, Changes(withdrawn=store.drop(session, peer.did)))
         store.put(session, replace(left, member=False))
         log.info("peer left", peer=peer.did)

@@ -28,6 +28,12 @@ class FederatedCatalogue:
     follows_registry: bool
     parallel: int
 
+    def recover(self) -> None:
+        """Call it at start: peers that a killed process was asking are free, and the roster is as the settings say."""
+        self.crawler.recover()
+        if not self.follows_registry:
+            self.roster.forget_members()
+
     def worker(self) -> CrawlWorker:
         """The threads that crawl, not started yet."""
         return CrawlWorker(self.crawler, self.roster, follows_registry=self.follows_registry, parallel=self.parallel)

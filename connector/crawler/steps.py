@@ -27,6 +27,8 @@ MAX_CRAWL_HOURS = 12.0
 # The wait after the first failure, in seconds; it doubles with each, up to the cap: a peer that is away for weeks costs
 # four questions a day.
 BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 30.0, 6 * 3_600.0
+# A page that has failed so often in a row is given up for the first one: its address may have grown too old.
+MAX_FAILURES = 5
 # How long to wait where it was not the peer that failed, in seconds: the registry does not answer, or we are no member.
 POSTPONE_SECONDS = 30.0
 # By how much the time between two crawls varies, as a share of it, so that peers are not all asked at once.
@@ -232,7 +234,7 @@ def _after_failure(peer: Peer, failure: Failure, now: datetime, chance: Chance) 
         due=instant(now + timedelta(seconds=wait)),
         failures=peer.failures + 1,
         reason=Reason(failure.code, failure.message, instant(now)),
-        progress=peer.progress if failure.passing else None,
+        progress=peer.progress if failure.passing and peer.failures + 1 < MAX_FAILURES else None,
     )
 
 
@@ -241,7 +243,7 @@ def _after_leaving(peer: Peer, reason: Reason, now: datetime, every: float) -> P
     due = instant(now + timedelta(seconds=every)) if peer.by_hand else None
     state = next_state(peer.state, Event.LEFT)
     forgotten = Peer(peer.did, peer.added, peer.address, peer.by_hand, peer.member, state, due, reason=reason)
-    return replace(forgotten, generation=peer.generation)
+    return replace(forgotten, generation=peer.generation + 1)
 
 
 def _later(now: datetime, every: float, chance: Chance) -> str:

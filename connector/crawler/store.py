@@ -48,10 +48,16 @@ def peers(session: Session) -> list[Peer]:
 
 def peer(session: Session, did: str) -> Peer:
     """One of them. Raises `CrawledPeerUnknown`."""
-    row = session.execute(select(_PEERS).where(_P.did == did)).one_or_none()
-    if row is None:
+    found = find(session, did)
+    if found is None:
         raise CrawledPeerUnknown(f"the catalogue of {did} is not crawled; add it with: hexi connector federated add")
-    return _peer(row)
+    return found
+
+
+def find(session: Session, did: str) -> Peer | None:
+    """One of them, if there is such a one."""
+    row = session.execute(select(_PEERS).where(_P.did == did)).one_or_none()
+    return None if row is None else _peer(row)
 
 
 def count_by_hand(session: Session) -> int:

@@ -84,7 +84,7 @@ class PagedPeer:
 
     def _page(self, request: httpx.Request, fault: int | str | None) -> httpx.Response:
         if isinstance(fault, int):
-            return httpx.Response(fault)
+            return httpx.Response(fault, headers={"Retry-After": "3600"} if fault == 429 else {})
         asked = {name: value for name, (value,) in parse_qs(request.url.query.decode()).items()}
         after, opens = asked.get("after", ""), "after" not in asked
         if request.method == "GET" and not asked:

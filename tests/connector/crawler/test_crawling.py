@@ -131,6 +131,22 @@ def test_the_wait_doubles_to_a_cap_and_a_peer_may_ask_for_a_longer_one(
     assert waits[:4] == [23, 45, 90, 180]
     assert waits[-1] == 21_600 * 3 // 4
     assert local.crawl() == 0
+    other = PagedPeer(B, dict(FIVE), faults=[429])
+    again = Local(sqlite_connectors, clock, [other])
+    assert again.ask(B).due == instant(clock() + timedelta(hours=1))
+
+
+def test_a_page_that_fails_again_and_again_is_given_up_for_the_first_one(
+    sqlite_connectors: Database, clock: SettableClock
+) -> None:
+    peer = PagedPeer(A, dict(FIVE))
+    local = Local(sqlite_connectors, clock, [peer])
+    local.ask(A)
+    peer.faults = [500] * 5
+    kept = [local.ask(A).progress is not None for _ in range(5)]
+    assert kept == [True] * 4 + [False]
+    local.crawl(A)
+    assert local.shown(A) == FIVE
 
 
 def test_each_peer_is_asked_in_turn_and_a_broken_one_holds_nobody_up(

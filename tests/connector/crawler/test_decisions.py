@@ -94,7 +94,11 @@ def test_which_failures_pass(asked: Question, status: int, passing: bool | None)
         (f"{ADDRESS}-else/catalog", False),
         ("https://a.example/catalog", False),
         ("http://a.example/dsp/2025-1/x", False),
+        ("https://a.example:443/dsp/2025-1/x", True),
         ("https://a.example:8443/dsp/2025-1/x", False),
+        (f"{ADDRESS}/x y", False),
+        (f"{ADDRESS}/x\n", False),
+        (f"{ADDRESS}/é", False),
         ("https://user@a.example/dsp/2025-1/x", False),
         (f"{ADDRESS}/../../x", False),
         (f"{ADDRESS}/%2E%2E/x", False),
@@ -123,6 +127,24 @@ def test_only_links_to_the_peers_own_endpoint_are_followed(link: str, taken: boo
 def test_how_links_are_read(header: str, following: str) -> None:
     content = encode(catalogue(DID, [dataset("d0")]))
     assert read_page(Answer(200, content, link=header), ASKED, DID, ADDRESS).next == following
+
+
+@pytest.mark.parametrize(
+    ("tag", "kept"),
+    [('"r1"', '"r1"'), ('W/"r1"', 'W/"r1"'), ("r1", ""), ('"é"', ""), (f'"{"x" * 1_000}"', ""), ("", "")],
+)
+def test_only_what_is_an_etag_is_kept_and_sent_back(tag: str, kept: str) -> None:
+    content = encode(catalogue(DID, [dataset("d0")]))
+    assert read_page(Answer(200, content, tag=tag), ASKED, DID, ADDRESS).tag == kept
+
+
+def test_what_stands_where_a_dataset_should_is_counted() -> None:
+    page = read_page(Answer(200, encode(catalogue(DID, ["d0", dataset("d1"), 7]))), ASKED, DID, ADDRESS)
+    assert (page.datasets, page.left_out, page.left_out_why) == (3, 2, "a dataset is an object")
+    alone = encode(catalogue(DID, []) | {"dataset": dataset("d0")})
+    assert read_page(Answer(200, alone), ASKED, DID, ADDRESS).datasets == 1
+    none = {name: item for name, item in catalogue(DID, []).items() if name != "dataset"}
+    assert read_page(Answer(200, encode(none)), ASKED, DID, ADDRESS).datasets == 0
 
 
 def edc_offer(definition: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The federated catalogue over a whole data space in memory: real connectors, real management API."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -125,6 +126,20 @@ def test_the_roster_is_the_registrys_providers_and_never_ourselves(dataspace: Da
     assert own.value.code == "connector.own-catalogue"
 
 
+def test_a_connector_that_follows_the_registry_no_more_keeps_only_whom_somebody_named(dataspace: Dataspace) -> None:
+    clinic = dataspace.join("clinic", "127.0.0.1:8083", "provider")
+    product = dataspace.publish().identifier
+    crawl(dataspace, dataspace.consumer)
+    client = dataspace.consumer.client
+    client.federated.add(dataspace.provider.did)
+    assert {peer.participant for peer in client.federated.peers()} == {clinic.did, dataspace.provider.did}
+    federated = dataspace.consumer.app.state.federated
+    replace(federated, follows_registry=False).recover()
+    (peer,) = client.federated.peers()
+    assert (peer.participant, peer.member, peer.by_hand) == (dataspace.provider.did, False, True)
+    assert found(dataspace.consumer) == [product]
+
+
 def test_who_leaves_the_space_is_dropped_with_all_datasets(dataspace: Dataspace) -> None:
     dataspace.publish()
     crawl(dataspace, dataspace.consumer)
@@ -205,6 +220,8 @@ def test_pages_of_what_was_found_lead_to_everything_once(dataspace: Dataspace) -
     products = [dataspace.publish(title=title).identifier for title in titles]
     crawl(dataspace, dataspace.consumer)
     client, seen, cursor = dataspace.consumer.client, [], None
+    assert len(client.federated.page([{"limit": 3}]).items) == 3
+    assert len(client.federated.page([{"limit": 3}], limit=1).items) == 1
     while True:
         page = client.federated.page({"theme": "C0000"}, limit=2, cursor=cursor)
         seen.append([item.id for item in page.items])

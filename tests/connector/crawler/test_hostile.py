@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from connector.catalogue.question import Wanted
-from connector.crawler import datasets, pages, search_store, steps
+from connector.crawler import datasets, pages, search_store, steps, store
 from connector.crawler.states import Peer, PeerState
 from hexi.canonical import pretty
 from hexi.database import Database
@@ -208,6 +208,25 @@ def test_text_of_others_is_shown_on_one_line_without_what_is_not_printed(
     assert found["title"].isprintable()
     assert len(found["title"]) < 2 * datasets.MAX_TITLE_CHARACTERS
     assert found["dataset"] == named
+
+
+def test_characters_that_grow_when_they_are_folded_fit_the_index_all_the_same(
+    connectors: Database, clock: SettableClock
+) -> None:
+    named = dataset("d0", keyword=["\ufdfa" * 100], theme="\U0001f600" * 500, title="\ufdfa" * 1_000)
+    _, peer = attempt(connectors, clock, always(catalogue(DID, [named | {"@id": "\U0001f600" * 500}])))
+    assert (peer.state, peer.reason, peer.left_out) == (PeerState.IDLE, None, 0)
+
+
+def test_what_the_database_will_not_take_makes_the_peer_wait_and_not_the_crawler_spin(
+    sqlite_connectors: Database, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: Any) -> None:
+        raise RuntimeError("of no kind that anybody thought of")
+
+    monkeypatch.setattr(store, "take", refusing)
+    _, peer = attempt(sqlite_connectors, clock, always(catalogue(DID, HONEST)))
+    assert "RuntimeError" in why(peer)
 
 
 def test_private_addresses_are_not_called_for_a_peer_on_the_internet(
