@@ -24,9 +24,12 @@ from sandbox.programs.environment import default_folder, open_environment, seal_
 from sandbox.programs.source import read_text
 from sandbox.programs.telling import print_outputs, print_review
 from sandbox.queries import MAX_QUERY_CHARACTERS
+from sandbox.register_cli import register
 from sandbox.settings import SandboxSettings
 
 app = typer.Typer(no_args_is_help=True, help="Sandboxed computation: usable but invisible. 可用不可见的沙箱计算。")
+
+app.command()(register)
 
 # The exit code for an answer that waits for reviewers: neither released nor refused.
 HELD = 4

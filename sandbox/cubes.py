@@ -183,7 +183,7 @@ class Cubes:
             store.lock_population(session, population)
             rows = store.population_charges(session, population)
             known = {row.measure for row in rows if (row.product, row.version) == (product, edition.number)}
-            earlier = list(map(_charged, rows))
+            earlier = list(map(charge_in, rows))
             for name in planned.variances:
                 if name in known:
                     continue
@@ -233,7 +233,8 @@ def _charge_of(planned: Plan, product: str, edition: _Edition, name: str) -> Cha
     return Charge(product, edition.cohort, family.name, planned.spent(name), cap, columns)
 
 
-def _charged(row: LatticeChargeRow) -> Charge:
+def charge_in(row: LatticeChargeRow) -> Charge:
+    """The charge that a row of the ledger stands for."""
     cap, columns = Fraction(row.cap) if row.cap else None, tuple(map(str, parse(row.columns)))
     return Charge(row.product, row.cohort, row.family, Fraction(row.spent), cap, columns)
 

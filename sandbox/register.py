@@ -5,7 +5,7 @@ whoever asks. A person is in one cohort of a product, so of cohorts the most tha
 table is a matter of that table: `membership` is a ledger of each product by itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -26,6 +26,32 @@ class Charge:
     spent: Fraction
     cap: Fraction | None
     columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a family's products have given away of anybody at most, as the mu of a theorem, and what they may."""
+
+    population: str
+    family: str
+    products: tuple[str, ...]
+    mu: float
+    cap: float | None
+
+
+def ledgers(population: str, charges: Sequence[Charge]) -> Iterator[Ledger]:
+    """Every ledger of a population, by family; `membership` is one of each product."""
+    keys = dict.fromkeys((one.family, one.product if one.family == MEMBERSHIP else "") for one in charges)
+    for family, product in sorted(keys):
+        same = [one for one in charges if one.family == family and product in ("", one.product)]
+        caps = [one.cap for one in same if one.cap is not None]
+        yield Ledger(
+            population,
+            family,
+            tuple(sorted({one.product for one in same})),
+            float(_most(same)) ** 0.5,
+            float(min(caps)) ** 0.5 if caps else None,
+        )
 
 
 def check(charge: Charge, earlier: Sequence[Charge]) -> None:
@@ -50,14 +76,21 @@ def _shares_a_ledger(one: Charge, charge: Charge) -> bool:
     return one.family == charge.family and (one.family != MEMBERSHIP or one.product == charge.product)
 
 
-def _spent(charge: Charge, same: Iterable[Charge]) -> Fraction:
+def _spent(charge: Charge, same: Sequence[Charge]) -> Fraction:
     """The most that anybody whom `charge` is about has paid before."""
+    return _most(
+        one for one in same if one.product != charge.product or charge.cohort in ("", one.cohort) or not one.cohort
+    )
+
+
+def _most(charges: Iterable[Charge]) -> Fraction:
+    """What whoever paid most has paid: everything that is about all, and of every product the dearest cohort."""
     whole: Fraction = Fraction()
     of_cohorts: dict[str, dict[str, Fraction]] = {}
-    for one in same:
+    for one in charges:
         if not one.cohort:
             whole += one.spent
-        elif one.product != charge.product or not charge.cohort or one.cohort == charge.cohort:
+        else:
             by_cohort = of_cohorts.setdefault(one.product, {})
             by_cohort[one.cohort] = by_cohort.get(one.cohort, Fraction()) + one.spent
     return whole + sum((max(by_cohort.values()) for by_cohort in of_cohorts.values()), Fraction())

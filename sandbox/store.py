@@ -209,6 +209,11 @@ def charges(session: Session, product: str) -> Sequence[LatticeChargeRow]:
     return session.exec(select(LatticeChargeRow).where(LatticeChargeRow.product == product)).all()
 
 
+def every_charge(session: Session) -> Sequence[LatticeChargeRow]:
+    """Every charge on the provider's ledgers."""
+    return session.exec(select(LatticeChargeRow)).all()
+
+
 def population_charges(session: Session, population: str) -> Sequence[LatticeChargeRow]:
     """Every charge about a population, over all products."""
     return session.exec(select(LatticeChargeRow).where(LatticeChargeRow.population == population)).all()

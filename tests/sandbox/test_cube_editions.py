@@ -1,17 +1,20 @@
 """Cohorts are published once and never again, and products about the same people pay from one ledger."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from hexi.canonical import digest, encode
 from hexi.database import Database
 from sandbox import store
 from sandbox.bench import read_bench_product
+from sandbox.cli import app
 from sandbox.cube_queries import CubeQuery
 from sandbox.cubes import Cubes, ask
 from sandbox.datasets import Dataset
@@ -136,6 +139,21 @@ def test_a_second_product_about_the_same_people_has_no_second_budget(world: Worl
         # Not even the counts, whose ledger is the product's own: everything is charged, or nothing is.
         assert store.lattice_tables(session, "q", 1) == []
         assert store.charges(session, "q") == []
+
+
+def test_the_register_is_shown(world: World, database_url: str) -> None:
+    first, one = world("p", population="visitors of Ning")
+    first.published(one)
+    shown = CliRunner().invoke(app, ["register", "--database", database_url, "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert [
+        (one["population"], one["family"], round(one["mu"], 3), one["cap"]) for one in json.loads(shown.output)
+    ] == [
+        ("visitors of Ning", "health", 0.5, 0.5),
+        ("visitors of Ning", "membership", 1.0, 1.0),
+    ]
+    assert "visitors of Ning" in CliRunner().invoke(app, ["register", "--database", database_url]).output
+    assert CliRunner().invoke(app, ["register"]).exit_code == 2
 
 
 def test_other_people_have_their_own_ledger_where_the_policy_says_so(world: World) -> None:

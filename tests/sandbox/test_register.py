@@ -6,7 +6,7 @@ import pytest
 
 from privacy.lattice.checks import MEMBERSHIP
 from sandbox.errors import BudgetSpent, ProductUnusable
-from sandbox.register import Charge, check
+from sandbox.register import Charge, check, ledgers
 
 
 def charge(product: str, spent: float, family: str = "health", cap: float | None = 1.0, **more: object) -> Charge:
@@ -49,6 +49,20 @@ def test_a_person_is_in_one_cohort_and_pays_once() -> None:
     check(charge("a", 1.0, cohort="2026"), earlier)
     with pytest.raises(BudgetSpent):
         check(charge("a", 0.1, cohort="2024"), earlier)
+
+
+def test_the_provider_is_told_what_every_ledger_has_left() -> None:
+    charges = [
+        *(charge("a", 0.25), charge("b", 0.24, cap=0.81), charge("a", 1.0, MEMBERSHIP), charge("b", 1.0, MEMBERSHIP)),
+        *(charge("c", 0.09, "money", cohort="2024"), charge("c", 0.16, "money", cohort="2025", cap=None)),
+    ]
+    told = [(one.family, one.products, round(one.mu, 3), one.cap) for one in ledgers("", charges)]
+    assert told == [
+        ("health", ("a", "b"), 0.7, pytest.approx(0.9)),
+        (MEMBERSHIP, ("a",), 1.0, 1.0),
+        (MEMBERSHIP, ("b",), 1.0, 1.0),
+        ("money", ("c",), 0.4, 1.0),
+    ]
 
 
 def test_elsewhere_anybody_may_have_been_in_any_cohort() -> None:
