@@ -30,6 +30,7 @@ from connector.decisions import BusinessDecisions
 from connector.deliveries.receiving import DELIVERIES_PATH, Receiving
 from connector.deliveries.service import Deliveries, deliveries
 from connector.fulfilment import SANDBOX_PATH, Fulfilment
+from connector.management.algorithms import PeerAlgorithms
 from connector.management.computations import Computations
 from connector.management.dealings import Dealings
 from connector.management.desk import Desk
@@ -167,6 +168,9 @@ def create_app(
             deliveries_api.create_router(delivered),
             management.webhooks.create_router(subscriptions),
             management.reviews.create_router(computing.sandbox.airlock),
+            management.algorithms.create_router(
+                PeerAlgorithms(trust, space.peers.authorise, settings.allows_loopback, transport)
+            ),
             *services.management,
         ),
         lifespan=_lifespan(computing, engine, catalogues, federated, delivered, monitor, worker, services, courier),

@@ -10,6 +10,7 @@ import typer
 
 from connector.commands import (
     agreements,
+    algorithms,
     data,
     federated,
     jobs,
@@ -40,6 +41,7 @@ app.add_typer(webhooks.app, name="webhook")
 app.add_typer(jobs.app, name="job")
 app.add_typer(reviews.reviewers, name="reviewer")
 app.add_typer(reviews.app, name="review")
+app.add_typer(algorithms.app, name="algorithm")
 app.add_typer(federated.app, name="federated")
 
 

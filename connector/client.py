@@ -14,6 +14,7 @@ import httpx
 from pydantic import BaseModel
 
 from connector.airlock_client import AirlockClient
+from connector.algorithm_client import ManagedAlgorithms
 from connector.crawler.client import FederatedCatalogueClient
 from connector.data_client import DataClient
 from connector.deliveries.answers import Delivery
@@ -78,6 +79,7 @@ class ConnectorClient:
         self.jobs, self.airlock = JobClient(self._service), AirlockClient(self._service)
         # Streams and tables, read where their provider says.
         self.data = DataClient(self._service)
+        self.algorithms = ManagedAlgorithms(self._service)
 
     # Membership
 

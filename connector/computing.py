@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
+import sandbox.algorithms.api
 import sandbox.api
 import sandbox.jobs.api
 from connector.contracts import publishing
@@ -26,6 +27,7 @@ from hexi.errors import Malformed
 from registry.identity import KEY_FILE as IDENTITY_FILE
 from registry.identity import Identity, did_web
 from registry.trust import Trust
+from sandbox.algorithms.repository import Algorithms
 from sandbox.jobs.consumers import Jobs
 from sandbox.jobs.queue import Queue
 from sandbox.jobs.worker import Worker
@@ -44,6 +46,7 @@ class Computing:
     sandbox: Sandbox
     jobs: Jobs
     worker: Worker
+    algorithms: Algorithms
 
     @classmethod
     def over(
@@ -71,11 +74,16 @@ class Computing:
         )
         queue = Queue(database, clock)
         worker = Worker(database, queue, runs, jobs=limits.jobs)
-        return cls(runs, Jobs(database, queue, runs, clock, worker.wake), worker)
+        algorithms = Algorithms(database, identity.did, publishing.dataset, record, clock, limits)
+        return cls(runs, Jobs(database, queue, runs, clock, worker.wake), worker, algorithms)
 
     def routers(self) -> tuple[APIRouter, ...]:
         """The routes under /sandbox."""
-        return sandbox.api.create_router(self.sandbox), sandbox.jobs.api.create_router(self.jobs)
+        return (
+            sandbox.api.create_router(self.sandbox),
+            sandbox.jobs.api.create_router(self.jobs),
+            sandbox.algorithms.api.create_router(self.algorithms),
+        )
 
 
 @contextmanager

@@ -50,6 +50,7 @@ class Kind(StrEnum):
     DUTY_PERFORMED = "duty-performed"
     PERMIT_ISSUED = "permit-issued"
     DELIVERY_ENDED = "delivery-ended"
+    ALGORITHM_ACCEPTED = "algorithm-accepted"
     RUN_HELD = "run-held"
     RUN_REVIEWED = "run-reviewed"
     RUN_COMPLETED = "run-completed"

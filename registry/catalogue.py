@@ -144,6 +144,8 @@ class Disclosure(_Part):
     dominance: bool = False
     # How outputs that people must see are reviewed (programs always; other runs where their lane says so).
     review: HumanReview | None = None
+    # Whether programs must be accepted algorithms (`sandbox.algorithms`); left out means any program may be tried.
+    algorithms_only: bool | None = None
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

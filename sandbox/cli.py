@@ -9,20 +9,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hexi.canonical import Json, encode, parse, pretty, system_clock
+from hexi.canonical import Json, digest, encode, parse, pretty, system_clock
 from hexi.cli import DONE, REFUSED
 from hexi.errors import DataspaceError, Malformed
 from hexi.web import configure_logging
 from registry.catalogue import Product
 from sandbox.airlock.decisions import Decision, Reviewer
 from sandbox.bench import REVIEWERS, Bench, bench_twin, dry_bench, open_bench, read_bench_product
+from sandbox.datasets import Dataset
 from sandbox.isolation import probe as probe_isolation
 from sandbox.messages import RunAnswer
 from sandbox.preview import MAX_TWIN_ROWS, TwinFormat
 from sandbox.preview.shown import show_dry_run
 from sandbox.programs.environment import default_folder, open_environment, seal_environment
 from sandbox.programs.source import read_text
-from sandbox.programs.telling import print_outputs, print_review
+from sandbox.programs.telling import print_outputs, print_report, print_review
 from sandbox.queries import MAX_QUERY_CHARACTERS
 from sandbox.register_cli import register
 from sandbox.settings import SandboxSettings
@@ -158,6 +159,29 @@ def _dry_run(product: Product, query: str, *, as_json: bool) -> None:
     found = ask(query)
     print(pretty(found.to_json())) if as_json else show_dry_run(found)
     raise typer.Exit(REFUSED if found.reasons else DONE)
+
+
+@app.command()
+def algorithm(
+    file: Annotated[Path, typer.Argument(help="The algorithm's description (JSON).", exists=True, dir_okay=False)],
+    product: ProductFile,
+    given: Annotated[list[str] | None, typer.Option("--parameter", help="name=value, once for each.")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Try an algorithm on a synthetic twin of a product, before submitting it: its digest, and the rule report."""
+    from sandbox.algorithms.algorithm import read_algorithm, read_parameters
+    from sandbox.algorithms.trial import try_out
+
+    described, read = read_bench_product(product), read_algorithm(parse(file.read_bytes()))
+    dataset = Dataset(described, digest(described.identifier), {})
+    passed, report, environment = try_out(read, dataset, read_parameters(given or ()), SandboxSettings())
+    found: dict[str, Json] = {"digest": read.digest, "passed": passed, "report": report, "environment": environment}
+    if as_json:
+        print(pretty(found))
+    else:
+        print(f"{read.name} {read.version}, {read.digest}: {'passed' if passed else 'failed'} on a twin")
+        print_report(report)
+    raise typer.Exit(DONE if passed else REFUSED)
 
 
 @app.command()

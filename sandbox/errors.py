@@ -17,6 +17,7 @@
     |- Unauthenticated
     |  `- ReviewerUnknown         sandbox.reviewer-unknown       401
     |- NotFound
+    |  |- AlgorithmUnknown        sandbox.algorithm-unknown      404
     |  |- ReviewUnknown           sandbox.review-unknown         404
     |  |- RunUnknown              sandbox.run-unknown            404
     |  |- JobUnknown              sandbox.job-unknown            404
@@ -27,11 +28,13 @@
     |  |- JobEnded                sandbox.job-ended              409
     |  |- DataChanged             sandbox.data-changed           409
     |  |- BudgetSpent             sandbox.budget-spent           409
+    |  |- AlgorithmConflict       sandbox.algorithm-conflict     409
     |  |- ReviewEnded             sandbox.review-ended           409
     |  |- ReviewerTaken           sandbox.reviewer-taken         409
     |  |- VotedAlready            sandbox.voted-already          409
     |  `- AggregationConflict     sandbox.aggregation-conflict   409
     |- Malformed
+    |  |- AlgorithmInvalid        sandbox.algorithm-invalid      422
     |  |- ReviewVoteInvalid       sandbox.review-vote-invalid    422
     |  `- ProductUnusable         sandbox.product-unusable       422
     |- TooManyReaders             sandbox.too-many-readers       429
@@ -129,6 +132,13 @@ class ReviewerUnknown(Unauthenticated):
     title = "Which reviewer are you?"
 
 
+class AlgorithmUnknown(NotFound):
+    """No algorithm of this digest is here, or none that the caller may see."""
+
+    code = "sandbox.algorithm-unknown"
+    title = "There is no such algorithm"
+
+
 class ReviewUnknown(NotFound):
     """No output of this run is or was held."""
 
@@ -185,6 +195,13 @@ class BudgetSpent(Conflict):
     title = "The privacy budget of this product is spent"
 
 
+class AlgorithmConflict(Conflict):
+    """It contradicts the state the algorithm is in, or an earlier one of its name."""
+
+    code = "sandbox.algorithm-conflict"
+    title = "This does not fit the algorithm's state"
+
+
 class ReviewEnded(Conflict):
     """The review has ended, and nothing changes it any more."""
 
@@ -225,6 +242,13 @@ class ProductUnusable(Malformed):
 
     code = "sandbox.product-unusable"
     title = "The product description cannot be used"
+
+
+class AlgorithmInvalid(Malformed):
+    """The description of an algorithm cannot be used."""
+
+    code = "sandbox.algorithm-invalid"
+    title = "This is no algorithm"
 
 
 class ReviewVoteInvalid(Malformed):

@@ -88,11 +88,13 @@ class Job:
 @dataclass(frozen=True)
 class Packages:
     """What a program may import besides the standard library: a folder, mounted read-only. `hexi_outputs` is there too,
-    and is told `schema`: per table, the columns and their datatypes. Libraries start threads, so threads are allowed.
+    and is told `schema` (per table, the columns and their datatypes) and `parameters`. Libraries start threads, so
+    threads are allowed.
     """
 
     folder: Path
     schema: Mapping[str, Json]
+    parameters: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ class _Task:
             "environment": bubblewrap.ENVIRONMENT,
             "inside": bubblewrap.INSIDE,
             "schema": dict(self.packages.schema),
+            "parameters": dict(self.packages.parameters),
         }
 
 

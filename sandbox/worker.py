@@ -103,7 +103,7 @@ def run_declaring(plan: Mapping[str, Any], program: str) -> None:
     sys.stdout = sys.stderr = Nowhere()
     import hexi_outputs  # type: ignore[import-not-found,unused-ignore]
 
-    hexi_outputs.begin(plan["tables"], plan["schema"])
+    hexi_outputs.begin(plan["tables"], plan["schema"], plan["parameters"])
     exec(compile(program, "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - as above
     with os.fdopen(1, "wb", closefd=False) as out:
         out.write(_json(hexi_outputs.declared()))

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connector.contracts.offers import Acceptance, Outcome
 from hexi.canonical import Wire
+from sandbox.algorithms.algorithm import EXAMPLE, Algorithm
 
 # The longest query or program, in characters. The sandbox reviews it again, with limits of its own.
 MAX_QUERY_CHARACTERS = 65_536
@@ -209,6 +210,15 @@ class WithdrawRun(Wire):
     model_config = _asked(transfer=TRANSFER)
 
     transfer: Name
+
+
+class SubmitAlgorithm(Wire):
+    """Send an algorithm to a provider's repository."""
+
+    model_config = _asked(provider="did:web:clinic.example", algorithm=EXAMPLE)
+
+    provider: Name
+    algorithm: Algorithm
 
 
 class AskEncryptedSum(Wire):

@@ -1,28 +1,25 @@
 """The programs lane: Python over a product's tables, in isolation of level 2 or better, always held for review.
 
+The program is the request's text, or an accepted algorithm that the text names by its digest, with parameters.
+
 Until people have decided, a consumer learns nothing but that it was held: whether the program failed, was stopped, or
 said something inadmissible is held like an output, and the answer comes a fixed time after the start.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
 from hexi.canonical import Json, digest
 from hexi.database import Database
 from sandbox.airlock import store as airlock_store
+from sandbox.algorithms.asking import ask_algorithm, is_reference
 from sandbox.datasets import Dataset
-from sandbox.errors import DataChanged, JobFailed
-from sandbox.isolation import Isolation, Limits, Packages, run_program
 from sandbox.lanes import End, Hold, Result, Work
 from sandbox.messages import RunAnswer
 from sandbox.outputs import Output
-from sandbox.programs.collecting import MAX_BYTES, Collected, Expected, Inadmissible, check_counts, collect
-from sandbox.programs.environment import Environment, default_folder, open_environment
-from sandbox.programs.inputs import lay_out
+from sandbox.programs.execution import Asked, Ran, execute, seconds_of
 from sandbox.programs.rules import inadmissible, report
 from sandbox.programs.source import Program, read_program
 from sandbox.reasons import Reason, Refusal
@@ -30,27 +27,32 @@ from sandbox.receipts import REFUSED, RELEASED, Happened
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
 
-# Programs are never run with less between them and the machine.
-MINIMUM_LEVEL = 2
 # One sentence for everything inside.
 FAILED = Reason(
     "sandbox.program-failed",
     "the program failed, took too long, or declared what may not leave; try it on the product's twin or on the bench, "
     "where you see what it says",
 )
+ONLY_ALGORITHMS = Reason(
+    "sandbox.algorithms-only",
+    "this product runs accepted algorithms only: name one by its digest, or have yours accepted by the provider's "
+    "algorithm repository",
+)
 # Earlier releases that a new one is compared with.
 MAX_COMPARED = 200
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a program left: outputs or why there are none, and what it was held against."""
+class Question:
+    """What is to be run; and of an algorithm, what receipt and reviewers are told of it."""
 
-    collected: Collected | str
-    unchecked: Sequence[str]
-    expected: Expected
-    isolation: Json
-    environment: Environment
+    asked: Asked
+    algorithm: dict[str, Json] = field(default_factory=dict)
+
+    @property
+    def program(self) -> Program:
+        """The program."""
+        return self.asked.program
 
 
 class ProgramLane:
@@ -60,46 +62,29 @@ class ProgramLane:
         self._database = database
         self._settings = settings
 
-    def review(self, dataset: Dataset, request: RunRequest) -> Program | Refusal:
-        """See `Lane`."""
-        return read_program(request.query)
+    def review(self, dataset: Dataset, request: RunRequest) -> Question | Refusal:
+        """See `Lane`. Which algorithms are accepted is public: like the text, it says nothing of the data."""
+        if is_reference(request.query):
+            with self._database.reading() as session:
+                found = ask_algorithm(session, request.query, dataset.product)
+            return found if isinstance(found, Refusal) else Question(*found)
+        if dataset.product.disclosure.algorithms_only:
+            return Refusal((ONLY_ALGORITHMS,))
+        program = read_program(request.query)
+        return program if isinstance(program, Refusal) else Question(Asked(program))
 
-    def compute(self, work: Work[Program]) -> Ran:
-        """What came of it, a fixed time after the start.
-
-        Raises `IsolationUnavailable`, `EnvironmentUnavailable`, `DataChanged`, `ProductUnusable`.
-        """
-        start, seconds = time.monotonic(), self._seconds(work.question)
-        environment = open_environment((self._settings.environment or default_folder()).absolute())
-        ran = self._run(work, environment, seconds)
-        self._wait(start, seconds)
+    def compute(self, work: Work[Question]) -> Ran:
+        """What came of it, a fixed time after the start. Raises as `sandbox.programs.execution.execute` does."""
+        start, question = time.monotonic(), work.question
+        level = max(work.permit.minimum_isolation, work.dataset.product.disclosure.minimum_isolation)
+        ran = execute(question.asked, work.dataset, self._settings, minimum_level=level, stop=work.stop)
+        self._wait(start, seconds_of(question.program, self._settings))
         return ran
 
-    def finish(self, work: Work[Program], computed: Ran, end: End[Program]) -> RunAnswer:
+    def finish(self, work: Work[Question], computed: Ran, end: End[Question]) -> RunAnswer:
         """See `Lane`."""
         with self._database.transaction() as session:
             return end(session, work, _held(session, work, computed))
-
-    def _run(self, work: Work[Program], environment: Environment, seconds: int) -> Ran:
-        before = work.dataset.fingerprint()
-        with lay_out(work.dataset) as inputs:
-            expected = Expected(work.dataset.product, work.question.words, inputs.entities)
-            packages = Packages(environment.packages, inputs.schema)
-            limits = Limits(self._settings.program_memory_bytes, seconds, float(seconds), MAX_BYTES)
-            collected, isolation = _executed(work, inputs.tables, packages, limits, expected)
-            unchecked: Sequence[str] = ()
-            if isinstance(collected, Collected):
-                try:
-                    unchecked = check_counts(collected.outputs, inputs.most, expected.product.disclosure.rounding)
-                except Inadmissible as why:
-                    collected = str(why)
-        if work.dataset.fingerprint() != before:
-            raise DataChanged("the files of this product changed while they were read; ask again")
-        return Ran(collected, unchecked, expected, isolation, environment)
-
-    def _seconds(self, program: Program) -> int:
-        asked = program.seconds or self._settings.program_seconds
-        return max(1, min(asked, self._settings.program_most_seconds))
 
     def _wait(self, start: float, seconds: int) -> None:
         """Until the next multiple of the program's time: when the answer comes says nothing of when it was done."""
@@ -108,30 +93,16 @@ class ProgramLane:
             time.sleep(slot - (time.monotonic() - start) % slot)
 
 
-def _executed(
-    work: Work[Program], tables: Mapping[str, Path], packages: Packages, limits: Limits, expected: Expected
-) -> tuple[Collected | str, Json]:
-    """Outputs, or why there are none; and the isolation where it is known."""
-    level = max(MINIMUM_LEVEL, work.permit.minimum_isolation, work.dataset.product.disclosure.minimum_isolation)
-    try:
-        result = run_program(
-            work.question.text, minimum_level=level, tables=tables, limits=limits, stop=work.stop, packages=packages
-        )
-    except JobFailed:
-        return "it ended with an error, or at one of its limits", None
-    try:
-        return collect(result.output, expected), _measured(result.isolation)
-    except Inadmissible as why:
-        return str(why), _measured(result.isolation)
-
-
-def _held(session: Session, work: Work[Program], ran: Ran) -> Result:
+def _held(session: Session, work: Work[Question], ran: Ran) -> Result:
     """Held whatever came of it: that a program failed may say something too."""
-    program = {"digest": work.question.digest, "environment": ran.environment.digest}
+    digest_, algorithm = work.question.program.digest, work.question.algorithm
+    program = {"digest": digest_, "environment": ran.environment.digest, **algorithm}
     happened = Happened(
         REFUSED, (FAILED,), data_digest=work.dataset.fingerprint(), isolation=ran.isolation, program=program
     )
-    lineage = {"program": work.question.digest, "environment": ran.environment.to_json()}
+    lineage = {"program": digest_, "environment": ran.environment.to_json(), **algorithm}
+    if algorithm:
+        lineage["source"] = work.question.program.text
     if isinstance(ran.collected, str):
         return Result(happened, None, Hold(inadmissible(ran.collected), lineage))
     output = Output((), (), {}, ran.collected.outputs)
@@ -142,13 +113,5 @@ def _held(session: Session, work: Work[Program], ran: Ran) -> Result:
         output=digest({"outputs": list(output.outputs)}),
         program=program,
     )
-    said = report(ran.collected, ran.expected, ran.unchecked, _earlier(session, work))
-    return Result(released, output, Hold(said, lineage))
-
-
-def _earlier(session: Session, work: Work[Program]) -> Sequence[Sequence[Json]]:
-    return airlock_store.outputs_released(session, work.permit.product, MAX_COMPARED)
-
-
-def _measured(isolation: Isolation) -> Json:
-    return {"level": isolation.level, "layers": dict(isolation.layers)}
+    earlier = airlock_store.outputs_released(session, work.permit.product, MAX_COMPARED)
+    return Result(released, output, Hold(report(ran.collected, ran.expected, ran.unchecked, earlier), lineage))

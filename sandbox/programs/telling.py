@@ -28,7 +28,13 @@ def print_review(seen: Mapping[str, Json], *, with_outputs: bool = True) -> None
     console.print(f"[bold]held for review[/bold], run {seen['run']}: {seen['votes']} of {seen['required']} votes")
     if with_outputs:
         print_outputs((seen["output"] or {}).get("outputs", ()))
-    for rule in seen["report"]:
+    print_report(seen["report"])
+
+
+def print_report(report: Iterable[Mapping[str, Json]]) -> None:
+    """Rule by rule, and where to look."""
+    console = Console(soft_wrap=True)
+    for rule in report:
         console.print(f"  {'passed' if rule['passed'] else 'LOOK  '}  {rule['rule']}: {rule['says']}", highlight=False)
 
 

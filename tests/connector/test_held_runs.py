@@ -9,10 +9,12 @@ import httpx
 import pytest
 
 import sandbox.client
-from hexi.canonical import parse
+from hexi.canonical import encode, parse
 from hexi.cli import REFUSED
 from hexi.errors import RemoteProblem
 from sandbox.airlock.states import ReviewState
+from sandbox.algorithms import client as algorithm_client
+from sandbox.algorithms.algorithm import EXAMPLE
 from sandbox.client import ReviewClient
 from sandbox.lanes import End, Hold, Result, Work, programs
 from sandbox.lanes.tables import TableLane
@@ -140,3 +142,46 @@ def test_a_program_under_contract_is_held_and_released(
     assert [row[:2] for row in answer.outputs[0]["rows"]] == [["f", 100], ["m", 100]]
     refused = dataspace.consumer.client.run(started.id, "def", run=OTHER)
     assert refused.reasons[0].code == "sandbox.program-unreadable"
+
+
+def test_an_algorithm_is_submitted_tried_judged_and_run(
+    dataspace: Dataspace, hexi: Hexi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs.time, "sleep", lambda _: None)
+    monkeypatch.setattr(
+        algorithm_client, "JudgeClient", partial(algorithm_client.JudgeClient, transport=dataspace.network)
+    )
+    product = dataspace.publish(modes=["sandbox-program"])
+    provider, author = dataspace.provider.did, dataspace.consumer.did
+    columns = [{"name": "sex", "type": "dimension"}, {"name": "n", "type": "count"}, {"name": "cost", "type": "number"}]
+    outputs = [{"kind": "table", "name": "by_sex", "columns": columns}]
+    described = {**EXAMPLE, "author": author, "parameters": [], "outputs": outputs, "source": PROGRAM}
+    (tmp_path / "a.json").write_bytes(encode(described))
+    submitted = parse(hexi("algorithm", "submit", str(tmp_path / "a.json"), "--provider", provider, "--json").stdout)
+    name = submitted["digest"]
+    for person, organisation in (("wang", None), ("cy", "did:web:institute.example")):
+        token = dataspace.provider.client.airlock.add_reviewer(person, organisation).token
+        monkeypatch.setenv("HEXI_REVIEWER_TOKEN", str(token))
+        if person == "wang":
+            assert name in hexi("algorithm", "pending", home="provider").stdout
+            asked = ("--product", product.identifier, "--version", str(product.version))
+            assert "tried" in hexi("algorithm", "try", name, *asked, home="provider").stdout
+        hexi("algorithm", "approve", name, "--reason", "counts and means", home="provider")
+    assert "accepted" in hexi("algorithm", "list", "--provider", provider).stdout
+    assert "counts and means" in hexi("algorithm", "show", name, "--provider", provider).stdout
+    dataspace.settle()
+    assert [entry.subject for entry in dataspace.provider.client.evidence(kind="algorithm-accepted")] == [name]
+
+    agreement = str(dataspace.agree(product.identifier).agreement)
+    started = dataspace.consumer.client.transfer(agreement, "HexiSandbox-Program")
+    dataspace.settle()
+    text = encode({"algorithm": name}).decode()
+    assert dataspace.consumer.client.run(started.id, text, run=RUN).verdict == "held"
+    wang = reviewer(dataspace)
+    wang.vote(RUN, "approve", "as accepted")
+    receipt = dataspace.consumer.client.run(started.id, text, run=RUN).receipt
+    assert receipt is not None
+    assert receipt["document"]["program"]["algorithm"] == name
+    with pytest.raises(RemoteProblem) as late:
+        hexi("algorithm", "reject", name, "--reason", "late", home="provider")
+    assert late.value.code == "sandbox.voted-already"

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from connector.api.management import (
     agreements,
+    algorithms,
     computations,
     jobs,
     membership,
@@ -27,7 +28,7 @@ from connector.contracts.errors import ManagementTokenInvalid
 from connector.management.desk import Desk
 from hexi.web import problems
 
-__all__ = ["PREFIX", "Owner", "create_router", "reviews", "webhooks"]
+__all__ = ["PREFIX", "Owner", "algorithms", "create_router", "reviews", "webhooks"]
 
 _SUBJECTS = (membership, products, offers, negotiations, agreements, transfers, computations, jobs, previews)
 

@@ -18,12 +18,23 @@ from typing import Any
 _PANDAS = {"integer": "Int64", "number": "float64", "boolean": "boolean", "string": "string", "date": "string"}
 _files: dict[str, str] = {}
 _schema: dict[str, Any] = {}
+_parameters: dict[str, Any] = {}
 _declared: list[dict[str, Any]] = []
 
 
 def tables() -> list[str]:
     """The names of the product's tables."""
     return list(_files)
+
+
+def parameters() -> dict[str, Any]:
+    """What the run chose, of an algorithm of the repository; empty for a program."""
+    return dict(_parameters)
+
+
+def table_of(column: str) -> str:
+    """The first table that has this column."""
+    return next(name for name, told in _schema.items() if column in told["columns"])
 
 
 def entity_key(table: str) -> str | None:
@@ -85,10 +96,11 @@ def release_fit(name: str, fitted: Any, *, family: str, outcome: str, n: int) ->
     release_model(name, family=family, outcome=outcome, n=n, terms=terms, r2=r2)
 
 
-def begin(files: Mapping[str, str], schema: Mapping[str, Any]) -> None:
+def begin(files: Mapping[str, str], schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
     """Called by the worker, before the program."""
     _files.update(files)
     _schema.update(schema)
+    _parameters.update(parameters)
 
 
 def declared() -> list[dict[str, Any]]:

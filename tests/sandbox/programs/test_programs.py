@@ -16,6 +16,7 @@ from sandbox.datasets import Dataset
 from sandbox.errors import EnvironmentUnavailable, IsolationUnavailable
 from sandbox.lanes import programs as lane
 from sandbox.programs.environment import SEAL, default_folder, open_environment, seal_environment
+from sandbox.programs.execution import seconds_of
 from sandbox.programs.inputs import lay_out
 from sandbox.programs.source import Program, read_program, read_text
 from sandbox.queries import PROGRAM_MODE
@@ -122,10 +123,10 @@ def test_the_answer_comes_at_a_time_that_says_nothing(
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("", 30), ("# hexi: seconds=5", 5), ("# hexi: seconds=999", 45)])
-def test_a_program_asks_for_its_seconds(clinic: Programs, text: str, seconds: int) -> None:
+def test_a_program_asks_for_its_seconds(text: str, seconds: int) -> None:
     program = read_program(text)
     assert isinstance(program, Program)
-    assert lane.ProgramLane(clinic.database, SandboxSettings())._seconds(program) == seconds
+    assert seconds_of(program, SandboxSettings()) == seconds
 
 
 def test_without_level_two_no_program_runs(clinic: Programs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,92 @@
+"""Running a program over a dataset, from laid-out tables to collected outputs: for the lane, and for trials."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hexi.canonical import Json
+from sandbox.datasets import Dataset
+from sandbox.errors import DataChanged, JobFailed
+from sandbox.isolation import Limits, Packages, run_program
+from sandbox.programs.collecting import MAX_BYTES, Collected, Expected, Inadmissible, check_counts, collect
+from sandbox.programs.environment import Environment, default_folder, open_environment
+from sandbox.programs.inputs import Inputs, lay_out
+from sandbox.programs.source import Program
+from sandbox.settings import SandboxSettings
+from sandbox.stopping import Stop
+
+# Programs are never run with less between them and the machine.
+MINIMUM_LEVEL = 2
+_FAILED = "it ended with an error, or at one of its limits"
+
+# Says of collected outputs what about them is not as promised, or None.
+Promise = Callable[[Sequence[Json]], str | None]
+
+
+def nothing_promised(_: Sequence[Json]) -> None:
+    """Of a program that declares nothing beforehand."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A program as it is to be run: with which parameters, and what of its outputs was promised beforehand."""
+
+    program: Program
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    promised: Promise = nothing_promised
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a program left: outputs or why there are none, and what it was held against."""
+
+    collected: Collected | str
+    unchecked: Sequence[str]
+    expected: Expected
+    isolation: Json
+    environment: Environment
+
+
+def execute(
+    asked: Asked, dataset: Dataset, settings: SandboxSettings, *, minimum_level: int, stop: Stop | None = None
+) -> Ran:
+    """See the module. Raises `IsolationUnavailable`, `EnvironmentUnavailable`, `DataChanged`, `ProductUnusable`."""
+    environment = open_environment((settings.environment or default_folder()).absolute())
+    before, seconds = dataset.fingerprint(), seconds_of(asked.program, settings)
+    with lay_out(dataset) as inputs:
+        words = asked.program.words | {value for value in asked.parameters.values() if isinstance(value, str)}
+        expected = Expected(dataset.product, words, inputs.entities)
+        packages = Packages(environment.packages, inputs.schema, asked.parameters)
+        limits = Limits(settings.program_memory_bytes, seconds, float(seconds), MAX_BYTES)
+        try:
+            result = run_program(
+                asked.program.text,
+                minimum_level=max(MINIMUM_LEVEL, minimum_level),
+                tables=inputs.tables,
+                limits=limits,
+                stop=stop,
+                packages=packages,
+            )
+        except JobFailed:
+            return Ran(_FAILED, (), expected, None, environment)
+        isolation: Json = {"level": result.isolation.level, "layers": dict(result.isolation.layers)}
+        collected, unchecked = _collected(result.output, expected, inputs, asked.promised)
+    if dataset.fingerprint() != before:
+        raise DataChanged("the files of this product changed while they were read; ask again")
+    return Ran(collected, unchecked, expected, isolation, environment)
+
+
+def seconds_of(program: Program, settings: SandboxSettings) -> int:
+    """The time a program gets."""
+    return max(1, min(program.seconds or settings.program_seconds, settings.program_most_seconds))
+
+
+def _collected(
+    output: bytes, expected: Expected, inputs: Inputs, promised: Promise
+) -> tuple[Collected | str, Sequence[str]]:
+    try:
+        collected = collect(output, expected)
+        unchecked = check_counts(collected.outputs, inputs.most, expected.product.disclosure.rounding)
+    except Inadmissible as why:
+        return str(why), ()
+    broken = promised(collected.outputs)
+    return (collected, unchecked) if broken is None else (broken, ())
