@@ -116,7 +116,16 @@ def create_app(
         transport=transport,
     )
     monitor = Monitor(database, engine, fulfilment, trust, clock, seconds=settings.monitor_seconds)
-    delivered = deliveries(settings, engine, sources, handovers, space.peers.authorise, clock, transport)
+    delivered = deliveries(
+        settings,
+        engine,
+        sources,
+        handovers,
+        space.peers.authorise,
+        clock,
+        transport,
+        partial(views.announce_delivery, subscriptions),
+    )
     publisher = Publisher(
         database,
         space.registry,
@@ -129,7 +138,7 @@ def create_app(
         settings.unserved,
     )
     bargaining = Bargaining(engine, contracting, trust, clock)
-    retirement = Retirement(monitor, evidence, identity.did)
+    retirement = Retirement(monitor, evidence, identity.did, partial(views.announce_end, subscriptions))
     desk = _desk(
         settings,
         identity,

@@ -5,6 +5,7 @@ and by the refusal of every one it asks for later, both with the reason. What th
 anonymize) nobody else can see: it says that it was done, in an entry of its own on the ledger.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sqlmodel import Session
@@ -33,6 +34,8 @@ class Retirement:
     monitor: Monitor
     evidence: Evidence
     did: str
+    # Told of each agreement that is ended, and of the reason, in the same transaction.
+    on_end: Callable[[Session, HeldAgreement, str], None]
 
     def end(self, session: Session, agreement_id: str, reason: str) -> HeldAgreement:
         """End it; ended already, it stays as it is.
@@ -54,7 +57,9 @@ class Retirement:
         said = {"agreement": agreement_id, "endedBy": self.did, "reason": reason}
         facts: dict[str, str | int] = {"product": held.agreement.product, "endedBy": self.did}
         self.evidence.record(session, EntryKind.AGREEMENT_ENDED, agreement_id, digest(said), facts)
-        return replace(held, state=AgreementState.ENDED)
+        ended = replace(held, state=AgreementState.ENDED)
+        self.on_end(session, ended, reason)
+        return ended
 
     def perform(self, session: Session, agreement_id: str, duty: str) -> RecordedEvidence:
         """Put on record that `duty` was done; the same again changes nothing.

@@ -17,6 +17,7 @@ import structlog
 from sqlmodel import Session
 
 from connector.deliveries import store
+from connector.deliveries.ended import OnEnded, of_push
 from connector.deliveries.uploads import UploadRefused, Uploads
 from connector.planes import Refused
 from connector.planes.handovers import NOT_FINISHED, HandoverRefused, Handovers, Span
@@ -78,6 +79,7 @@ class Pushes:
     uploads: Uploads
     clock: Clock
     unsafe_allow_loopback: bool
+    on_ended: OnEnded
     # How far resumable destinations were when they were last asked, in bytes: attempts count only without progress.
     _reached: dict[str, int] = field(default_factory=dict)
 
@@ -184,6 +186,7 @@ class Pushes:
             with self.engine.database.transaction() as session:  # (4)
                 done = replace(_noted(session, push), state=store.JobState.DONE, upload=None, holder=None, error=None)
                 store.save_push(session, done)
+                self.on_ended(session, of_push(done))
                 self.engine.act_transfer(session, push.transfer, Complete())
         except MessageInFlight as error:  # everything has arrived; only our word on it has to wait
             self._again(push, error)
@@ -216,6 +219,7 @@ class Pushes:
         with self.engine.database.transaction() as session:
             failed = replace(_noted(session, push), state=store.JobState.FAILED, holder=None, error=error.detail)
             store.save_push(session, failed)
+            self.on_ended(session, of_push(failed))
             try:
                 self.engine.act_transfer(session, push.transfer, TerminateTransfer(error.code, [error.detail]))
             except (IllegalTransition, MessageInFlight) as late:
@@ -226,8 +230,10 @@ class Pushes:
             self.uploads.give_up(push)
         with self.engine.database.transaction() as session:
             due = instant(self.clock())
-            noted = _noted(session, push)
-            store.save_push(session, replace(noted, state=state, due=due, holder=None, error=error))
+            closed = replace(_noted(session, push), state=state, due=due, holder=None, error=error)
+            store.save_push(session, closed)
+            if state is not store.JobState.WAITING:
+                self.on_ended(session, of_push(closed))
 
 
 def _noted(session: Session, push: store.Push) -> store.Push:

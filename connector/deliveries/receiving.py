@@ -16,6 +16,7 @@ from sqlmodel import Session
 
 from connector.contracts.errors import RequestIdTaken
 from connector.deliveries import store
+from connector.deliveries.ended import OnEnded, of_arrival
 from connector.deliveries.parts import Part, PlaceTaken, open_part, received
 from connector.planes.data_address import destination_address
 from connector.planes.http_push import RESUMABLE
@@ -86,6 +87,7 @@ class Receiving:
     home: Path
     url: str
     clock: Clock
+    on_ended: OnEnded
 
     def invite(self) -> tuple[dict[str, Json], str]:
         """A data address for a push, and the digest of the token in it."""
@@ -206,6 +208,8 @@ class Receiving:
             assert known is not None, "arrivals are never deleted"  # noqa: S101
             done = replace(known, state=store.JobState.DONE, size=size, digest=found, holder=None, error=None)
             store.save_arrival(session, replace(done, updated=self._now()))
+            if known.state is not store.JobState.DONE:
+                self.on_ended(session, of_arrival(done))
             if known.way is store.Way.PULL:
                 try:
                     self.engine.act_transfer(session, pid, Complete())
@@ -218,6 +222,8 @@ class Receiving:
             if (known := store.arrival(session, pid, lock=True)) is not None:
                 failed = replace(known, state=store.JobState.FAILED, error=reason, holder=None, updated=self._now())
                 store.save_arrival(session, failed)
+                if known.state is not store.JobState.FAILED:
+                    self.on_ended(session, of_arrival(failed))
 
     def place(self, arrival: store.Arrival) -> Path:
         """Where it lies, or will lie."""

@@ -8,6 +8,7 @@ import httpx
 
 from connector.deliveries import store
 from connector.deliveries.downloads import Downloads
+from connector.deliveries.ended import OnEnded
 from connector.deliveries.pushes import CONNECT_SECONDS, STALL_SECONDS, Pushes
 from connector.deliveries.receiving import Receiving
 from connector.deliveries.tokens import Tokens, authorization
@@ -108,8 +109,9 @@ def deliveries(
     authorise: Callable[[str], str],
     clock: Clock,
     transport: httpx.BaseTransport | None,
+    on_ended: OnEnded,
 ) -> Deliveries:
-    """The deliveries of one connector. `transport` replaces the network."""
+    """The deliveries of one connector. `transport` replaces the network; `on_ended` is told of each that has ended."""
     loopback = settings.allows_loopback
     client = httpx.Client(
         transport=transport or peer_transport(unsafe_allow_loopback=loopback),
@@ -117,12 +119,12 @@ def deliveries(
         trust_env=False,
         follow_redirects=False,
     )
-    receiving = Receiving(engine, settings.home, settings.url, clock)
+    receiving = Receiving(engine, settings.home, settings.url, clock, on_ended)
     tokens = Tokens(engine, client, authorise, clock, loopback)
     return Deliveries(
         engine,
         receiving,
-        Pushes(engine, sources, handovers, client, Uploads(engine.database, loopback), clock, loopback),
+        Pushes(engine, sources, handovers, client, Uploads(engine.database, loopback), clock, loopback, on_ended),
         Downloads(engine, receiving, tokens, client, clock),
         tokens,
         client,

@@ -15,6 +15,9 @@ from hexi.canonical import Json
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 PRODUCT_PUBLISHED = "hexi.product.published"
 PRODUCT_WITHDRAWN = "hexi.product.withdrawn"
+AGREEMENT_ENDED = "hexi.agreement.ended"
+DELIVERY_DONE = "hexi.delivery.done"
+DELIVERY_FAILED = "hexi.delivery.failed"
 # What a peer offers us is another now, as the crawler found it.
 CATALOGUE_CHANGED = "hexi.catalogue.changed"
 # Sent on request only, to see whether a webhook works.
@@ -33,6 +36,9 @@ TYPES = frozenset(
         *(type_of("transfer", state) for state in transfer.State),
         PRODUCT_PUBLISHED,
         PRODUCT_WITHDRAWN,
+        AGREEMENT_ENDED,
+        DELIVERY_DONE,
+        DELIVERY_FAILED,
         CATALOGUE_CHANGED,
     }
 )

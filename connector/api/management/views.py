@@ -11,6 +11,8 @@ from connector.contracts.offers import Definition
 from connector.contracts.products import PublishedProduct
 from connector.contracts.resources import Resource as LocalResource
 from connector.contracts.store import HeldAgreement, RecordedEvidence
+from connector.deliveries.ended import Ended
+from connector.deliveries.store import JobState
 from connector.management import store as management_store
 from connector.management.answers import (
     Agreement,
@@ -29,7 +31,7 @@ from connector.protocol.history import Entry, entries
 from connector.protocol.negotiation import State as NegotiationState
 from connector.protocol.processes import Kind, Process, Role
 from connector.protocol.transfer import State as TransferState
-from connector.webhooks.events import type_of
+from connector.webhooks.events import AGREEMENT_ENDED, DELIVERY_DONE, DELIVERY_FAILED, type_of
 from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Json
 
@@ -89,6 +91,35 @@ def announce_state(subscriptions: Subscriptions, session: Session, process: Proc
     subscriptions.announce(
         session, type_of(process.kind, process.state), process.pid, seen.to_json(), sequence=process.version
     )
+
+
+def announce_end(subscriptions: Subscriptions, session: Session, held: HeldAgreement, reason: str) -> None:
+    """Tell subscribers that an agreement was ended from here, and why. The signed document stays where it is."""
+    data: dict[str, Json] = {
+        "agreement": held.agreement.id,
+        "role": held.role,
+        "counterparty": held.counterparty,
+        "product": held.agreement.product,
+        "negotiation": held.negotiation,
+        "reason": reason,
+    }
+    subscriptions.announce(session, AGREEMENT_ENDED, held.agreement.id, data)
+
+
+def announce_delivery(subscriptions: Subscriptions, session: Session, ended: Ended) -> None:
+    """Tell subscribers that a delivery is done or has failed."""
+    type_ = DELIVERY_DONE if ended.state is JobState.DONE else DELIVERY_FAILED
+    data: dict[str, Json] = {
+        "transfer": ended.transfer,
+        "way": ended.way.value,
+        "incoming": ended.incoming,
+        "state": ended.state.value,
+        "size": ended.size,
+        "digest": ended.digest,
+        "path": ended.path,
+        "error": ended.error,
+    }
+    subscriptions.announce(session, type_, ended.transfer, data)
 
 
 def history(session: Session, process: Process) -> History:

@@ -337,3 +337,41 @@ def test_a_data_address_cannot_send_us_anywhere(offered: Offered, tmp_path: Path
     offered.work()
     seen = offered.space.consumer.client.delivery(transfer)
     assert (seen.state, "none to call" in str(seen.error), HOSPITAL in str(seen.error)) == ("FAILED", True, False)
+
+
+@pytest.mark.parametrize("format_", [PULL, PUSH])
+def test_programs_are_told_once_that_a_delivery_is_done(offered: Offered, tmp_path: Path, format_: str) -> None:
+    consumer, provider = offered.space.consumer.client, offered.space.provider.client
+    hooks = [end.subscribe("http://127.0.0.1:9300/events", ["hexi.delivery.*"]) for end in (consumer, provider)]
+    transfer = offered.ask(format_, to=str(tmp_path / "arrived.csv"))
+    offered.work()
+    offered.work()
+    (told,) = consumer.event_deliveries(hooks[0].id)
+    seen = consumer.delivery(transfer)
+    assert (told.event["type"], told.event["subject"]) == ("hexi.delivery.done", transfer)
+    assert told.event["data"] == {
+        "transfer": transfer,
+        "way": seen.way,
+        "incoming": True,
+        "state": "DONE",
+        "size": len(CONTENT),
+        "digest": seen.digest,
+        "path": seen.path,
+        "error": None,
+    }
+    pushed = [(one.event["type"], one.event["data"]["incoming"]) for one in provider.event_deliveries(hooks[1].id)]
+    assert pushed == ([] if format_ == PULL else [("hexi.delivery.done", False)])
+
+
+def test_programs_are_told_why_a_delivery_failed(offered: Offered, tmp_path: Path) -> None:
+    def refuse(request: httpx.Request, _: httpx.Response) -> httpx.Response | None:
+        return httpx.Response(403, json={"detail": "not you"}) if request.method == "GET" else None
+
+    meddle(offered, offered.space.consumer, refuse)
+    client = offered.space.consumer.client
+    hook = client.subscribe("http://127.0.0.1:9300/events", ["hexi.delivery.failed"])
+    transfer = offered.ask(PULL, to=str(tmp_path / "arrived.csv"))
+    offered.work()
+    (told,) = client.event_deliveries(hook.id)
+    assert (told.event["data"]["error"], told.event["data"]["path"]) == (client.delivery(transfer).error, None)
+    assert "not you" in told.event["data"]["error"]

@@ -313,3 +313,22 @@ def test_deliveries_are_paged(dataspace: Dataspace) -> None:
                 break
     assert len(seen) == len(set(seen)) == 5
     assert seen == [delivery.id for delivery in client.event_deliveries(hook.id)]
+
+
+def test_the_end_of_an_agreement_is_told_once_by_who_ended_it(dataspace: Dataspace) -> None:
+    agreed = dataspace.agree(dataspace.publish().identifier)
+    client = dataspace.provider.client
+    hook = client.subscribe(URL, ["hexi.agreement.*"])
+    (held,) = client.agreements()
+    client.end_agreement(held.id, "the study is over")
+    client.end_agreement(held.id, "again")
+    (told,) = client.event_deliveries(hook.id)
+    assert (told.event["type"], told.event["subject"]) == ("hexi.agreement.ended", agreed.agreement)
+    assert told.event["data"] == {
+        "agreement": agreed.agreement,
+        "role": "provider",
+        "counterparty": dataspace.consumer.did,
+        "product": held.product,
+        "negotiation": held.negotiation,
+        "reason": "the study is over",
+    }
