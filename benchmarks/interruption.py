@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.files import FilePair
-from connector.deliveries.answers import Delivery
+from connector.management.delivery_answers import Delivery
 from examples.longyizhen.scenario import eventually
 
 # How often the part file is looked at, in seconds, and how long it may take to grow so far.

@@ -54,6 +54,7 @@ from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
 from connector.space import Space, space_of
 from connector.webhooks.delivering import Courier
+from connector.webhooks.events import PRODUCT_PUBLISHED, PRODUCT_WITHDRAWN
 from connector.webhooks.signing import webhook_key
 from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Clock, Json, system_clock
@@ -132,7 +133,8 @@ def create_app(
         identity,
         clock,
         sources,
-        subscriptions,
+        partial(views.announce_product, subscriptions, PRODUCT_PUBLISHED),
+        partial(views.announce_product, subscriptions, PRODUCT_WITHDRAWN),
         settings.space_url.rstrip("/"),
         settings.operator,
         settings.unserved,

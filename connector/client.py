@@ -17,7 +17,6 @@ from connector.airlock_client import AirlockClient
 from connector.algorithm_client import ManagedAlgorithms
 from connector.crawler.client import FederatedCatalogueClient
 from connector.data_client import DataClient
-from connector.deliveries.answers import Delivery
 from connector.job_client import JobClient
 from connector.management.answers import (
     Agreement,
@@ -40,6 +39,7 @@ from connector.management.answers import (
     Transfer,
     Transfers,
 )
+from connector.management.delivery_answers import Delivery
 from connector.management.errors import StillUnderWay
 from connector.management.peer_messages import PeerCatalogueAnswer
 from connector.management.stream_answers import AppendedEvents, Stream

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import httpx
 
-from connector.deliveries.answers import DataAccess
 from connector.management.answers import Transfer
+from connector.management.delivery_answers import DataAccess
 from connector.planes.sse import Received
 from hexi.client import ServiceClient
 
@@ -47,8 +47,8 @@ class DataClient:
         It connects again where it was interrupted, waits while the transfer is suspended, and returns when it is
         completed. `waits` is told why nothing comes just now. Raises `StreamEnded` when it was terminated.
         """
-        from connector.planes.stream_client import CONNECT_SECONDS, SILENCE_SECONDS, Following
         from connector.protocol.callbacks import peer_transport
+        from connector.stream_client import CONNECT_SECONDS, SILENCE_SECONDS, Following
 
         path = f"/transfers/{quote(transfer, safe='')}"
         with httpx.Client(

@@ -17,7 +17,6 @@ import structlog
 from sqlmodel import Session
 
 from connector.fulfilment import Fulfilment
-from connector.management.errors import ComputationEnded
 from connector.policies.evaluation import Reason
 from connector.protocol.engine import Engine
 from connector.protocol.errors import IllegalTransition, MessageInFlight, ProcessUnknown
@@ -29,7 +28,7 @@ from connector.usage.admission import WINDOW_CLOSED, Ending
 from connector.usage.grants import Grant, GrantState
 from hexi.canonical import Clock
 from hexi.database import Database
-from hexi.errors import Unavailable
+from hexi.errors import Conflict, Unavailable
 from registry.errors import ParticipantRevoked, ParticipantUnknown
 from registry.trust import Trust
 
@@ -41,6 +40,13 @@ LOOK_SECONDS = 1.0
 PAGE = 200
 # How long stopping waits for the look under way, in seconds.
 STOP_SECONDS = 10.0
+
+
+class ComputationEnded(Conflict):
+    """A suspended computation, which cannot be resumed: its permit ended with the suspension."""
+
+    code = "connector.computation-ended"
+    title = "The computation cannot be resumed"
 
 
 class Monitor:

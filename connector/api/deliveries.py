@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from connector.api.management.access import PREFIX, Owner
 from connector.deliveries import store
-from connector.deliveries.answers import DataAccess, Delivery
 from connector.deliveries.parts import Part, PlaceTaken
 from connector.deliveries.receiving import DELIVERIES_PATH, DeliveryUnknown, Receiving, Upload
 from connector.deliveries.service import Deliveries, NotFetched
 from connector.deliveries.store import Arrival
 from connector.deliveries.tokens import DownloadInterrupted, DownloadRefused
+from connector.management.delivery_answers import DataAccess, Delivery
 from connector.protocol.errors import ProcessUnknown
 from connector.sources import CHUNK_BYTES
 from connector.sources.digests import read_repr_digest, repr_digest

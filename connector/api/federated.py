@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path
 from sqlmodel import Session
 
 from connector.api.management.access import PREFIX, Owner
+from connector.catalogue.errors import FilterUnsupported
 from connector.catalogue.question import page_of, read_filter, read_token, write_token
 from connector.crawler import search_store, store
 from connector.crawler.answers import (
@@ -24,7 +25,7 @@ from connector.crawler.answers import (
 from connector.crawler.errors import CrawledPeerUnknown, OwnCatalogue, TooManyCrawledPeers
 from connector.crawler.roster import Roster
 from connector.crawler.states import Peer
-from connector.protocol.errors import CallbackRefused, FilterUnsupported
+from connector.protocol.errors import CallbackRefused
 from hexi.web import Read, SessionRoute, Write, problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown
 from registry.identity import MAX_DID_CHARACTERS

@@ -8,6 +8,7 @@ caller must be judged anew for every caller. The verdict is always `evaluation`'
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -30,6 +31,23 @@ class Audience(StrEnum):
     LISTED = "listed"
     JUDGED = "judged"
     NOBODY = "nobody"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What decides who may see one offer: its own terms and, where there is one, a policy of access beside them."""
+
+    odrl: Json
+    access: Json = None
+
+    @property
+    def policies(self) -> list[Json]:
+        """What must all allow it to be seen."""
+        return [self.odrl] if self.access is None else [self.access, self.odrl]
+
+    def is_visible(self, situation: Situation) -> bool:
+        """Whether it may be shown in `situation`, at the catalogue."""
+        return all(evaluate_terms(policy, situation).allowed for policy in self.policies)
 
 
 def audience_of_all(offers: Sequence[Sequence[Json]]) -> tuple[Audience, frozenset[str]]:

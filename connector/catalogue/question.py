@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from connector.protocol.errors import FilterUnsupported
+from connector.catalogue.errors import FilterUnsupported
 from hexi.canonical import Json, encode, parse
 from hexi.errors import Malformed
 from registry.words import fold

@@ -9,17 +9,15 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, and_, delete, false, func, or_, select, true, update
+from sqlalchemy import ColumnElement, FromClause, Row, and_, delete, false, or_, select, true, update
 from sqlmodel import Session, SQLModel
 
-from connector.catalogue.audience import Audience, audience_of_all
+from connector.catalogue.audience import Audience, Terms, audience_of_all
 from connector.catalogue.question import Criterion, Match, Property, Wanted, certain_words, pattern
 from connector.catalogue.tables import CATALOGUE_GRAMS, CatalogueRow, KeywordRow, ListedRow, RevisionRow, TermsRow
-from connector.contracts.offers import ProductOffer
-from connector.contracts.products import PublishedProduct, dataset_of
-from connector.contracts.tables import ProductRow
 from connector.policies.policy import terms_of
 from hexi.canonical import Json, digest, encode, parse
+from registry.catalogue import Product
 from registry.words import fold
 from registry.words import store as word_index
 
@@ -33,9 +31,10 @@ _DATASETS, _KEYWORDS, _TERMS, _LISTED, _REVISION = (
 _D = _DATASETS.c
 
 
-def show(session: Session, published: PublishedProduct, offers: Sequence[ProductOffer]) -> None:
-    """From now on the catalogue shows this version of its product, with `offers`. One older than it shows is not."""
-    product, connection = published.product, session.connection()
+def show(session: Session, product: Product, dataset: dict[str, Json], offers: Sequence[Terms]) -> None:
+    """From now on the catalogue shows this version of the product, as `dataset`, to those whom `offers`, the terms of
+    its policies in their order, let see it. One older than it shows is not."""
+    connection = session.connection()
     # First, for it locks: two publications at once are counted, and their terms kept, one after the other.
     connection.execute(update(_REVISION).values(value=_REVISION.c.value + 1))
     known = select(_D.sequence, _D.version, _D.words).where(_D.identifier == product.identifier)
@@ -56,7 +55,7 @@ def show(session: Session, published: PublishedProduct, offers: Sequence[Product
         "title_zh": fold(product.title.zh),
         "title_en": fold(product.title.en),
         "words": text,
-        "dataset": encode(dataset_of(published, [offer.odrl for offer in offers])).decode(),
+        "dataset": encode(dataset).decode(),
     }
     if row is None:
         sequence = connection.execute(_DATASETS.insert().values(values).returning(_D.sequence)).scalar_one()
@@ -81,28 +80,15 @@ def hide(session: Session, identifier: str) -> None:
     connection.execute(delete(_DATASETS).where(_D.identifier == identifier))
 
 
-def not_shown(session: Session) -> list[tuple[str, int]]:
-    """The newest published versions that the index does not know of: those from before there was an index."""
-    products = _TABLES[str(ProductRow.__tablename__)].c
-    newest = (
-        select(products.identifier, func.max(products.version).label("version"))
-        .where(products.published.is_not(None), products.withdrawn.is_(None))
-        .group_by(products.identifier)
-        .subquery()
-    )
-    missing = select(newest).outerjoin(_DATASETS, _D.identifier == newest.c.identifier).where(_D.identifier.is_(None))
-    return [(row.identifier, row.version) for row in session.execute(missing)]
-
-
 def revision(session: Session) -> int:
     """How often the catalogue has changed."""
     return int(session.execute(select(_REVISION.c.value)).scalar_one())
 
 
-def judged_offers(session: Session) -> dict[str, list[ProductOffer]]:
-    """By digest, the offers about which every caller has to be judged: their terms and policies of access only."""
+def judged_offers(session: Session) -> dict[str, list[Terms]]:
+    """By digest, the offers about which every caller has to be judged."""
     found = session.execute(select(_TERMS.c.digest, _TERMS.c.terms).where(_TERMS.c.audience == Audience.JUDGED))
-    return {row.digest: [ProductOffer(terms, access) for access, terms in parse(row.terms)] for row in found}
+    return {row.digest: [Terms(terms, access) for access, terms in parse(row.terms)] for row in found}
 
 
 def page(
@@ -207,7 +193,7 @@ _FOLDED = {
 }
 
 
-def _keep_terms(session: Session, offers: Sequence[ProductOffer]) -> tuple[str, Audience]:
+def _keep_terms(session: Session, offers: Sequence[Terms]) -> tuple[str, Audience]:
     kept: list[Json] = [[offer.access, terms_of(offer.odrl)] for offer in offers]
     name = digest({"offers": kept})
     known = session.execute(select(_TERMS.c.audience).where(_TERMS.c.digest == name)).scalar()

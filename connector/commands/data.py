@@ -15,7 +15,7 @@ from hexi.errors import Malformed
 
 if TYPE_CHECKING:
     from connector.client import ConnectorClient
-    from connector.deliveries.answers import Delivery
+    from connector.management.delivery_answers import Delivery
 
 app = typer.Typer(no_args_is_help=True, help="Data delivered here: fetch, read, follow, find. 收到的数据。")
 

@@ -15,8 +15,8 @@ from hexi.errors import NotFound, RemoteProblem
 
 if TYPE_CHECKING:
     from connector.client import ConnectorClient
-    from connector.deliveries.answers import Delivery
     from connector.management.answers import Transfer
+    from connector.management.delivery_answers import Delivery
 
 # The state, the bytes that have arrived, and how many there will be if that is known.
 Report = Callable[[str, int, int | None], None]

@@ -14,8 +14,8 @@ id from before a change is told from the one in force.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
+from connector.catalogue.audience import Terms
 from connector.contracts.agreements import mistaken, offer_id, offer_of, other_terms
 from connector.policies import operands
 from connector.policies.errors import PolicyInvalid
@@ -120,11 +120,9 @@ class Definition:
 
 
 @dataclass(frozen=True)
-class ProductOffer:
+class ProductOffer(Terms):
     """An offer as it stands in negotiation messages, whom it may be shown to, and who answers requests for it."""
 
-    odrl: dict[str, Any]
-    access: Json = None
     acceptance: Acceptance = Acceptance.AUTOMATIC
     rules: tuple[Rule, ...] = ()
 
@@ -132,15 +130,6 @@ class ProductOffer:
     def id(self) -> str:
         """Its id."""
         return str(self.odrl["@id"])
-
-    @property
-    def policies(self) -> list[Json]:
-        """What must all allow it to be seen."""
-        return [self.odrl] if self.access is None else [self.access, self.odrl]
-
-    def is_visible(self, situation: Situation) -> bool:
-        """Whether it may be shown in `situation`, at the catalogue."""
-        return all(evaluate_terms(policy, situation).allowed for policy in self.policies)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from sqlalchemy import bindparam, update
 from sqlmodel import Session, SQLModel, col, func, select
 
 from connector.catalogue import store as catalogue
+from connector.catalogue.tables import CatalogueRow
 from connector.contracts import offer_store
 from connector.contracts.errors import ProductUnknown
 from connector.contracts.offers import offers_for
-from connector.contracts.products import PublishedProduct
+from connector.contracts.products import PublishedProduct, dataset_of
 from connector.contracts.tables import ProductRow
 from hexi.canonical import Json, encode, parse
 from ledger.documents import SignedDocument
@@ -22,6 +23,7 @@ MAX_PRODUCTS_READ = 64
 
 # Every negotiation asks these, so they are built once; see `connector.protocol.store`.
 _PRODUCT = SQLModel.metadata.tables[str(ProductRow.__tablename__)]
+_CATALOGUE = SQLModel.metadata.tables[str(CatalogueRow.__tablename__)]
 _PUBLISHED = (
     sql.select(_PRODUCT.c.resource, _PRODUCT.c.signed, _PRODUCT.c.receipt)
     .where(_PRODUCT.c.identifier == bindparam("identifier"), _PRODUCT.c.published.is_not(None))
@@ -58,8 +60,23 @@ def mark_published(session: Session, identifier: str, version: int, receipt: Jso
 
 def show(session: Session, published: PublishedProduct) -> None:
     """Show a product in our catalogue, with the offers of the definitions in force."""
-    definitions = offer_store.definitions(session)
-    catalogue.show(session, published, offers_for(published.product, published.signed.digest, definitions))
+    offers = offers_for(published.product, published.signed.digest, offer_store.definitions(session))
+    dataset = dataset_of(published, [offer.odrl for offer in offers])
+    catalogue.show(session, published.product, dataset, offers)
+
+
+def not_shown(session: Session) -> list[tuple[str, int]]:
+    """The newest published versions that the catalogue does not know of: those from before there was one."""
+    shown = _CATALOGUE.c
+    newest = (
+        sql.select(_PRODUCT.c.identifier, func.max(_PRODUCT.c.version).label("version"))
+        .where(_PRODUCT.c.published.is_not(None), _PRODUCT.c.withdrawn.is_(None))
+        .group_by(_PRODUCT.c.identifier)
+        .subquery()
+    )
+    missing = sql.select(newest).outerjoin(_CATALOGUE, shown.identifier == newest.c.identifier)
+    rows = session.execute(missing.where(shown.identifier.is_(None)))
+    return [(row.identifier, row.version) for row in rows]
 
 
 def newest_product(session: Session, identifier: str) -> PublishedProduct:

@@ -5,14 +5,13 @@ for the same again sends the same bytes.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 from sqlmodel import Session
 
-from connector.catalogue import store as catalogue
 from connector.contracts import product_store, store
 from connector.contracts.products import PublishedProduct, complete, files_of
 from connector.contracts.resources import Resource, check_resource, fingerprint
@@ -22,8 +21,6 @@ from connector.protocol.outbox_items import SPACE
 from connector.sources import Content
 from connector.sources.descriptions import Sources, check_modes
 from connector.sources.errors import ResourceUnusable
-from connector.webhooks.events import PRODUCT_PUBLISHED, PRODUCT_WITHDRAWN
-from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Clock, Json, digest, instant
 from hexi.database import Database
 from hexi.errors import RemoteProblem
@@ -31,6 +28,8 @@ from ledger.documents import SignedDocument, sign_document
 from registry.client import RegistryClient
 from registry.identity import Identity
 from sandbox.datasets import Dataset
+
+OnProduct = Callable[[Session, PublishedProduct], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,9 @@ class Publisher:
     identity: Identity
     clock: Clock
     sources: Sources
-    subscriptions: Subscriptions
+    # Told of a version that is out, and of a product that is withdrawn, in the transaction in which it is.
+    on_published: OnProduct
+    on_withdrawn: OnProduct
     # Where the space is, and the DID of its operator.
     space_url: str
     operator: str
@@ -86,8 +87,7 @@ class Publisher:
             version, now = newest.product.version, instant(self.clock())
             if product_store.mark_withdrawn(session, identifier, now):
                 self._tell_space(session, identifier, version)
-                about = {"identifier": identifier, "version": version, "digest": newest.signed.digest}
-                self.subscriptions.announce(session, PRODUCT_WITHDRAWN, identifier, about, sequence=version)
+                self.on_withdrawn(session, newest)
         return newest
 
     def _tell_space(self, session: Session, identifier: str, version: int) -> None:
@@ -145,15 +145,14 @@ class Publisher:
         with self.database.transaction() as session:
             product_store.mark_published(session, identifier, version, publication.receipt, instant(self.clock()))
             sent = product_store.product(session, identifier, version)
-            about = {"identifier": identifier, "version": version, "digest": sent.signed.digest}
-            self.subscriptions.announce(session, PRODUCT_PUBLISHED, identifier, about, sequence=version)
+            self.on_published(session, sent)
             return sent
 
 
 def complete_catalogue(database: Database) -> None:
     """Show what was published before the catalogue had an index. Usually there is nothing of the kind."""
     with database.reading() as session:
-        missing = catalogue.not_shown(session)
+        missing = product_store.not_shown(session)
     for identifier, version in missing:
         with database.transaction() as session:
             product_store.show(session, product_store.product(session, identifier, version))

@@ -79,28 +79,6 @@ def read_dataset(value: Json) -> Entry:
     )
 
 
-def formats_of(dataset: dict[str, Any]) -> tuple[str, ...]:
-    """The formats a dataset is delivered in, each once."""
-    names = (_name(item.get("format")) for item in objects(dataset.get("distribution")))
-    return tuple(dict.fromkeys(name for name in names if name))
-
-
-def offers_of(dataset: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Its offers, each complete: it names its dataset as `target`, as a request must."""
-    offers = ({"@type": "Offer", **policy, "target": dataset["@id"]} for policy in objects(dataset.get("hasPolicy")))
-    return tuple(offer for offer in offers if isinstance(offer.get("@id"), str))
-
-
-def objects(value: Json) -> list[dict[str, Any]]:
-    """The objects in `value`: JSON-LD lets one stand without its brackets."""
-    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
-
-
-def _name(value: Json) -> str | None:
-    named = value.get("@id") if isinstance(value, dict) else value
-    return named if isinstance(named, str) else None
-
-
 def _texts(value: Json) -> Iterator[str]:
     """The texts in `value`, whatever language each is said to be in."""
     for item in value if isinstance(value, list) else [value]:

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, true
 from sqlmodel import Session, SQLModel
 
+from connector.catalogue.datasets import formats_of, offers_of
+from connector.catalogue.errors import FilterUnsupported
 from connector.catalogue.question import Criterion, Match, Property, Wanted, pattern
-from connector.crawler.datasets import formats_of, offers_of
 from connector.crawler.tables import CrawledContentRow, CrawledKeywordRow, CrawledPeerRow, CrawledRow
-from connector.protocol.errors import FilterUnsupported
 from hexi.canonical import Json
 from registry.words import fold
 

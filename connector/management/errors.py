@@ -10,7 +10,6 @@
     |  |- WebhookUnknown    404
     |  `- DeliveryUnknown   404
     |- Conflict
-    |  |- ComputationEnded  409  a computation whose permit ended with its suspension
     |  `- TooManyWebhooks   409
     |- VerificationFailed
     |  `- WebhookSignatureInvalid  400  what came to a webhook was not signed by its connector (the receiver's word)
@@ -63,13 +62,6 @@ class WebhookSignatureInvalid(VerificationFailed):
 
     code = "connector.webhook-signature-invalid"
     title = "The delivery is not from the connector"
-
-
-class ComputationEnded(Conflict):
-    """A suspended computation, which cannot be resumed: its permit ended with the suspension."""
-
-    code = "connector.computation-ended"
-    title = "The computation cannot be resumed"
 
 
 class StillUnderWay(Unavailable):

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
+from connector.catalogue.datasets import formats_of, objects, offers_of
 from connector.contracts import store
 from connector.contracts.errors import PeerRefused
-from connector.crawler.datasets import formats_of, objects, offers_of
 from connector.management.peer_messages import AskCatalogue, NegotiateOffer
 from connector.protocol.callbacks import check_callback, peer_transport
 from connector.protocol.engine import Engine

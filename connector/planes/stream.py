@@ -21,11 +21,11 @@ from connector.protocol.processes import Process
 from connector.sources import SourceUnavailable
 from connector.sources.descriptions import read_description
 from connector.sources.errors import ResourceUnusable
+from connector.sources.ndjson import NdjsonStream
 from connector.sources.services import NdjsonDescription, StreamDescription
 from connector.streams import EventSource, Extent
 from connector.streams import store as stream_store
 from connector.streams.appended import AppendedStream, Streams
-from connector.streams.ndjson import NdjsonStream
 from connector.usage import store as usage_store
 from connector.usage.grants import Grant, Use
 from hexi.canonical import Json

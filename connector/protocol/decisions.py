@@ -22,7 +22,7 @@ class Decisions(Protocol):
     def catalogue(self, session: Session, caller: Caller, wanted: Wanted) -> Page:
         """A page of the DSP datasets this caller may see. A distribution without `accessService` gets the connector's.
 
-        Raises `connector.protocol.errors.FilterUnsupported` for what the catalogue cannot be asked.
+        Raises `connector.catalogue.errors.FilterUnsupported` for what the catalogue cannot be asked.
         """
 
     def dataset(self, session: Session, dataset_id: str, caller: Caller) -> dict[str, Json]:

@@ -6,8 +6,7 @@
     |- Malformed
     |  |- MessageMalformed      400  not the message this address takes
     |  |- PidMismatch           400  the message names another process than its address, or than we know
-    |  |- CallbackRefused       400  an address we will not call back
-    |  `- FilterUnsupported     400  the catalogue cannot be asked that
+    |  `- CallbackRefused       400  an address we will not call back
     |- NotFound
     |  |- ProcessUnknown        404  no such process, or not one of the caller's
     |  `- DatasetUnknown        404
@@ -47,14 +46,6 @@ class CallbackRefused(Malformed):
     code = "connector.callback-refused"
     status = 400
     title = "This address is not called from here"
-
-
-class FilterUnsupported(Malformed):
-    """The catalogue was asked something it cannot be asked; it is never answered as if it had not been."""
-
-    code = "connector.filter-unsupported"
-    status = 400
-    title = "The catalogue cannot be asked this"
 
 
 class ProcessUnknown(NotFound):

@@ -17,8 +17,7 @@ from sqlmodel import Session, SQLModel, func
 
 from connector.protocol.outbox_items import OutboxItem, OutboxState
 from connector.protocol.processes import Kind, Process, Role
-from connector.protocol.tables import InboxRow, OutboxRow, ProcessRow
-from connector.webhooks.tables import SubscriptionRow
+from connector.protocol.tables import InboxRow, OutboxRow, ProcessRow, SubscriptionRow
 from hexi.canonical import Json, encode, parse
 from hexi.database import insert_if_new
 

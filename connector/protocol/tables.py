@@ -95,3 +95,18 @@ class OutboxRow(SQLModel, table=True):
     last_error: str | None = Field(default=None, sa_column=Column(Text))
     # When it ceased to be pending.
     settled: str | None = None
+
+
+class SubscriptionRow(SQLModel, table=True):
+    """Somebody who is told of events (`connector.webhooks`). With every state entered it is asked if there is anybody.
+
+    `patterns` is a JSON list; `ended` says when and why no more is sent.
+    """
+
+    __tablename__ = "connector_subscription"
+
+    id: str = Field(primary_key=True)
+    url: str
+    patterns: str
+    created: str
+    ended: str | None = None

@@ -23,10 +23,10 @@ from connector.sources import Content, Source
 from connector.sources.errors import ResourceUnusable
 from connector.sources.files import Digests, DirectorySource, FileSource
 from connector.sources.http import HttpSource
+from connector.sources.ndjson import NdjsonStream
 from connector.sources.postgresql import PostgresqlSource
 from connector.sources.s3 import S3Source
 from connector.sources.services import ApiDescription, NdjsonDescription, SecretName, StreamDescription
-from connector.streams.ndjson import NdjsonStream
 from hexi.canonical import Clock, Json, Wire, system_clock
 from registry.codes import Mode
 

@@ -8,8 +8,7 @@ from sqlmodel import Session, col, func, select, update
 from connector.management.errors import DeliveryUnknown, WebhookUnknown
 from connector.management.paging import Cursor, Page
 from connector.protocol.outbox_items import WEBHOOK, OutboxState
-from connector.protocol.tables import OutboxRow
-from connector.webhooks.tables import SubscriptionRow
+from connector.protocol.tables import OutboxRow, SubscriptionRow
 from hexi.canonical import Json, encode, parse
 
 

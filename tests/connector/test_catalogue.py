@@ -10,11 +10,11 @@ from sqlalchemy import event
 
 from connector.catalogue import store as index
 from connector.catalogue.audience import Audience, audience_of
+from connector.catalogue.errors import FilterUnsupported
 from connector.catalogue.question import MAX_PAGE, Wanted, page_of, read_filter, read_token, write_token
 from connector.contracts import product_store
 from connector.contracts.products import PublishedProduct
 from connector.policies.evaluation import Situation, Stage, evaluate_terms
-from connector.protocol.errors import FilterUnsupported
 from hexi.canonical import encode
 from hexi.database import Database
 from ledger.documents import SignedDocument, sign_document
@@ -157,7 +157,7 @@ def test_a_new_version_takes_the_place_of_the_old_one(offered: Database) -> None
     assert seen(offered, read_filter({"keyword": "NEU"})) == [first]
     with offered.reading() as session:
         assert index.revision(session) == before + 1
-        assert index.not_shown(session) == []
+        assert product_store.not_shown(session) == []
 
 
 FOUND = [

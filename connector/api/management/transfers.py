@@ -11,8 +11,9 @@ from connector.contracts.errors import AgreementNotConcluded, AgreementUnknown, 
 from connector.management import store as management_store
 from connector.management.answers import History, Transfer, Transfers
 from connector.management.desk import Desk
-from connector.management.errors import ComputationEnded, CursorInvalid
+from connector.management.errors import CursorInvalid
 from connector.management.messages import RequestTransfer, Suspend, Terminate
+from connector.monitoring import ComputationEnded
 from connector.protocol.errors import IllegalTransition, MessageInFlight, ProcessUnknown
 from connector.protocol.processes import Kind
 from hexi.web import Read, SessionRoute, Write, problems

@@ -93,6 +93,13 @@ def announce_state(subscriptions: Subscriptions, session: Session, process: Proc
     )
 
 
+def announce_product(subscriptions: Subscriptions, type_: str, session: Session, published: PublishedProduct) -> None:
+    """Tell subscribers that a version of a product is out, or that the product is withdrawn."""
+    identifier, version = published.product.identifier, published.product.version
+    data: dict[str, Json] = {"identifier": identifier, "version": version, "digest": published.signed.digest}
+    subscriptions.announce(session, type_, identifier, data, sequence=version)
+
+
 def announce_end(subscriptions: Subscriptions, session: Session, held: HeldAgreement, reason: str) -> None:
     """Tell subscribers that an agreement was ended from here, and why. The signed document stays where it is."""
     data: dict[str, Json] = {

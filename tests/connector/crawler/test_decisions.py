@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from connector.crawler.datasets import formats_of, offers_of, read_dataset
+from connector.catalogue.datasets import formats_of, offers_of
+from connector.crawler.datasets import read_dataset
 from connector.crawler.pages import Answer, is_at, read_page
 from connector.crawler.states import TRANSITIONS, Event, Peer, PeerState, Progress, next_state
 from connector.crawler.steps import Question, failure_of, instead, question

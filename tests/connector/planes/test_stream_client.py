@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.deliveries.answers import DataAccess
+from connector import stream_client
 from connector.deliveries.errors import StreamEnded, StreamUnreadable
 from connector.deliveries.parts import DeliveryBusy, PlaceTaken
 from connector.management.answers import Transfer
-from connector.planes import sse, stream_client
+from connector.management.delivery_answers import DataAccess
+from connector.planes import sse
 from connector.planes.event_file import open_events
 from connector.planes.sse import MAX_EVENT_BYTES, Received
-from connector.planes.stream_client import MAX_REFUSALS, Following
 from connector.protocol.errors import CallbackRefused
 from connector.protocol.transfer import State
+from connector.stream_client import MAX_REFUSALS, Following
 from connector.streams import Event
 from hexi.canonical import encode
 from hexi.errors import RemoteProblem

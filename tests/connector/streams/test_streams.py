@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.sources import SourceUnavailable
+from connector.sources.ndjson import NdjsonStream
 from connector.streams import MAX_EVENT_BYTES, Event, EventSource, Extent
 from connector.streams.appended import NewEvent, Retention, Streams
-from connector.streams.ndjson import NdjsonStream
 from hexi.database import Database
 from hexi.errors import TooLarge
 from tests.builders import SettableClock

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from connector.deliveries.answers import DataAccess
 from connector.deliveries.errors import StreamEnded, StreamUnreadable
 from connector.deliveries.tokens import DownloadRefused
 from connector.management.answers import Transfer
+from connector.management.delivery_answers import DataAccess
 from connector.planes import sse
 from connector.protocol.callbacks import check_callback
 from connector.protocol.transfer import State
