@@ -5,7 +5,7 @@
 Goals: a query to a cube under 2 ms at the 95th percentile in process and independent of the table's size; publishing a
 million entities under 2 s a measure; plans for thirty attributes and a million entities in seconds; the controlled lane
 under 60 ms over bare DuckDB at the median, and TPC-H in isolation within 10 % of it (`benchmarks/controlled.py`). What
-isolation alone adds: `benchmarks/isolation.py`.
+isolation alone adds: `benchmarks/isolation.py`; a thousand queued jobs: `benchmarks/jobs.py`.
 """
 
 import argparse

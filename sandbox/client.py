@@ -89,6 +89,10 @@ class SandboxClient:
                 if line.startswith("data: "):
                     yield self._service.read(JobEvent, parse(line.removeprefix("data: ")))
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+
 
 class ReviewClient:
     """A reviewer's calls. `token` is the reviewer's own, told when the provider added them."""

@@ -132,9 +132,10 @@ class Queue:
             wanted = in_order(store.turns(session), self.limits)
         if not wanted:
             return None
-        with self._database.transaction() as session:
-            for patiently in (False, True):
-                for turn in wanted:
+        for patiently in (False, True):
+            for turn in wanted:
+                # One turn a transaction: whoever held one and waited for another would wait for ever.
+                with self._database.transaction() as session:
                     if found := self._leased(session, turn, worker, patiently=patiently):
                         return found
         return None

@@ -33,8 +33,8 @@ from sandbox.stopping import Stop, Stopped
 
 log = structlog.get_logger("sandbox.jobs")
 
-# How often an idle thread looks for a job, in seconds: what a job waits for at most that another process took on. A
-# look is one query of an empty table; jobs taken on in this process wake the worker at once.
+# How often an idle worker looks for a job, in seconds, its threads in turn: what a job waits for, by and large, that
+# another process took on. A look is one read of a small table; jobs taken on in this process wake the worker at once.
 LOOK_SECONDS = 0.1
 # How often leases are renewed and lost ones looked for, in seconds: a cancelled job is killed after that much at most.
 BEAT_SECONDS = 1.0
@@ -57,6 +57,7 @@ class Worker:
         self._database = database
         self._queue = queue
         self._sandbox = sandbox
+        self._jobs = jobs
         self._under_way: dict[Lease, Stop] = {}
         self._lock = threading.Lock()
         self._renewed = time.monotonic()
@@ -203,7 +204,7 @@ class Worker:
         while not self._stopping.is_set():
             if not _survived(self.step):
                 with self._work:
-                    self._work.wait(LOOK_SECONDS)
+                    self._work.wait(LOOK_SECONDS * self._jobs)
 
     def _watch_until_stopped(self) -> None:
         while not self._stopping.wait(BEAT_SECONDS):

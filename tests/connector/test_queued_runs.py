@@ -1,5 +1,9 @@
 """Runs that wait: from the consumer's connector to the provider's queue, a worker, and back with a proved answer."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +71,29 @@ def test_jobs_from_the_command_line(dataspace: Dataspace, transfer: str, hexi: H
     hexi("job", "submit", transfer, "SELECT person, count(*) FROM visits GROUP BY person", "--run", OTHER, code=REFUSED)
     hexi("job", "submit", transfer, "SELECT count(*) FROM visits", "--run", THIRD)
     assert "cancelled" in hexi("job", "cancel", transfer, THIRD).stdout
+
+
+@pytest.mark.process
+def test_a_worker_of_its_own_executes_what_the_connector_took_on(dataspace: Dataspace, transfer: str) -> None:
+    consumer, home = dataspace.consumer.client, dataspace.home / "hospital"
+    consumer.jobs.submit(transfer, BY_SEX, run=RUN)
+    environment = {"HEXI_CONNECTOR_PORT": "8081", "HEXI_CONNECTOR_SPACE_URL": "http://127.0.0.1:8080"}
+    words = [str(Path(sys.executable).parent / "hexi"), "connector", "worker", "--home", str(home)]
+    with subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.PIPE) as worker:
+        try:
+            done = consumer.jobs.show(transfer, RUN)
+            until = time.monotonic() + 60
+            while done.finished is None and worker.poll() is None and time.monotonic() < until:
+                time.sleep(0.1)
+                done = consumer.jobs.show(transfer, RUN)
+        finally:
+            worker.terminate()
+            said = worker.communicate(timeout=30)[1]
+    assert done.answer is not None, said.decode()
+    assert done.answer.rows == (("f", 100), ("m", 100))  # its receipt holds: the consumer has checked it
+    assert worker.returncode == 0
+    dataspace.settle()
+    assert [entry.kind for entry in dataspace.provider.client.evidence()].count("run-completed") == 1
 
 
 def test_a_worker_without_the_connectors_secrets_does_not_begin(tmp_path: Path) -> None:

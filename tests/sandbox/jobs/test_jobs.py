@@ -3,6 +3,8 @@
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from sandbox.jobs.consumers import CANCELLED
 from sandbox.jobs.scheduling import Limits
 from sandbox.owners import this_process
 from sandbox.stopping import Stop, Stopped
+from tests.databases import fresh_postgresql
 from tests.sandbox.builders import write_visits
 from tests.sandbox.jobs.builders import BY_COUNTY, Queued
 
@@ -413,3 +416,20 @@ def test_a_started_worker_is_woken_and_gives_back_what_it_cannot_end(
     assert computing.wait(20)
     worker.stop()
     assert (on_sqlite.state(run), on_sqlite.told(run)) == ("queued", ["queued", "running", "queued"])
+
+
+def test_whoever_looks_for_a_turn_holds_no_other(postgresql_url: str, tmp_path: Path) -> None:
+    """A past fault: two workers, each holding a turn with nothing due, waited for each other's; one was thrown out."""
+    with fresh_postgresql(postgresql_url) as url:
+        database = Database(url)
+        queued = Queued(database, tmp_path)
+        for consumer in ("a", "b"):
+            queued.submit(consumer=consumer)
+            lease = queued.queue.lease(this_process())
+            assert lease is not None
+            with database.transaction() as session:
+                queued.queue.put_back(session, lease, workers.LEASE_LOST, timedelta(hours=1))
+        with ThreadPoolExecutor(6) as threads:
+            found = list(threads.map(queued.queue.lease, [this_process()] * 200))
+        assert found == [None] * 200
+        database.dispose()

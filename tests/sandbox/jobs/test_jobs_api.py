@@ -1,9 +1,14 @@
 """The queue over HTTP in memory: what is sent, shown, cancelled and told as it happens."""
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from hexi.database import Database
 from hexi.errors import Malformed, RemoteProblem
@@ -11,6 +16,7 @@ from hexi.settings import ServiceSettings
 from hexi.web import create_shell
 from sandbox.client import SandboxClient
 from sandbox.jobs import api
+from sandbox.jobs.states import JobState
 from tests.asgi import ASGITransport
 from tests.sandbox.jobs.builders import Queued
 from tests.sandbox.test_aggregation import NamedCallers
@@ -62,6 +68,60 @@ def test_a_job_is_accepted_with_202_and_events_are_a_stream(queued: Queued) -> N
         assert stream.text.startswith("retry: 2000\n\nid: 1\nevent: done\ndata: {")
         refused = http.get(f"/sandbox/jobs/{run}/events", headers={"Last-Event-ID": "-1"})
         assert (refused.status_code, refused.json()["code"]) == (422, "hexi.malformed")
+
+
+@contextmanager
+def served(queued: Queued) -> Iterator[SandboxClient]:
+    """The clinic on a real socket, where streams flow."""
+    app = create_shell("clinic", ServiceSettings(), queued.database, api.create_router(queued.jobs))
+    app.state.presentations = NamedCallers(queued.did())
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    ours = SandboxClient(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
+    try:
+        yield ours
+    finally:
+        ours.close()
+        server.should_exit = True
+        thread.join()
+
+
+def test_events_come_as_they_happen_and_a_reader_goes_on_where_it_was(queued: Queued) -> None:
+    with served(queued) as ours:
+        run = queued.submit()
+        events = ours.events(run)
+        assert next(events).state == "queued"
+        lease = queued.queue.lease("worker")  # while the stream is open
+        assert lease is not None
+        assert next(events).state == "running"
+        events.close()  # the connection is lost
+        with queued.database.transaction() as session:
+            queued.queue.end(session, lease, JobState.DONE)
+        assert [(event.number, event.state) for event in ours.events(run, after=2)] == [(3, "done")]
+
+
+def test_streams_are_few_and_a_closed_one_makes_room(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "MAX_STREAMS_EACH", 1)
+    with served(queued) as ours:
+        run = queued.submit()
+        events = ours.events(run)
+        assert next(events).state == "queued"
+        with pytest.raises(RemoteProblem) as refused:
+            next(ours.events(run))
+        assert (refused.value.status, refused.value.code) == (429, "sandbox.too-many-readers")
+        events.close()
+        queued.jobs.cancel(run, queued.did())
+        for _ in range(100):  # the server notices in its own time that the reader has gone
+            try:
+                assert [event.state for event in ours.events(run, after=1)] == ["cancelled"]
+                break
+            except RemoteProblem:
+                time.sleep(0.05)
+        else:
+            pytest.fail("a stream that nobody reads still counts")
 
 
 def test_a_cancelled_job_says_why(queued: Queued) -> None:
