@@ -16,7 +16,7 @@ def tell_cube(road: Road, story: Story, papers: Papers) -> RunAnswer:
     """
     hospital, product = road.hospitals[0], road.products[cast.CUBE].identifier
     listing, jobs = road.listings[cast.CUBE], road.planner.client.jobs
-    before = jobs.dry_run(product, cast.CUBE_QUESTION)
+    before = jobs.dry_run(product, cast.CUBE_QUESTION).priced(listing.unit_price_fen)
     if before.verdict != "admissible":
         raise StepFailed(f"the dry run refused the planner's question: {before.reasons}")
     errors = ", ".join(f"{error.column} ± {error.half_width:g}" for error in before.errors)

@@ -15,9 +15,22 @@ from starlette.responses import StreamingResponse
 
 from hexi.canonical import encode
 from hexi.errors import Malformed
-from hexi.web import SessionRoute
+from hexi.web import SessionRoute, problems
 from registry.access import Member
-from sandbox.errors import TooManyReaders
+from sandbox.errors import (
+    CountExhausted,
+    DataChanged,
+    JobEnded,
+    JobUnknown,
+    PermitExpired,
+    PermitInvalid,
+    PermitRevoked,
+    QueryOutsidePermit,
+    QueueFull,
+    RequestInvalid,
+    RunConflict,
+    TooManyReaders,
+)
 from sandbox.jobs.consumers import Jobs
 from sandbox.jobs.queue import Event, Job
 from sandbox.jobs.states import ENDED
@@ -32,6 +45,18 @@ HEARTBEAT_SECONDS = 15.0
 MAX_STREAMS_EACH, MAX_STREAMS = 8, 200
 # How long a reader waits before it connects again, in milliseconds; and a comment, which is no event.
 RETRY, HEARTBEAT = b"retry: 2000\n\n", b": \n\n"
+# What may be said of a job before it is taken on.
+REFUSED_WHEN_SENT = (
+    PermitInvalid,
+    PermitExpired,
+    PermitRevoked,
+    RequestInvalid,
+    QueryOutsidePermit,
+    CountExhausted,
+    RunConflict,
+    DataChanged,
+    QueueFull,
+)
 # More digits are no event's number.
 MAX_DIGITS = 9
 
@@ -41,7 +66,7 @@ def create_router(jobs: Jobs) -> APIRouter:
     router = APIRouter(route_class=SessionRoute, prefix="/sandbox/jobs", tags=["sandbox"])
     streams: Counter[str] = Counter()
 
-    @router.post("", status_code=202)
+    @router.post("", status_code=202, responses=problems(*REFUSED_WHEN_SENT))
     def submit(body: RunBody) -> JobAnswer:
         """Whoever shows a permit of this provider and a request signed by its holder. The same again: the same job."""
         return as_answer(jobs.submit(body.permit, body.request, body.context))
@@ -51,17 +76,17 @@ def create_router(jobs: Jobs) -> APIRouter:
         """The caller's newest jobs."""
         return JobList(jobs=tuple(as_answer(job) for job in jobs.jobs(caller.did)))
 
-    @router.get("/{run}")
+    @router.get("/{run}", responses=problems(JobUnknown))
     def show(run: str, caller: Member) -> JobAnswer:
         """A job of the caller's."""
         return as_answer(jobs.job(run, caller.did))
 
-    @router.post("/{run}/cancel")
+    @router.post("/{run}/cancel", responses=problems(JobUnknown, JobEnded))
     def cancel(run: str, caller: Member) -> JobAnswer:
         """End a job of the caller's."""
         return as_answer(jobs.cancel(run, caller.did))
 
-    @router.get("/{run}/events", response_class=Response)
+    @router.get("/{run}/events", response_class=Response, responses=problems(JobUnknown, TooManyReaders))
     async def events(
         run: str, caller: Member, last_event_id: Annotated[str | None, Header()] = None
     ) -> StreamingResponse:

@@ -146,6 +146,10 @@ class DryRun(Wire):
     # Whoever knows the listing puts it in; a sandbox sells nothing.
     price: Price | None = None
 
+    def priced(self, amount: int) -> "DryRun":
+        """The same with the price of a run, in hundredths of a yuan, for whoever knows the product's listing."""
+        return self.model_copy(update={"price": Price(amount=amount)})
+
     def to_json(self) -> dict[str, Json]:
         """As it travels."""
         return self.model_dump(mode="json", by_alias=True)

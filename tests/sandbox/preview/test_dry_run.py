@@ -19,6 +19,7 @@ from sandbox.cubes import Cubes
 from sandbox.datasets import Dataset
 from sandbox.lanes.chosen import Lanes
 from sandbox.preview.dry_run import dry_run
+from sandbox.preview.shown import show_dry_run
 from sandbox.queries import PROGRAM_MODE, SQL_MODE, SUM_MODE
 from sandbox.settings import SandboxSettings
 from tests.builders import SettableClock
@@ -116,6 +117,14 @@ def test_other_lanes_say_their_rules_and_their_time(tmp_path: Path) -> None:
     found = dry_run(lanes(), nowhere, "SELECT sum(cost) FROM visits", SUM_MODE)
     assert (found.verdict, found.lane) == ("admissible", "encrypted-sum")
     assert "encrypted" in {rule.rule for rule in found.rules}
+
+
+def test_a_price_is_put_in_by_whoever_knows_the_listing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = dry_bench(described(tmp_path), SettableClock())(QUERIES[0])
+    assert found.price is None
+    show_dry_run(found.priced(3_800))
+    assert "38.00 CNY a run" in capsys.readouterr().out
+    assert found.priced(3_800).to_json()["price"] == {"amount": 3_800, "currency": "CNY"}
 
 
 def test_a_program_is_told_that_people_look_first(tmp_path: Path) -> None:
