@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connector.catalogue.datasets import formats_of, offers_of
-from connector.crawler.datasets import read_dataset
+from connector.crawler.datasets import MAX_KEYWORD_CHARACTERS, MAX_TITLE_CHARACTERS, read_dataset
 from connector.crawler.pages import Answer, is_at, read_page
 from connector.crawler.states import TRANSITIONS, Event, Peer, PeerState, Progress, next_state
 from connector.crawler.steps import Question, failure_of, instead, question
@@ -188,5 +188,7 @@ def test_a_dataset_is_found_by_what_it_says_in_whatever_words() -> None:
     assert offers_of(ours) == ({"@type": "Offer", "@id": "o1", "permission": [], "target": "d0"},)
     edcs = read_dataset({"@id": "a1", "edc:name": "Visits", "edc:description": "of\npatients"})
     assert (edcs.title, edcs.words) == ("Visits", "visits\nof patients\na1")
+    growing = read_dataset(dataset("a1", keyword="\ufdfa" * 200, title="\ufdfa" * 1_000))
+    assert (len(growing.keywords[0]), len(growing.names[0])) == (MAX_KEYWORD_CHARACTERS, MAX_TITLE_CHARACTERS)
     nameless = read_dataset({"@id": "a1"})
     assert (nameless.title, nameless.names) == ("a1", ("", ""))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler
+from random import Random  # noqa: TID251 - a seeded one
 from typing import Any
 
 import pytest
@@ -210,11 +211,16 @@ def test_text_of_others_is_shown_on_one_line_without_what_is_not_printed(
     assert found["dataset"] == named
 
 
-def test_characters_that_grow_when_they_are_folded_fit_the_index_all_the_same(
-    connectors: Database, clock: SettableClock
-) -> None:
-    named = dataset("d0", keyword=["\ufdfa" * 100], theme="\U0001f600" * 500, title="\ufdfa" * 1_000)
-    _, peer = attempt(connectors, clock, always(catalogue(DID, [named | {"@id": "\U0001f600" * 500}])))
+def test_the_longest_names_of_the_widest_characters_fit_the_indexes(connectors: Database, clock: SettableClock) -> None:
+    dice = Random(1)  # so that no index can make them shorter
+
+    def wide(characters: int) -> str:
+        return "".join(chr(dice.randrange(0x20000, 0x2A6D0)) for _ in range(characters))
+
+    longest = datasets.MAX_KEYWORD_CHARACTERS
+    named = dataset("d0", keyword=[wide(longest)], theme=wide(longest), title=wide(datasets.MAX_TITLE_CHARACTERS))
+    found = [named | {"@id": wide(datasets.MAX_ID_CHARACTERS)}]
+    _, peer = attempt(connectors, clock, always(catalogue(DID, found)))
     assert (peer.state, peer.reason, peer.left_out) == (PeerState.IDLE, None, 0)
 
 
