@@ -5,7 +5,8 @@
 #   make check         ruff, mypy --strict, import-linter, the lock
 #   make bench         the benchmarks
 #   make conformance   what others verify with: the official Dataspace Protocol kit on SQLite and on PostgreSQL (needs
-#                      Java 17 and Maven), the specification's JSON Schemas, Go's sumdb/tlog, pymerkle, Spark against DuckDB (ARGS="--runs 3")
+#                      Java 17, Maven and Go), the specification's JSON Schemas, EDC, versitygw, Go's sumdb/tlog, pymerkle,
+#                      Spark against DuckDB (ARGS="--runs 3")
 
 OUT ?= demo-out
 ARGS ?=

@@ -28,6 +28,7 @@ from connector.protocol import outbox
 from connector.protocol.engine import Engine
 from connector.protocol.errors import IllegalTransition, MessageInFlight
 from connector.protocol.transfer import Complete, TerminateTransfer
+from connector.s3.errors import StorageUnreachable
 from connector.sources import Chunks, Content, Source
 from connector.sources.descriptions import Sources
 from connector.sources.digests import read_repr_digest, repr_digest
@@ -50,6 +51,8 @@ RENEW_SECONDS = 60.0
 MAX_ATTEMPTS = 12
 # The most that is read of a destination's answer, in bytes.
 MAX_ANSWER_BYTES = 64 * 1024
+# Attempts to have storage give up parts: an hour or more with the back-off.
+MAX_CLEARINGS = 120
 _AGAIN = frozenset({408, 409, 425, 429})
 
 
@@ -84,13 +87,16 @@ class Pushes:
     _reached: dict[str, int] = field(default_factory=dict)
 
     def step(self) -> bool:
-        """One attempt of one push that is due; False if there is none."""
-        now = self.clock()
+        """One attempt of one push that is due, or of clearing up behind one; False if there is neither."""
+        now, holder = self.clock(), owners.this_process()
+        until = instant(now + timedelta(seconds=LEASE_SECONDS))
         with self.engine.database.transaction() as session:
-            until = instant(now + timedelta(seconds=LEASE_SECONDS))
-            push = store.lease_push(session, instant(now), until, owners.this_process())
+            push = store.lease_push(session, instant(now), until, holder)
+            abandoned = store.lease_abandoned(session, instant(now), until, holder) if push is None else None
+        if abandoned is not None:
+            self._clear(abandoned)
         if push is None:
-            return False
+            return abandoned is not None
         before = self._reached.get(push.transfer, 0)
         try:
             self._attempt(push)
@@ -198,7 +204,7 @@ class Pushes:
         with self.engine.database.reading() as session:
             grant = usage_store.grant(session, push.transfer)
         if grant is None or grant.state is GrantState.ENDED:
-            self._close(push, store.JobState.FAILED, error.detail)
+            self._close(replace(push, attempts=0), store.JobState.FAILED, error.detail)
         elif grant.state is GrantState.SUSPENDED:
             self._close(replace(push, attempts=0), store.JobState.WAITING, error.detail)
         else:
@@ -215,9 +221,9 @@ class Pushes:
 
     def _end(self, push: store.Push, error: DataspaceError) -> None:
         log.info("push ended", transfer=push.transfer, why=error.detail)
-        self.uploads.give_up(push)
         with self.engine.database.transaction() as session:
             failed = replace(_noted(session, push), state=store.JobState.FAILED, holder=None, error=error.detail)
+            failed = replace(failed, attempts=0, due=instant(self.clock()))  # from now on those of clearing up
             store.save_push(session, failed)
             self.on_ended(session, of_push(failed))
             try:
@@ -226,14 +232,30 @@ class Pushes:
                 log.info("the transfer ended by itself", transfer=push.transfer, why=late.detail)
 
     def _close(self, push: store.Push, state: store.JobState, error: str | None) -> None:
-        if state is store.JobState.FAILED:
-            self.uploads.give_up(push)
         with self.engine.database.transaction() as session:
             due = instant(self.clock())
             closed = replace(_noted(session, push), state=state, due=due, holder=None, error=error)
             store.save_push(session, closed)
             if state is not store.JobState.WAITING:
                 self.on_ended(session, of_push(closed))
+
+    def _clear(self, push: store.Push) -> None:
+        """What storage has of an upload that will not be finished is given up, until it is, or storage stays away."""
+        if push.state is store.JobState.WAITING:
+            ended = "the transfer ended before everything was sent"
+            self._close(replace(push, attempts=0), store.JobState.FAILED, ended)
+            return
+        try:
+            self.uploads.abort(push)
+        except StorageUnreachable as error:
+            if push.attempts < MAX_CLEARINGS:
+                due = instant(self.clock() + outbox.backoff(push.attempts))
+                with self.engine.database.transaction() as session:
+                    store.save_push(session, replace(_noted(session, push), due=due, holder=None))
+                return
+            log.warning("parts stay in storage", transfer=push.transfer, why=error.detail)
+        with self.engine.database.transaction() as session:
+            store.save_push(session, replace(_noted(session, push), upload=None, holder=None))
 
 
 def _noted(session: Session, push: store.Push) -> store.Push:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, and_, col, or_, select, update
 
 from connector.deliveries.tables import AccessRow, ArrivalRow, HandoverRow, PushRow
 from connector.protocol import transfer
@@ -173,6 +173,25 @@ def lease_push(session: Session, now: str, until: str, holder: str) -> Push | No
             col(GrantRow.state) == GrantState.ACTIVE,
         )
         .order_by(col(PushRow.due))
+        .limit(1)
+        .with_for_update(skip_locked=True, of=PushRow)
+    )
+    row = session.exec(wanted).first()
+    return None if row is None else _push(_leased(session, row, until, holder))
+
+
+def lease_abandoned(session: Session, now: str, until: str, holder: str) -> Push | None:
+    """A push that failed, or whose transfer ended before it, and of which an upload is noted; leased as others are."""
+    ended = or_(col(ProcessRow.state).in_(transfer.TERMINAL), col(GrantRow.state) == GrantState.ENDED)
+    wanted = (
+        select(PushRow)
+        .join(ProcessRow, col(ProcessRow.pid) == col(PushRow.transfer))
+        .join(GrantRow, col(GrantRow.transfer) == col(PushRow.transfer))
+        .where(
+            col(PushRow.upload).is_not(None),
+            col(PushRow.due) <= now,
+            or_(col(PushRow.state) == JobState.FAILED, and_(col(PushRow.state) == JobState.WAITING, ended)),
+        )
         .limit(1)
         .with_for_update(skip_locked=True, of=PushRow)
     )

@@ -1,6 +1,6 @@
 """The tables of delivery. Rows are shapes for the database only; `delivery_store` turns them into values."""
 
-from sqlmodel import BigInteger, Column, Field, Index, SQLModel
+from sqlmodel import BigInteger, Column, Field, Index, SQLModel, text
 
 
 class HandoverRow(SQLModel, table=True):
@@ -22,7 +22,16 @@ class PushRow(SQLModel, table=True):
     """A push to be carried out. A lease is a `due` in the future and its holder's name, as in the outbox."""
 
     __tablename__ = "connector_push"
-    __table_args__ = (Index("ix_connector_push_due", "state", "due"),)
+    __table_args__ = (
+        Index("ix_connector_push_due", "state", "due"),
+        # Few pushes are uploads, and fewer still are not finished.
+        Index(
+            "ix_connector_push_upload",
+            "due",
+            postgresql_where=text("upload IS NOT NULL"),
+            sqlite_where=text("upload IS NOT NULL"),
+        ),
+    )
 
     transfer: str = Field(primary_key=True)
     # The consumer's data address, with what it wants to see (authCode); never shown.

@@ -15,10 +15,10 @@ import structlog
 
 from connector.deliveries import store
 from connector.planes import Refused
-from connector.planes.s3_push import read_storage
+from connector.planes.s3_push import UNNAMED, read_storage
 from connector.protocol.callbacks import peer_transport
 from connector.s3.answers import Part
-from connector.s3.errors import StorageRefused, StorageUnreachable
+from connector.s3.errors import StorageRefused
 from connector.s3.objects import StoredObject
 from connector.sources import Chunks, Content
 from hexi.canonical import Clock, system_clock
@@ -71,7 +71,7 @@ class Uploads:
                     if not body and parts:
                         break
                     parts.append(stored.put_part(upload, len(parts) + 1, body))
-            self._note(push, content, {"id": upload, "etag": _tag_of(parts)})  # (3)
+            self._note(push, content, {"id": upload, "name": content.name, "etag": _tag_of(parts)})  # (3)
             stored.complete(upload, parts)
             written = stored.facts()  # (4)
             if content.size is not None and written.size != content.size:
@@ -81,19 +81,24 @@ class Uploads:
         finally:
             stored.close()
 
-    def give_up(self, push: store.Push) -> None:
-        """Let storage forget the parts of an upload that will not be finished, as far as it can be reached now."""
+    def abort(self, push: store.Push) -> None:
+        """Let storage forget the parts of an upload that will not be finished; twice is once.
+
+        Storage that says no keeps them, which is logged. Raises `StorageUnreachable`.
+        """
         noted = _noted(self.database, push)
         if noted is None or noted.upload is None:
             return
+        upload = noted.upload
         try:
-            stored = self._stored(push)
+            stored = self._stored(push, upload.get("name", UNNAMED))
             try:
-                stored.abort(noted.upload["id"])
+                stored.abort(upload["id"])
             finally:
                 stored.close()
-        except (Refused, StorageRefused, StorageUnreachable) as error:
-            log.info("parts of an upload are left in storage", transfer=push.transfer, why=error.detail)
+        except (Refused, StorageRefused) as error:
+            if error.context.get("storageStatus") != 404:
+                log.warning("parts stay in storage", transfer=push.transfer, upload=upload["id"], why=error.detail)
 
     def _taken_up(
         self, push: store.Push, content: Content, stored: StoredObject, size: int
@@ -110,9 +115,9 @@ class Uploads:
                 if _is_there(stored, content, known.get("etag")):
                     return None, []
         elif noted is not None and noted.upload is not None:
-            self.give_up(push)
+            self.abort(push)
         upload = stored.begin()
-        self._note(push, content, {"id": upload})
+        self._note(push, content, {"id": upload, "name": content.name})
         return upload, []
 
     def _note(self, push: store.Push, content: Content, upload: dict[str, str]) -> None:
@@ -120,7 +125,7 @@ class Uploads:
             noted = store.push(session, push.transfer, lock=True) or push
             store.save_push(session, replace(noted, version=_version(content), upload=upload))
 
-    def _stored(self, push: store.Push, name: str = "data") -> StoredObject:
+    def _stored(self, push: store.Push, name: str) -> StoredObject:
         allowed = self.unsafe_allow_loopback
         location, credentials = read_storage(push.destination, name, unsafe_allow_loopback=allowed)
         return StoredObject(location, credentials, self.clock, peer_transport(unsafe_allow_loopback=allowed))

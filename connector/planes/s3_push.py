@@ -13,11 +13,11 @@ from connector.s3.signing import Credentials
 
 FORMAT = "AmazonS3-PUSH"
 # What an object is called whose name the consumer left open, until the source says its own.
-_UNNAMED = "data"
+UNNAMED = "data"
 
 
 def read_storage(
-    told: dict[str, str], name: str = _UNNAMED, *, unsafe_allow_loopback: bool
+    told: dict[str, str], name: str = UNNAMED, *, unsafe_allow_loopback: bool
 ) -> tuple[Location, Credentials]:
     """The object in a data address, called `name` where that leaves it open, and the key to it. Raises `Refused`."""
     try:

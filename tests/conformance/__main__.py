@@ -1,10 +1,12 @@
 """``make conformance``: everything that others verify us with, in one go; the last line says how it went.
 
 The official kit of the Dataspace Protocol on SQLite and on PostgreSQL; the messages we write against the
-specification's JSON Schemas; a live Eclipse EDC in both directions; our exported logs read by Go's sumdb/tlog; our
-proofs checked by pymerkle; the cube of a million people published by Spark and by DuckDB.
+specification's JSON Schemas; a live Eclipse EDC in both directions; object storage of moto and of versitygw; our
+exported logs read by Go's sumdb/tlog; our proofs checked by pymerkle; the cube of a million people published by Spark
+and by DuckDB.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.conformance import maven
+from tests.conformance import maven, object_storage
 from tests.conformance.dsp import kit, runner
 from tests.conformance.edc import runtime
 
@@ -43,11 +45,13 @@ def main() -> int:
         "the kit, on SQLite": lambda: _kit("sqlite", runs),
         "the kit, on PostgreSQL": lambda: _kit("postgresql", runs),
         "a live Eclipse EDC, in both directions": _edc,
+        "object storage by others": _object_storage,
         "a million people, published by Spark and by DuckDB": _spark,
     }
     total = Tally()
     try:
         maven.class_path(kit.FOLDER)
+        os.environ["HEXI_TEST_VERSITYGW"] = str(object_storage.program())
         for name, check in checks.items():
             print(f"== {name}", flush=True)
             total += check()
@@ -76,6 +80,12 @@ def _edc() -> Tally:
     tally = Tally(tally.passed, tally.failed + tally.skipped)
     print(f"edc: {tally.passed} ok, {tally.failed} failed", flush=True)
     return tally
+
+
+def _object_storage() -> Tally:
+    tally = _pytest("tests/connector/s3", "tests/connector/planes/test_s3.py")
+    # Both servers are there: nothing excuses a test that did not ask them.
+    return Tally(tally.passed, tally.failed + tally.skipped)
 
 
 def _spark() -> Tally:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connector.deliveries import store as delivery_store
+from connector.deliveries.pushes import MAX_ATTEMPTS
 from connector.deliveries.uploads import PART_BYTES
 from connector.planes import Refused
 from connector.planes.s3_push import FORMAT, read_storage
@@ -109,6 +110,10 @@ class Upload:
         assert self.space.provider.app.state.deliveries.pushes.step()
         self.space.settle()
 
+    def begun(self) -> int:
+        """How many uploads storage waits for the rest of."""
+        return len(self.storage.admin().list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
+
     def holds(self, key: str) -> bytes:
         found: bytes = self.storage.admin().get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return found
@@ -150,6 +155,38 @@ def test_an_upload_goes_on_after_the_parts_that_storage_has(upload: Upload, way:
     assert upload.holds("big") == CONTENT
     assert PART_BYTES < way.carried < len(CONTENT) - PART_BYTES // 2
     assert upload.file.grant().count == 1
+
+
+@pytest.mark.parametrize("named", [{}, {"objectName": "", "keyPrefix": "2026/"}])
+def test_what_was_begun_is_given_up_in_storage_when_the_transfer_ends(
+    upload: Upload, way: CutConnection, named: dict[str, str]
+) -> None:
+    """Ended while it was held and storage was away; the object may be called by us."""
+    upload.ask("gone", endpoint=f"http://127.0.0.1:{way.port}", **named)
+    way.limit = PART_BYTES + PART_BYTES // 2
+    upload.step()
+    upload.file.end(suspend=True)
+    assert not upload.space.provider.app.state.deliveries.pushes.step()
+    upload.file.end()
+    upload.step()  # it is over
+    upload.step()  # storage does not answer
+    assert (upload.begun(), upload.state()[0]) == (1, "TERMINATED")
+    way.limit = None
+    upload.step()
+    assert upload.begun() == 0
+    upload.space.clock.advance(minutes=2)
+    assert not upload.space.provider.app.state.deliveries.pushes.step()
+
+
+def test_what_was_begun_is_given_up_when_the_source_is_gone_for_good(upload: Upload, way: CutConnection) -> None:
+    upload.ask("gone", endpoint=f"http://127.0.0.1:{way.port}")
+    way.limit = PART_BYTES + PART_BYTES // 2
+    upload.step()
+    way.limit = None
+    upload_path(upload).unlink()
+    for _ in range(MAX_ATTEMPTS):
+        upload.step()
+    assert (upload.begun(), upload.state()[0]) == (0, "TERMINATED")
 
 
 def test_what_storage_completed_and_nobody_noted_is_not_sent_again(upload: Upload) -> None:

@@ -2,7 +2,7 @@
 
 `moto` always: it comes with the development dependencies, keeps objects in memory, and checks signatures with botocore
 once its access control is on. `versitygw`, a production gateway over a folder, where the program is at hand:
-``go install github.com/versity/versitygw/cmd/versitygw@v1.8.0``.
+``make conformance`` builds it, elsewhere ``go install`` with `VERSITY_MODULE`.
 """
 
 import math
@@ -29,6 +29,7 @@ from hexi.canonical import system_clock
 REGION = "us-east-1"
 # How long a server may take to listen, in seconds.
 STARTING_SECONDS = 20.0
+VERSITY_MODULE = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 VERSITY = os.environ.get("HEXI_TEST_VERSITYGW") or shutil.which("versitygw")
 
 
