@@ -292,17 +292,18 @@ class Engine:
         if is_said_again(process, message):
             return process
         process = _named(session, process, message)
-        item = store.lock_pending(session, pid)
+        # What they say overtakes what we had not sent, and confirms what we had; an end does not.
+        tried = OutboxState.CANCELLED if message.event in TERMINATIONS else OutboxState.DELIVERED
+        item = store.settle_pending(session, pid, self._steps.now(), tried=tried, untried=OutboxState.CANCELLED)
         ours = None if item is None else _in_flight(item)
         entered = receive(process, ours, message)
         still_waiting = False
         if item is not None and ours is not None:
             still_waiting = not ours.tried and ours.message.event in TERMINATIONS and not is_ended(entered[-1])
-            if not still_waiting:
-                # What they say overtakes what we had not sent, and confirms what we had; an end does not.
-                confirms = ours.tried and message.event not in TERMINATIONS
-                state = OutboxState.DELIVERED if confirms else OutboxState.CANCELLED
-                self._steps.close(session, item, state, process.peer_pid)
+            if still_waiting:
+                store.reopen_item(session, item.id)
+            else:
+                self._steps.settled(session, item, process.peer_pid)
         return self._steps.enter(session, entered, acting=not still_waiting)
 
     def _conclude(self, session: Session, process: Process) -> Process:

@@ -103,6 +103,10 @@ class Steps:
     def close(self, session: Session, item: OutboxItem, state: OutboxState, peer_pid: str | None) -> None:
         """Take an item off the road because of what the other end's process `peer_pid` says."""
         store.close_item(session, item.id, state, self.now())
+        self.settled(session, item, peer_pid)
+
+    def settled(self, session: Session, item: OutboxItem, peer_pid: str | None) -> None:
+        """Say, once this is committed, that the other end's process `peer_pid` has settled an item."""
         after_commit(session, partial(self.ready.settle, item.id, peer_pid))
 
     def now(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, exists, insert, select, update
+from sqlalchemy import Row, Select, bindparam, case, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, func
 
@@ -85,6 +85,20 @@ _CLOSE_ITEM = (
     .where(_OUTBOX.c.id == bindparam("of_id"))
     .values(state=bindparam("state"), settled=bindparam("settled"), last_error=bindparam("last_error"))
 )
+_SETTLE_PENDING = (
+    update(_OUTBOX)
+    .where(_OUTBOX.c.process_pid == bindparam("pid"), _OUTBOX.c.state == OutboxState.PENDING)
+    .values(
+        state=case(
+            (_OUTBOX.c.attempts > 0, bindparam("tried", type_=_OUTBOX.c.state.type)),
+            else_=bindparam("untried", type_=_OUTBOX.c.state.type),
+        ),
+        settled=bindparam("settled"),
+        last_error=None,
+    )
+    .returning(*(_OUTBOX.c[name] for name in _ITEM_FIELDS))
+)
+_REOPEN_ITEM = update(_OUTBOX).where(_OUTBOX.c.id == bindparam("of_id")).values(state=OutboxState.PENDING, settled=None)
 _POSTPONE_ITEM = (
     update(_OUTBOX)
     .where(_OUTBOX.c.id == bindparam("of_id"))
@@ -223,6 +237,23 @@ def lock_pending(session: Session, pid: str) -> OutboxItem | None:
     """The item of process `pid` that is still on its way. The lock waits for a leasing in progress, so that its
     count of attempts is the true one."""
     return _item(session, _LOCK_PENDING, pid=pid)
+
+
+def settle_pending(
+    session: Session, pid: str, now: str, *, tried: OutboxState, untried: OutboxState
+) -> OutboxItem | None:
+    """Take the item of process `pid` that is still on its way off the road, into one state or the other.
+
+    Like `lock_pending` it waits for a leasing in progress.
+    """
+    given = {"pid": pid, "settled": now, "tried": tried, "untried": untried}
+    row = session.connection().execute(_SETTLE_PENDING, given).one_or_none()
+    return None if row is None else _item_value(row)
+
+
+def reopen_item(session: Session, item_id: int) -> None:
+    """Put an item that was taken off the road back onto it, as it was."""
+    session.connection().execute(_REOPEN_ITEM, {"of_id": item_id})
 
 
 def lock_items(session: Session, ids: Iterable[int]) -> dict[int, OutboxItem]:

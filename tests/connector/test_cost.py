@@ -102,8 +102,8 @@ def test_a_negotiation(ready: Dataspace) -> None:
         "ContractNegotiationEventMessage",
     ]
     assert bill == {
-        "consumer": {"reads": 5, "writes": 11, "commits": 3},
-        "provider": {"reads": 7, "writes": 12, "commits": 3},
+        "consumer": {"reads": 3, "writes": 11, "commits": 3},
+        "provider": {"reads": 6, "writes": 12, "commits": 3},
         "signatures": {"made": 7, "checked": 7},
     }
 
@@ -115,7 +115,7 @@ def test_a_transfer_start(ready: Dataspace) -> None:
     assert ready.consumer.client.transfer_status(asked.id).state == "STARTED"
     assert sent == ["TransferRequestMessage", "TransferStartMessage"]
     assert bill == {
-        "consumer": {"reads": 5, "writes": 5, "commits": 2},
+        "consumer": {"reads": 4, "writes": 5, "commits": 2},
         "provider": {"reads": 8, "writes": 7, "commits": 2},
         "signatures": {"made": 4, "checked": 2},
     }
