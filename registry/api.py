@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from hexi.canonical import Json
 from hexi.web import Read, SessionRoute, Write
@@ -144,10 +144,10 @@ def _add_products(router: APIRouter, registrar: Registrar) -> None:
         """Public. Search the catalogue; every word of `q` must occur. Facets count what was found, or estimate it."""
         return SearchAnswer.of(registrar.search(session, query))
 
-    @router.get("/products/{identifier}", tags=["products"])
-    def product(identifier: str, session: Read, version: Annotated[int | None, Query(ge=1)] = None) -> dict[str, Json]:
+    @router.get("/products/{identifier}", tags=["products"], response_model=dict[str, Json])
+    def product(identifier: str, session: Read, version: Annotated[int | None, Query(ge=1)] = None) -> Response:
         """Public. A product as its provider signed it: ``{document, signatures}``; the newest version by default."""
-        return registrar.product(session, identifier, version).to_json()
+        return Response(registrar.signed_product(session, identifier, version), media_type="application/json")
 
 
 def _add_interface(router: APIRouter) -> None:

@@ -211,7 +211,11 @@ class Registrar:
 
     def product(self, session: Session, identifier: str, version: int | None = None) -> SignedDocument:
         """A published product as its provider signed it, the newest version unless one is named. `ProductUnknown`."""
-        return SignedDocument.from_json(parse(store.product(session, identifier, version).signed))
+        return SignedDocument.from_json(parse(self.signed_product(session, identifier, version)))
+
+    def signed_product(self, session: Session, identifier: str, version: int | None = None) -> str:
+        """The same as JSON, as it is kept."""
+        return store.signed_product(session, identifier, version)
 
     def is_offered(self, session: Session, identifier: str) -> bool:
         """Whether the catalogue has the product, which then stays there until the transaction ends."""

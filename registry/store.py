@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, case, delete, text, true, union_all
+from sqlalchemy import ColumnElement, FromClause, Row, Select, bindparam, case, delete, text, true, union_all
 from sqlalchemy import select as sql_select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, col, select, tuple_
@@ -41,6 +41,10 @@ from registry.words import store as word_index
 MAX_LISTED = 1_000
 
 _CATALOGUE = SQLModel.metadata.tables[str(CatalogueRow.__tablename__)]
+_P = SQLModel.metadata.tables[str(ProductRow.__tablename__)].c
+_NEWEST_SIGNED = (
+    sql_select(_P.signed).where(_P.identifier == bindparam("of_identifier")).order_by(_P.version.desc()).limit(1)
+)
 _C, _D = _CATALOGUE.c, SQLModel.metadata.tables[str(DivisionRow.__tablename__)].c
 # What is read of a product to count it.
 _PLACE = ("position", "theme", "region", "provider", "personal", "modes")
@@ -155,6 +159,17 @@ def product(session: Session, text: str, version: int | None = None) -> ProductR
         which = "" if version is None else f" in version {version}"
         raise ProductUnknown(f"there is no product {text}{which}")
     return row
+
+
+def signed_product(session: Session, identifier: str, version: int | None = None) -> str:
+    """A product as its provider signed it, in its newest version unless one is named. Raises `ProductUnknown`.
+
+    Every negotiation asks for one, so the statement is built once and no row becomes an object.
+    """
+    if version is not None:
+        return product(session, identifier, version).signed
+    signed = session.connection().execute(_NEWEST_SIGNED, {"of_identifier": identifier}).scalar()
+    return product(session, identifier).signed if signed is None else str(signed)
 
 
 def newest(session: Session, text: str) -> ProductRow | None:
