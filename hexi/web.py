@@ -5,6 +5,7 @@ Endpoints take a `Write` or `Read` session; the transaction commits before the a
 after the response, when it is too late to say that it failed), in the thread that runs the endpoint (`SessionRoute`).
 """
 
+import gc
 import inspect
 import logging
 import socket
@@ -386,4 +387,5 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         timeout_graceful_shutdown=10,
     )
     log.info("listening", service=app.title, url=settings.url)
+    gc.freeze()  # what was loaded to get here stays for good, and need not be looked through for garbage again
     uvicorn.Server(config).run(sockets=[listener])
