@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from math import ceil
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -156,7 +157,7 @@ class Cubes:
         from sandbox.engines.marginals import Marginals
 
         product, number, path = dataset.product.identifier, edition.number, dataset.file(table_of(dataset, planned))
-        with Marginals(self._engine(), path, planned, edition.cohort) as marginals:
+        with Marginals(self._engine(), path, planned, edition.cohort, _others(dataset, planned)) as marginals:
             self._charge(planned, product, edition)
             for measure in planned.variances:
                 exact = partial(marginals.marginal, measure)
@@ -246,6 +247,18 @@ def table_of(dataset: Dataset, planned: Plan) -> str:
         if table.entity_key == entity:
             return table.name
     raise ProductUnusable(f"no table of this product has the entity key {entity} that its lattice policy names")
+
+
+def _others(dataset: Dataset, planned: Plan) -> dict[str, tuple[Path, str]]:
+    """The tables beside the entities' own that the policy takes columns from. Raises `ProductUnusable`."""
+    keys = {table.name: table.entity_key for table in dataset.product.tables}
+    found = {}
+    for name in planned.policy.other_tables:
+        key = keys.get(name)
+        if key is None:
+            raise ProductUnusable(f"the lattice policy takes columns from {name}, which is no table with an entity key")
+        found[name] = (dataset.file(name), key)
+    return found
 
 
 def ask(published: Published, query: CubeQuestion) -> Output:

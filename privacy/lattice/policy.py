@@ -41,8 +41,9 @@ class Level:
 class Attribute:
     """A tree of levels, coarse to fine. The last level is the domain itself; what is in no domain is `other`.
 
-    `column` is the table's column; values are compared as text. `other` names the label of the finest level that takes
-    whatever is outside the declared domain, so that everybody is in exactly one cell.
+    `column` is the table's column, or ``table.column`` of another table about the same entities; values are compared as
+    text. `other` names the label of the finest level that takes whatever is outside the declared domain, so that
+    everybody is in exactly one cell.
     """
 
     name: str
@@ -239,6 +240,13 @@ class LatticePolicy:
         cohorts = {"cohorts": {"column": self.cohorts.column}} if self.cohorts else {}
         return digest(self.document() | cohorts)
 
+    @cached_property
+    def other_tables(self) -> tuple[str, ...]:
+        """The tables beside the entities' own that columns are taken from, written as ``table.column``."""
+        columns = [attribute.column or attribute.name for attribute in self.attributes]
+        columns += [measure.column or measure.name for measure in self.measures]
+        return tuple(dict.fromkeys(table_of(column) for column in columns if table_of(column)))
+
     def columns_of(self, measure: Measure) -> tuple[str, ...]:
         """The table's columns that a measure says something of."""
         if measure.name == COUNT:
@@ -253,6 +261,11 @@ class LatticePolicy:
     @cached_property
     def _measures(self) -> dict[str, Measure]:
         return {measure.name: measure for measure in self.all_measures()}
+
+
+def table_of(column: str) -> str:
+    """The table in ``table.column``; empty for a column of the entities' own table."""
+    return column.rpartition(".")[0]
 
 
 def square_of(measure: Measure) -> Measure:

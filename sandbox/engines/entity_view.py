@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from privacy.lattice.checks import LARGEST
 from privacy.lattice.plan import GRID
-from privacy.lattice.policy import COUNT, Attribute, LatticePolicy, Measure
+from privacy.lattice.policy import COUNT, Attribute, LatticePolicy, Measure, table_of
 from sandbox.errors import ProductUnusable
 
 # What kinds of columns there are; all others are of no use for a lattice.
 TEXT, EXACT, FLOATING = "text", "exact", "floating"
+# The name here of the entities' own table, and of the column that tables are joined on.
+OWN, WHOSE = "", "hexi entity"
 # Parts of one that count in a value.
 MILLIONTHS = 1_000_000
 # How a number is written in a text column: plain, or with an exponent, which is read as floating point.
@@ -39,24 +41,35 @@ class Dialect:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """A table that the view is made of: its columns, which kind each is, and the one that says whose row it is."""
+
+    kinds: Mapping[str, str]
+    key: str
+
+
+@dataclass(frozen=True)
 class EntityView:
-    """The view of a source whose columns are of these `kinds`. Raises `ProductUnusable` where the policy has others."""
+    """The view of the entities' own table (its name is empty here) and of others about them, each collapsed to a row an
+    entity before they are joined, so that no row multiplies another. Raises `ProductUnusable` where the policy names
+    what they do not have."""
 
     policy: LatticePolicy
-    kinds: Mapping[str, str]
+    tables: Mapping[str, Rows]
     dialect: Dialect
     # Which of the policy's cohorts it is of; empty where there are none.
     cohort: str = ""
 
-    def query(self, source: str) -> str:
-        """The view: a code for each attribute and sensitive column, null outside its domain; a number per measure."""
+    def query(self, sources: Mapping[str, str]) -> str:
+        """The view of these tables: for each attribute and sensitive column a code, null outside its domain; for each
+        measure a number."""
         quoted = self.dialect.quoted
         measures = [measure for measure in self.policy.all_measures() if measure.name != COUNT]
         plain = [measure for measure in measures if measure.factors is None]
         codes = [f"{self._code(attribute)} AS {quoted(attribute.name)}" for attribute in self.policy.attributes]
         steps = [f"{self._steps(measure)} AS {quoted(measure.name)}" for measure in plain]
         products = [f"{self._product(m.factors)} AS {quoted(m.name)}" for m in measures if m.factors]
-        totals, on_grid = f"({self._totals(source)}) AS totals", ", ".join([*codes, *steps])
+        totals, on_grid = f"({self._totals(sources)}) AS totals", ", ".join([*codes, *steps])
         return f"SELECT {', '.join(['*', *products])} FROM (SELECT {on_grid} FROM {totals}) AS steps"  # noqa: S608
 
     def outside(self, name: str) -> str:
@@ -78,25 +91,38 @@ class EntityView:
                 found[measure.name] = [f"sum({name})"]
         return found
 
-    def _totals(self, source: str) -> str:
+    def _totals(self, sources: Mapping[str, str]) -> str:
         """One row an entity: the least of its values where one is wanted, their sum where they add up."""
-        quoted, columns = self.dialect.quoted, {}
+        wanted: dict[str, dict[str, str]] = {OWN: {}}
         for attribute in self.policy.attributes:
-            columns[_seen(attribute.column or attribute.name)] = self._least(attribute.column or attribute.name)
+            column = attribute.column or attribute.name
+            wanted.setdefault(table_of(column), {})[_seen(column)] = self._least(column)
         for measure in self.policy.measures:
             column = measure.column or measure.name
+            of = wanted.setdefault(table_of(column), {})
             if measure.labels and not measure.edges:
-                columns[_seen(column)] = self._least(column)
+                of[_seen(column)] = self._least(column)
             else:
-                columns[_summed(column)] = f"sum(CAST({self._millionths(column)} AS {self.dialect.wide}))"
-        chosen = ", ".join(f"{expression} AS {quoted(name)}" for name, expression in columns.items())
-        entity = quoted(self.policy.entity)
-        self._kind(self.policy.entity)
-        having = ""
-        if self.policy.cohorts is not None:
+                of[_summed(column)] = f"sum(CAST({self._millionths(column)} AS {self.dialect.wide}))"
+        if len(wanted) == 1:
+            return self._collapsed(OWN, wanted[OWN], sources[OWN])
+        collapsed = [self._collapsed(table, self._named(table) | of, sources[table]) for table, of in wanted.items()]
+        parts = [f"({part}) AS {self.dialect.quoted(f't{place}')}" for place, part in enumerate(collapsed)]
+        joined = f" USING ({self.dialect.quoted(WHOSE)})"
+        return f"SELECT * FROM {parts[0]}{''.join(f' LEFT JOIN {part}{joined}' for part in parts[1:])}"  # noqa: S608
+
+    def _collapsed(self, table: str, columns: Mapping[str, str], source: str) -> str:
+        chosen = ", ".join(f"{expression} AS {self.dialect.quoted(name)}" for name, expression in columns.items())
+        entity, having = self.dialect.quoted(self.tables[table].key), ""
+        if self.policy.cohorts is not None and table == OWN:
             # An entity is in one cohort: that of the least of its values, however many rows it has later.
             having = f" HAVING {self._least(self.policy.cohorts.column)} = {self.dialect.literal(self.cohort)}"
-        return f"SELECT {chosen} FROM {source} WHERE {entity} IS NOT NULL GROUP BY {entity}{having}"  # noqa: S608
+        return f"SELECT {chosen or '1'} FROM {source} WHERE {entity} IS NOT NULL GROUP BY {entity}{having}"  # noqa: S608
+
+    def _named(self, table: str) -> dict[str, str]:
+        """What tables are joined on: the entity, as text."""
+        key = self.tables[table].key
+        return {WHOSE: self._least(f"{table}.{key}" if table else key)}
 
     def _least(self, column: str) -> str:
         """The least of an entity's values, as text: of several one, so that everybody is in one cell."""
@@ -105,11 +131,11 @@ class EntityView:
                 f"{column} holds floating-point numbers, which are written differently everywhere; a column compared "
                 "with labels holds text, whole numbers, truths or dates"
             )
-        return f"CAST(min({self.dialect.quoted(column)}) AS {self.dialect.text})"
+        return f"CAST(min({self.dialect.quoted(_plain(column))}) AS {self.dialect.text})"
 
     def _millionths(self, column: str) -> str:
         """A row's value in millionths, null where there is none."""
-        name, kind = self.dialect.quoted(column), self._kind(column)
+        name, kind = self.dialect.quoted(_plain(column)), self._kind(column)
         if kind == FLOATING:
             return self._floating(name)
         if kind == EXACT:
@@ -133,9 +159,10 @@ class EntityView:
         return f"CASE WHEN {value} IS NOT NULL AND NOT isnan({value}) THEN CAST({rounded} AS BIGINT) END"
 
     def _kind(self, column: str) -> str:
-        if column not in self.kinds:
+        kinds = self.tables[table_of(column)].kinds
+        if _plain(column) not in kinds:
             raise ProductUnusable(f"the table has no column {column} that its lattice policy names")
-        return self.kinds[column]
+        return kinds[_plain(column)]
 
     def _code(self, attribute: Attribute) -> str:
         return self._position(attribute.domain, attribute.column or attribute.name, attribute.other)
@@ -167,6 +194,11 @@ class EntityView:
 
 def _micro(value: float) -> int:
     return round(value * MILLIONTHS)
+
+
+def _plain(column: str) -> str:
+    """The column in ``table.column``."""
+    return column.rpartition(".")[2]
 
 
 def _seen(column: str) -> str:

@@ -62,9 +62,10 @@ class Local:
             raise ProductUnusable("the table cannot be read as CSV or Parquet") from error
         return {str(name): _kind(str(datatype)) for name, datatype, *_ in described}
 
-    def view(self, path: Path, view: EntityView) -> str:
+    def view(self, paths: Mapping[str, Path], view: EntityView) -> str:
         """See `Engine`."""
-        self._run(f"CREATE TEMP TABLE {_ENTITIES} AS {view.query(_source(path))}")
+        sources = {table: _source(path) for table, path in paths.items()}
+        self._run(f"CREATE TEMP TABLE {_ENTITIES} AS {view.query(sources)}")
         return _ENTITIES
 
     def rows(self, query: str) -> Mapping[str, Integers]:

@@ -6,7 +6,7 @@ An engine (`local.Local`, `spark.Spark`) holds the entity view and adds it up; w
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from privacy.lattice.blocks import Integers
 from privacy.lattice.plan import Component, Plan
 from privacy.lattice.policy import COUNT
 from privacy.lattice.publication import shape
-from sandbox.engines.entity_view import Dialect, EntityView
+from sandbox.engines.entity_view import OWN, Dialect, EntityView, Rows
 from sandbox.errors import ProductUnusable
 
 
@@ -27,8 +27,8 @@ class Engine(Protocol):
     def kinds(self, path: Path) -> Mapping[str, str]:
         """The table's columns and which kind each is (`entity_view`)."""
 
-    def view(self, path: Path, view: EntityView) -> str:
-        """Make the entity view, and say under which name it is asked."""
+    def view(self, paths: Mapping[str, Path], view: EntityView) -> str:
+        """Make the entity view of these tables, and say under which name it is asked."""
 
     def rows(self, query: str) -> Mapping[str, Integers]:
         """The answer to a query whose columns are whole numbers."""
@@ -40,16 +40,28 @@ class Engine(Protocol):
 class Marginals:
     """The entity view of the table in `path` under a plan, or of one cohort, held by `engine`.
 
+    `others` are the tables beside it that the policy names: where each is, and the column that says whose a row is.
     Raises `ProductUnusable`.
     """
 
-    def __init__(self, engine: Engine, path: Path, plan: Plan, cohort: str = "") -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        path: Path,
+        plan: Plan,
+        cohort: str = "",
+        others: Mapping[str, tuple[Path, str]] = MappingProxyType({}),
+    ) -> None:
         self._engine, self._plan = engine, plan
         self._grouped: dict[tuple[str, ...], tuple[Integers, Mapping[str, Integers]]] = {}
         self._widest = _widest(plan)
         try:
-            self._view = EntityView(plan.policy, engine.kinds(path), engine.dialect, cohort)
-            self._table = engine.view(path, self._view)
+            tables = {OWN: (path, plan.policy.entity), **others}
+            rows = {table: Rows(engine.kinds(where), key) for table, (where, key) in tables.items()}
+            if missing := [key for table, (_, key) in tables.items() if key not in rows[table].kinds]:
+                raise ProductUnusable(f"the table has no column {missing[0]} that says whose a row is")
+            self._view = EntityView(plan.policy, rows, engine.dialect, cohort)
+            self._table = engine.view({table: where for table, (where, _) in tables.items()}, self._view)
             self._check_domains()
         except ProductUnusable:
             engine.close()

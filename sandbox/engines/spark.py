@@ -80,10 +80,12 @@ class Spark:
             raise ProductUnusable("Spark reads tables in Parquet only; convert the table, or publish it by DuckDB")
         return {name: _kind(datatype) for name, datatype in self._read(path).dtypes}
 
-    def view(self, path: Path, view: EntityView) -> str:
+    def view(self, paths: Mapping[str, Path], view: EntityView) -> str:
         """See `Engine`."""
-        self._read(path).createOrReplaceTempView(_TABLE)
-        entities = self._session.sql(view.query(_TABLE))
+        sources = {table: f"{_TABLE}_{place}" for place, table in enumerate(paths)}
+        for table, path in paths.items():
+            self._read(path).createOrReplaceTempView(sources[table])
+        entities = self._session.sql(view.query(sources))
         entities.createOrReplaceTempView(_ENTITIES)
         self._session.catalog.cacheTable(_ENTITIES)
         return _ENTITIES

@@ -1,5 +1,6 @@
 """A table with everything that engines could read differently, and the policy that publishes it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,26 @@ def write(folder: Path, people: int, seed: int = 1) -> Path:
     path = folder / "people.parquet"
     parquet.write_table(pa.table(columns), path)
     return path
+
+
+def split(path: Path) -> Path:
+    """The costs and visits of the table in `path` taken out of it, into a table of their own beside it, in whose rows
+    nobody has anything else; the entities' key is called otherwise there."""
+    table = parquet.read_table(path)
+    bills = table.select(["person", "cost", "visits"]).rename_columns(["whose", "cost", "visits"])
+    parquet.write_table(bills, path.with_name("bills.parquet"))
+    parquet.write_table(table.drop_columns(["cost", "visits"]), path)
+    return path.with_name("bills.parquet")
+
+
+def from_bills(policy: LatticePolicy) -> LatticePolicy:
+    """The policy of the tables `split` makes."""
+    moved = {"cost", "visits"}
+    measures = tuple(
+        replace(one, column=f"bills.{name}") if (name := one.column or one.name) in moved else one
+        for one in policy.measures
+    )
+    return replace(policy, measures=measures)
 
 
 def planned(people: int, **changes: object) -> Plan:

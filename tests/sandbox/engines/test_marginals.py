@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from privacy.lattice.plan import GRID, plan
 from privacy.lattice.policy import Attribute, Family, Measure
 from sandbox.engines.local import Local
 from sandbox.engines.marginals import Marginals
 from sandbox.errors import ProductUnusable
 from tests.sandbox.engines.reference import Reference
-from tests.sandbox.engines.tables import planned, write
+from tests.sandbox.engines.tables import from_bills, planned, split, write
 
 MEGABYTE = 2**20
 PEOPLE = 2_000
@@ -40,6 +41,32 @@ def test_threads_and_the_order_of_rows_change_no_bit(tmp_path: Path) -> None:
         one = every(marginals, plan)
     with Marginals(Local(256 * MEGABYTE, threads=4), shuffled, plan) as marginals:
         assert every(marginals, plan) == one
+
+
+def test_rows_of_another_table_about_the_same_people_add_up_as_if_they_were_in_one(tmp_path: Path) -> None:
+    path, plan_ = write(tmp_path, PEOPLE), planned(PEOPLE)
+    with Marginals(Local(256 * MEGABYTE), path, plan_) as marginals:
+        one = every(marginals, plan_)
+    bills, joined = split(path), plan(from_bills(plan_.policy))
+    with Marginals(Local(256 * MEGABYTE), path, joined, others={"bills": (bills, "whose")}) as marginals:
+        assert every(marginals, joined) == one
+    with pytest.raises(ProductUnusable, match="no column person that says whose a row is"):
+        Marginals(Local(256 * MEGABYTE), path, joined, others={"bills": (bills, "person")})
+
+
+def test_whoever_has_no_row_there_counts_with_nought(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    path, plan_ = write(tmp_path, PEOPLE), planned(PEOPLE)
+    bills, joined = split(path), plan(from_bills(plan_.policy))
+    parquet.write_table(parquet.read_table(bills).slice(0, 10), bills)
+    with Marginals(Local(256 * MEGABYTE), path, joined, others={"bills": (bills, "whose")}) as marginals:
+        people = int(marginals.marginal("count", ())) // GRID
+        visits = int(marginals.marginal("visits", ()))
+        little, *_ = marginals.marginal("cost_band", ()) // GRID
+    assert people > PEOPLE * 0.99  # nobody is lost for having no bill
+    assert 0 < visits <= 10 * GRID
+    assert little >= people - 10
 
 
 def test_a_table_larger_than_the_memory_is_published_out_of_core(tmp_path: Path) -> None:

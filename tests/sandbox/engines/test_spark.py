@@ -6,16 +6,19 @@ import pytest
 
 from hexi.canonical import digest, encode
 from hexi.database import Database
+from privacy.lattice.plan import plan
 from registry.catalogue import Product
 from sandbox import store
 from sandbox.bench import read_bench_product
 from sandbox.cubes import Cubes
 from sandbox.datasets import Dataset
+from sandbox.engines.local import Local
+from sandbox.engines.marginals import Marginals
 from sandbox.engines.spark import Spark
 from sandbox.errors import ProductUnusable
 from sandbox.settings import SandboxSettings
 from tests.builders import SettableClock
-from tests.sandbox.engines.tables import declared, write
+from tests.sandbox.engines.tables import declared, from_bills, split, write
 
 pytestmark = [
     pytest.mark.spark,
@@ -55,6 +58,16 @@ def test_a_million_people_have_one_cube_whoever_adds_them_up(tmp_path: Path, clo
     spark = published(tmp_path / "spark", path, "spark", clock)
     assert len(spark) > 100
     assert spark == published(tmp_path / "duckdb", path, "duckdb", clock)
+
+
+def test_tables_are_joined_alike(tmp_path: Path) -> None:
+    path, people = write(tmp_path, 2_000), 2_000
+    bills, joined = split(path), plan(from_bills(declared(people)))
+    found = []
+    for engine in (Spark("local[2]"), Local(2**28)):
+        with Marginals(engine, path, joined, others={"bills": (bills, "whose")}) as marginals:
+            found.append([marginals.marginal(measure, ()).tolist() for measure in joined.variances])
+    assert found[0] == found[1]
 
 
 def test_what_spark_cannot_read_is_said(tmp_path: Path) -> None:
