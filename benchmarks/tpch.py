@@ -249,6 +249,7 @@ def product() -> dict[str, Any]:
     return {
         "identifier": "tpch",
         "version": 1,
+        "hasPersonalInformation": False,
         "tables": tables,
         "disclosure": {"minimumEntities": 1, "rounding": 1, "maximumRows": 100_000},
         "controlled": {"airlock": False},

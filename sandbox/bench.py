@@ -213,6 +213,8 @@ def _product(value: dict[str, Json]) -> Product:
         "disclosure": disclosure,
         "lattice": value.get("lattice"),
         "controlled": _controlled(value, tables),
+        # Whoever says nothing is taken to have personal data.
+        "has_personal_information": value.get("hasPersonalInformation") is not False,
     }
     # Not validated as a product: a minimal file is none, and the bench needs no more of it.
     return Product.model_construct(**given)
