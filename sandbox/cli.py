@@ -23,7 +23,7 @@ from sandbox.preview import MAX_TWIN_ROWS, TwinFormat
 from sandbox.preview.shown import show_dry_run
 from sandbox.programs.environment import default_folder, open_environment, seal_environment
 from sandbox.programs.source import read_text
-from sandbox.programs.telling import print_outputs, print_report, print_review
+from sandbox.programs.telling import draw_charts, print_outputs, print_report, print_review
 from sandbox.queries import MAX_QUERY_CHARACTERS
 from sandbox.register_cli import register
 from sandbox.settings import SandboxSettings
@@ -59,6 +59,7 @@ def try_(
     ] = None,
     decide: Annotated[Decision | None, typer.Option("--decide", help="Decide as that reviewer.")] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why it was decided so.")] = "on the bench",
+    charts: Annotated[Path | None, typer.Option("--charts", help="Draw released charts into this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it; no tables needed.")] = False,
 ) -> None:
@@ -86,6 +87,8 @@ def try_(
         answer = bench.ask(query or "") if program is None else bench.run_program(read_text(program))
         seen, answer = _reviewed(bench, answer, as_reviewer, decide, reason)
     _tell(answer, seen, as_json=as_json)
+    if charts is not None:
+        draw_charts(answer.outputs, charts)
     raise typer.Exit({"released": DONE, "held": HELD}.get(answer.verdict, REFUSED))
 
 

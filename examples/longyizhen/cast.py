@@ -23,6 +23,32 @@ A_FILE = "SELECT count(*) AS n FROM read_csv('/etc/passwd')"
 # The total that is added up under encryption.
 SUM_QUESTION = "SELECT sum(visits) AS visits FROM visits WHERE health IN ('fair', 'poor')"
 
+# A program for the first hospital, and who of the hospital lets its results out.
+REVIEWER = "wang.li"
+PROGRAM = """# hexi: seconds=8
+import hexi_outputs
+import numpy as np
+
+visits = hexi_outputs.table("visits")
+persons = visits.groupby(["person_id", "coinsurance"]).agg(visits=("visits", "mean")).reset_index()
+shown = persons.groupby("coinsurance").agg(n=("person_id", "nunique"), visits=("visits", "mean")).reset_index()
+columns = {"coinsurance": "dimension", "n": "count", "visits": "number"}
+hexi_outputs.release_table("by_share", shown, columns)
+
+x = np.column_stack([np.ones(len(persons)), persons["coinsurance"].astype(float)])
+y = persons["visits"].astype(float).to_numpy()
+slope, left, *_ = np.linalg.lstsq(x, y, rcond=None)
+errors = np.sqrt(np.diag(np.linalg.inv(x.T @ x)) * left[0] / (len(y) - 2))
+terms = {name: (slope[i], errors[i]) for i, name in enumerate(["Intercept", "coinsurance"])}
+hexi_outputs.release_model("price", family="linear", outcome="visits", n=persons["person_id"].nunique(), terms=terms)
+"""
+PICKING = """# hexi: seconds=8
+import hexi_outputs
+visits = hexi_outputs.table("visits")
+most = visits.groupby("person_id")["visits"].sum().max()
+hexi_outputs.release_table("mean_visits", [{"n": 1500, "visits": float(most)}], {"n": "count", "visits": "number"})
+"""
+
 # Runs ordered at each hospital, by transfer format.
 RUNS_ORDERED = {"HexiSandbox-SQL": 4, "HexiSandbox-EncryptedSum": 1}
 
@@ -145,7 +171,7 @@ def product_of(hospital: Member) -> dict[str, Any]:
             "crossBorder": "forbidden",
             "businessQualification": "example",
         },
-        "modes": ["sandbox-sql", "encrypted-sum"],
+        "modes": ["sandbox-sql", "encrypted-sum", "sandbox-program"],
         "disclosure": {"minimumEntities": 10, "rounding": 5, "minimumIsolation": 2, "maximumRows": 5000},
         "policy": POLICY,
     }
@@ -191,4 +217,5 @@ def cube_of(hospital: Member) -> dict[str, Any]:
     """The product that a hospital answers from a published cube."""
     product = product_of(hospital)
     product["title"] = _text(f"{hospital.name_zh}门诊次数立方体", f"Outpatient visits as a cube, {hospital.name}")
-    return {**product, "keywords": ["立方体", "cube"], "lattice": LATTICE}
+    modes = ["sandbox-sql", "encrypted-sum"]  # a program would pass by what the cube promises
+    return {**product, "keywords": ["立方体", "cube"], "modes": modes, "lattice": LATTICE}

@@ -9,6 +9,7 @@ from typing import Any
 from examples.longyizhen import cast, report
 from examples.longyizhen.cube import tell_cube
 from examples.longyizhen.processes import run_hexi
+from examples.longyizhen.programs import tell_program
 from examples.longyizhen.report import Papers, yuan
 from examples.longyizhen.scenario import Road, StepFailed, shares
 from examples.longyizhen.story import Story
@@ -105,6 +106,8 @@ class Telling:
         self._refusals()
         answer = tell_cube(self.road, self.story, self.papers)
         self._keep_receipt(cast.CUBE, answer.receipt)
+        program = tell_program(self.road, self.story, self.papers)
+        self._keep_receipt("program", program.receipt or {})
         self.summary.append(("Asked 所问", "visits by age of plan, co-insurance and health, at three hospitals"))
         self.summary.append(
             ("Released 放行", f"{released} cells of 10 persons or more, counts rounded to 5; no row left")
@@ -112,6 +115,7 @@ class Telling:
         self.summary.append(
             ("Refused 拒绝", "one person's visits, a search for loners, a file of the hospital's machine")
         )
+        self.summary.append(("Reviewed 审核", "two programs: one released by a person of the hospital, one rejected"))
 
     def _refusals(self) -> None:
         hospital = self.road.hospitals[0]

@@ -1,11 +1,13 @@
 """Outputs of programs, and what reviewers are told of them, for people at a terminal."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from hexi.canonical import Json
+from sandbox.programs.charts import svg
 
 
 def print_outputs(outputs: Iterable[Mapping[str, Json]]) -> None:
@@ -20,6 +22,14 @@ def print_outputs(outputs: Iterable[Mapping[str, Json]]) -> None:
             names = [column["name"] for column in output["columns"]]
             table = _table(f"{output['name']} ({output['kind']})", names, output["rows"])
         console.print(table)
+
+
+def draw_charts(outputs: Iterable[Mapping[str, Json]], folder: Path) -> None:
+    """Released charts as SVG files, named for themselves: their names are letters, digits and underscores."""
+    for output in outputs:
+        if output["kind"] == "chart":
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{output['name']}.svg").write_text(svg(output), encoding="utf-8")
 
 
 def print_review(seen: Mapping[str, Json], *, with_outputs: bool = True) -> None:

@@ -72,8 +72,9 @@ def test_no_person_left(demo: Demo) -> None:
 def test_each_hospital_is_paid_for_its_runs_and_the_books_balance(demo: Demo) -> None:
     papers = demo.json("statement")
     lines = papers["statement"]["document"]["lines"]
-    # One table's answer and one encrypted number at each; and the first hospital's cube.
-    assert sum(line["amountFen"] for line in lines) == 2 * sum(m.price_fen for m in HOSPITALS) + HOSPITALS[0].price_fen
+    # One table's answer and one encrypted number at each; and the first hospital's cube, and its program.
+    first = HOSPITALS[0].price_fen
+    assert sum(line["amountFen"] for line in lines) == 2 * sum(m.price_fen for m in HOSPITALS) + 2 * first
     assert sum(papers["accounts"].values()) == 0
 
 
