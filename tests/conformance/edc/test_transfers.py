@@ -44,6 +44,20 @@ def agreed_with_us(parties: Exchange, product: str) -> str:
     raise AssertionError(done)
 
 
+def pushed_by_edc(parties: Exchange, to: Path) -> str:
+    """Our transfer, as consumer, of what EDC pushes and never ends; its id. As with agreements, EDC may end one that it
+    lost in a race with itself: then it says why, and another is asked for.
+    """
+    ours, agreement, ends = parties.ours.client, agreed_with_edc(parties, SLOW), []
+    for _ in range(ATTEMPTS):
+        seen = ours.wait_transfer(ours.transfer(agreement, PUSH, to=str(to)).id, PATIENCE_SECONDS)
+        if seen.state == "STARTED":
+            return seen.id
+        assert seen.reason, seen
+        ends.append((seen.state, seen.reason))
+    raise AssertionError(ends)
+
+
 def of_edc(parties: Exchange, pid: str) -> dict[str, Any]:
     """EDC's end, as provider, of our transfer."""
     found = [one for one in parties.provider.management.transfers() if one["correlationId"] == pid]
@@ -128,7 +142,7 @@ def test_edc_as_provider_stops_a_push(parties: Exchange) -> None:
 
 def test_we_as_consumer_end_a_push(parties: Exchange, tmp_path: Path) -> None:
     ours, edc = parties.ours.client, parties.provider.management
-    pid = ours.transfer(agreed_with_edc(parties, SLOW), PUSH, to=str(tmp_path / "never")).id
+    pid = pushed_by_edc(parties, tmp_path / "never")
     eventually("the push", lambda: parties.web.reading, bool)
     theirs = eventually("EDC's end", lambda: of_edc(parties, pid), lambda one: one["state"] != "none")["@id"]
 
