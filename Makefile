@@ -14,7 +14,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 RUN := .venv/bin
 PROGRAMS := .venv-programs
-QUESTIONS := catalogue controlled crawl exchange isolation jobs reconstruction sandbox search start utility delivery
+QUESTIONS := catalogue crawl exchange isolation jobs reconstruction sandbox search start utility delivery
 PACKAGES := hexi connector ledger marketplace privacy registry sandbox
 
 .PHONY: demo test check bench conformance setup clean

@@ -10,7 +10,7 @@ milliseconds, and sort as text.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -143,15 +143,19 @@ def _no_constant(name: str) -> Json:
 
 
 def _check_depth(value: Json) -> None:
-    level = [value]
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(MAX_DEPTH):
-        level = [child for item in level for child in _children(item)]
         if not level:
             return
-    raise Malformed(f"this JSON is nested more than {MAX_DEPTH} deep")
+        level = [child for item in level for child in _children(item) if type(child) in _CONTAINERS]
+    if level:
+        raise Malformed(f"this JSON is nested more than {MAX_DEPTH} deep")
 
 
-def _children(item: Json) -> list[Json]:
-    if isinstance(item, dict):
-        return list(item.values())
-    return item if isinstance(item, list) else []
+# What the parser makes of objects and arrays; there are many more of the others.
+_CONTAINERS = frozenset({dict, list})
+
+
+def _children(item: Json) -> Iterable[Json]:
+    children: Iterable[Json] = item.values() if isinstance(item, dict) else item
+    return children

@@ -75,8 +75,8 @@ def main(packages: str, plan_descriptor: int) -> None:
         run(job["program"])
     else:
         tables = {name: plan["tables"][name] for name in job["open"]}
-        names, rows = duck.answer(engine, tables, job["columns"], job["sql"])
-        write(names, rows, plan["limits"]["output"])
+        names, batches = duck.answer(engine, tables, job["columns"], job["sql"])
+        write(names, batches, plan["limits"]["output"])
 
 
 def listen() -> Any:
@@ -116,20 +116,22 @@ class Nowhere(io.TextIOBase):
         return len(text)
 
 
-def write(names: list[str], rows: Iterable[list[Any]], most: int) -> None:
+def write(names: list[str], batches: Iterable[list[list[Any]]], most: int) -> None:
     """Write the answer, at most `most` bytes of it; a longer one is a failure, not a shorter answer."""
     with os.fdopen(1, "wb", closefd=False) as out:
         size = out.write(b'{"columns":' + _json(names) + b',"rows":[')
-        for number, row in enumerate(rows):
-            size += out.write((b"," if number else b"") + _json(row))
+        for number, rows in enumerate(batches):
+            size += out.write((b"," if number else b"") + _json(rows)[1:-1])
             if size > most:
                 raise ValueError
         out.write(b"]}")
 
 
 def _json(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))  # noqa: TID251 - as above
-    return text.encode()
+    return _ENCODER.encode(value).encode()
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def limit(limits: Mapping[str, int]) -> None:
