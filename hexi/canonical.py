@@ -62,13 +62,18 @@ def pretty(value: Json) -> str:
 
 
 def parse(data: bytes | str) -> Json:
-    """Strict JSON: UTF-8, no key twice, no NaN, at most `MAX_DEPTH` deep. Raises `Malformed`."""
+    """Strict JSON: UTF-8, no key twice, no NaN, no half of a surrogate pair, at most `MAX_DEPTH` deep.
+
+    Raises `Malformed`. (RFC 7493, section 2.1: what is no text in Unicode could be neither stored nor answered.)
+    """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
         value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"this is not strict JSON: {error}") from error
     _check_depth(value)
+    if "\\u" in text:  # UTF-8 has no surrogates; only an escape can write one
+        _check_writable(value)
     return value
 
 
@@ -127,6 +132,13 @@ def _is_plain(value: Json) -> bool:
     if kind is float:
         return _MIN_FRACTION <= abs(value) <= _MAX_INTEGER and not value.is_integer()
     return kind is int and -_MAX_INTEGER <= value <= _MAX_INTEGER
+
+
+def _check_writable(value: Json) -> None:
+    try:
+        _write(value).encode()
+    except UnicodeEncodeError as error:
+        raise Malformed("this is not strict JSON: it has half of a surrogate pair") from error
 
 
 def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

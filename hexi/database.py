@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, literal, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, DisconnectionError, OperationalError
 from sqlmodel import Session
 
 from hexi.errors import Malformed, Unavailable
@@ -130,7 +130,10 @@ class Database:
             if self.is_postgresql and not writing:  # on SQLite every transaction is of one moment
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with _Bound(connection, expire_on_commit=False) as session:
-                yield session
+                try:
+                    yield session
+                except DataError as error:  # PostgreSQL has no NUL in its texts, and an end to its numbers
+                    raise Malformed("the request has a text or a number in it that cannot be stored") from error
 
 
 class _Bound(Session):

@@ -24,14 +24,14 @@ from connector.planes.tokens import bearer
 from connector.protocol.engine import Engine
 from connector.protocol.errors import IllegalTransition, MessageInFlight
 from connector.protocol.transfer import Complete, State
+from connector.sources.descriptions import RECEIVED_FOLDER
 from hexi.canonical import Clock, Json, digest_bytes, instant
 from hexi.errors import Conflict, DataspaceError, Forbidden, NotFound, Unauthenticated
 
 log = structlog.get_logger("connector.data")
 
-# Where pushes arrive, below the connector's address; and where they lie, below its home.
+# Where pushes arrive, below the connector's address.
 DELIVERIES_PATH = "/deliveries"
-FOLDER = "received"
 _SUFFIXES = {
     "text/csv": ".csv",
     "text/plain": ".txt",
@@ -231,7 +231,7 @@ class Receiving:
             return Path(arrival.path)
         if arrival.target is not None:
             return Path(arrival.target)
-        return (self.home / FOLDER / arrival.transfer.removeprefix("urn:uuid:") / "data").absolute()
+        return (self.home / RECEIVED_FOLDER / arrival.transfer.removeprefix("urn:uuid:") / "data").absolute()
 
     def view(self, pid: str) -> dict[str, Json]:
         """Where the delivery under a transfer stands, for its owner. Raises `DeliveryUnknown`, `ProcessUnknown`."""

@@ -6,6 +6,7 @@ connecting, and the connection goes to the very address that was checked: a name
 (DNS rebinding) gains nothing. Redirects are never followed, for the same reason.
 """
 
+import re
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -21,6 +22,8 @@ from registry.resolution import is_public
 
 # Longer addresses are refused: honest ones are a host and a short path.
 MAX_ADDRESS_CHARACTERS = 2_048
+# What a URL is written in (RFC 3986, section 2). Anything else two readers might read in two ways.
+_WRITTEN = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 # Connections kept open for the next message to the same peers.
 POOL = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0)
 
@@ -38,6 +41,8 @@ def check_callback(address: str, *, unsafe_allow_loopback: bool) -> str:
         raise CallbackRefused("the callback address cannot be read as a URL") from error
     if len(address) > MAX_ADDRESS_CHARACTERS or not parts.hostname or port == 0:
         raise CallbackRefused("a callback address is a URL with a host, and not a very long one")
+    if not _WRITTEN.fullmatch(address):
+        raise CallbackRefused("a callback address has no spaces or other characters that a URL must encode")
     if parts.scheme != "https" and not (parts.scheme == "http" and unsafe_allow_loopback):
         raise CallbackRefused("a callback address starts with https://")
     if parts.username or parts.password or parts.query or parts.fragment:

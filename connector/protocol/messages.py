@@ -11,10 +11,11 @@ Source: Dataspace Protocol 2025-1, sections 6 to 10, and its JSON Schemas.
     'TransferCompletionMessage'
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
 from connector.protocol import negotiation, transfer
@@ -32,8 +33,10 @@ REVISION = "urn:hexi:catalogue-revision"
 # Extension properties of ours start so. They are absolute IRIs, which every JSON-LD reader passes over unharmed.
 EXTENSION = "urn:hexi:"
 
-# Longer identifiers are refused: they are database keys, and honest ones are UUIDs or IRIs.
+# Longer identifiers are refused, and those with control characters: they are database keys, and honest ones are UUIDs
+# or IRIs.
 MAX_IDENTIFIER_CHARACTERS = 512
+_IDENTIFIER = re.compile(rf"[^\x00-\x1f\x7f]{{1,{MAX_IDENTIFIER_CHARACTERS}}}")
 
 Event = negotiation.Event | transfer.Event
 
@@ -62,10 +65,19 @@ def _lists(value: Json) -> Json:
 
 _PLURAL = {"permission", "prohibition", "obligation", "duty", "constraint"}
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_IDENTIFIER_CHARACTERS)]
+
+def _named(policy: dict[str, Json]) -> dict[str, Json]:
+    """`policy`, whose own name and its target's are kept as database keys too."""
+    for member in ("@id", "target"):
+        if isinstance(name := policy.get(member), str) and not _IDENTIFIER.fullmatch(name):
+            raise MessageMalformed(f"the {member} of the policy is empty, too long, or has control characters")
+    return policy
+
+
+Identifier = Annotated[str, StringConstraints(pattern=rf"^{_IDENTIFIER.pattern}$")]
 Code = Annotated[str, BeforeValidator(str)]
 Reasons = Annotated[list[str], BeforeValidator(_reasons)]
-Policy = Annotated[dict[str, Json], BeforeValidator(_lists)]
+Policy = Annotated[dict[str, Json], BeforeValidator(_lists), AfterValidator(_named)]
 
 
 class Message(BaseModel):
@@ -205,7 +217,7 @@ class TransferRequestMessage(ProcessMessage):
     event = transfer.Event.REQUEST
     consumer_pid: Identifier
     agreement_id: Identifier
-    format: str
+    format: Identifier
     callback_address: str
     data_address: dict[str, Json] | None = None
 

@@ -31,6 +31,8 @@ from hexi.canonical import Clock, Json, Wire, system_clock
 from registry.codes import Mode
 
 SECRETS_FOLDER = "secrets"
+# Below the connector's home, what was delivered to it; that may be offered on.
+RECEIVED_FOLDER = "received"
 # In bytes. A longer file is no password.
 MAX_SECRET_BYTES = 16_384
 
@@ -121,9 +123,9 @@ class Sources:
         """The source of the resource `name`. Raises `ResourceUnusable` for a bad description or a missing secret."""
         match read_description(description):
             case FileDescription(path=path, media_type=kind):
-                return FileSource(_absolute(path), self.digests, path.name, kind or "")
+                return FileSource(self._checked(path), self.digests, path.name, kind or "")
             case DirectoryDescription(path=path):
-                return DirectorySource(_absolute(path), self.digests, name)
+                return DirectorySource(self._checked(path), self.digests, name)
             case PostgresqlDescription(secret=secret, query=query):
                 return PostgresqlSource(self._secret(secret), query.strip().rstrip(";"), name)
             case HttpDescription(url=url, secret=secret):
@@ -139,7 +141,7 @@ class Sources:
             case ApiDescription():
                 self.api(description)
             case NdjsonDescription(path=path):
-                NdjsonStream(_absolute(path)).extent()
+                NdjsonStream(self._checked(path)).extent()
             case StreamDescription():
                 pass
             case _:
@@ -173,6 +175,18 @@ class Sources:
         except LocationInvalid as error:
             raise ResourceUnusable(f"the object cannot be named so: {error.detail}") from error
 
+    def _checked(self, path: Path) -> Path:
+        """`path`, if it may be delivered: not what holds this connector's own keys. Raises `ResourceUnusable`."""
+        if not path.is_absolute() or "\0" in str(path):
+            raise ResourceUnusable("a source is named by its absolute path")
+        home, found = self.home.resolve(), path.resolve()
+        within = found.is_relative_to(home) and not found.is_relative_to(home / RECEIVED_FOLDER)
+        if within or home.is_relative_to(found):
+            raise ResourceUnusable(
+                f"the connector's own folder holds its keys and is not delivered, but for what was {RECEIVED_FOLDER}"
+            )
+        return path
+
     def _secret(self, name: str) -> str:
         path = self.home / SECRETS_FOLDER / name
         try:
@@ -189,9 +203,3 @@ def _header(line: str) -> dict[str, str]:
     if not colon or not name.strip() or "\n" in line or "\r" in line:
         raise ResourceUnusable("the secret of an http source is one header line, such as Authorization: Bearer ...")
     return {name.strip(): value.strip()}
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ResourceUnusable("a source is named by its absolute path")
-    return path

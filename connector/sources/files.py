@@ -12,7 +12,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
@@ -43,11 +43,21 @@ def media_type_of(name: str) -> str:
 _Signature = tuple[int, int, int]
 
 
+@dataclass
+class _Computed:
+    """The digest of one state of a path. `computing` is held by whoever computes it; the others wait for that."""
+
+    state: object
+    computing: threading.Lock = field(default_factory=threading.Lock)
+    digest: str | None = None
+
+
 class Digests:
-    """Digests of files, computed once for every state a file is in. For several threads."""
+    """Digests of files, computed once for every state a file is in. For several threads: only those that want the
+    same digest wait for each other."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[object, str]] = {}
+        self._known: dict[Path, _Computed] = {}
         self._lock = threading.Lock()
 
     def of(self, path: Path) -> tuple[int, str]:
@@ -67,9 +77,12 @@ class Digests:
         """The digest of what is at `path` in this `state`, computed if it is not known yet."""
         with self._lock:
             known = self._known.get(path)
-            if known is None or known[0] != state:
-                known = self._known[path] = (state, compute())
-            return known[1]
+            if known is None or known.state != state:
+                known = self._known[path] = _Computed(state)
+        with known.computing:
+            if known.digest is None:
+                known.digest = compute()
+            return known.digest
 
 
 @dataclass(frozen=True)
@@ -201,9 +214,13 @@ def _read(file: FileIO, offset: int) -> Iterator[bytes]:
 @contextmanager
 def _opened(path: Path) -> Iterator[FileIO]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Without waiting: a pipe without a writer would hold the thread before it could be seen to be one.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SourceUnavailable(f"the file cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a folder has no bytes, and a device may have no end of them
+        os.close(descriptor)
+        raise SourceUnavailable("what stands there is no regular file")
     with FileIO(descriptor) as file:
         yield file
 

@@ -34,6 +34,11 @@ def test_public_https_is_called(address: str) -> None:
         "https:///path",
         "file:///etc/passwd",
         "https://p.example/" + "x" * 3000,
+        "https://p.example/\r\nX: y",
+        "https://p.example/\x00",
+        "https://p.example/a b",
+        "https://p.example\\@10.1.2.3/",
+        "https://pä.example/",
     ],
 )
 def test_anything_else_is_not(address: str) -> None:

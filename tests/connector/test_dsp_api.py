@@ -2,10 +2,12 @@
 
 import re
 
+import httpx
 import pytest
 
 from connector.protocol.messages import CONTEXT
-from hexi.canonical import Json
+from hexi.canonical import Json, encode
+from tests.asgi import ASGITransport
 from tests.connector.pair import Pair, offer
 
 BASE = "/dsp/2025-1"
@@ -284,3 +286,58 @@ def test_a_refused_message_is_refused_again(pair: Pair, provider_pid: str) -> No
     message = follow_up("ContractAgreementVerificationMessage", provider_pid)
     path = f"{BASE}/negotiations/{provider_pid}/agreement/verification"
     assert [pair.provider.call("POST", path, message, by=CONSUMER).status_code for _ in range(3)] == [400] * 3
+
+
+# The second is sent as an escape; as it stands no UTF-8 can write it.
+NUL, HALF_A_PAIR = "urn:x:\x00", "urn:x:half-a-pair"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"consumerPid": NUL},
+        {"consumerPid": HALF_A_PAIR},
+        {"@id": NUL},
+        {"offer": offer(NUL)},
+        {"offer": offer("x" * 3_000)},
+        {"offer": {**offer(), "@id": "x" * 3_000}},
+        {"callbackAddress": "http://consumer.test/\r\nHost: other"},
+        {"urn:hexi:purpose": HALF_A_PAIR},
+    ],
+    ids=["nul", "surrogate", "nul-message", "nul-target", "long-target", "long-offer", "lines", "surrogate-extension"],
+)
+def test_what_no_database_can_hold_is_a_400(pair_on_both: Pair, changes: dict[str, Json]) -> None:
+    content = encode(request(**changes)).replace(b"half-a-pair", b"\\ud800")
+    with httpx.Client(transport=ASGITransport(pair_on_both.provider.app), base_url="http://provider.test") as client:
+        answer = client.post(f"{BASE}/negotiations/request", content=content, headers={"Authorization": CONSUMER})
+    assert (answer.status_code, answer.json()["@type"]) == (400, "ContractNegotiationError")
+    assert pair_on_both.provider.processes() == []
+
+
+@pytest.mark.parametrize("agreement", [NUL, "x" * 3_000])
+@pytest.mark.parametrize("member", ["agreementId", "format"])
+def test_the_same_of_a_transfer(pair_on_both: Pair, member: str, agreement: str) -> None:
+    asked = {"agreementId": "urn:x:1", "format": "HttpData-PULL", member: agreement}
+    body = {**request(), "@type": "TransferRequestMessage", **asked}
+    answer = pair_on_both.provider.call("POST", f"{BASE}/transfers/request", body, by=CONSUMER)
+    assert (answer.status_code, answer.json()["@type"]) == (400, "TransferError")
+
+
+@pytest.mark.parametrize("identifier", [NUL, "x" * 3_000])
+def test_an_agreement_with_such_an_identifier_is_a_400(pair_on_both: Pair, identifier: str) -> None:
+    pid = pair_on_both.consumer.negotiate(pair_on_both.provider)
+    agreed = {"@id": identifier, "@type": "Agreement", "target": "t", "assigner": "a", "assignee": "b"}
+    body = {
+        "@context": [CONTEXT],
+        "@type": "ContractAgreementMessage",
+        "providerPid": "urn:uuid:p1",
+        "consumerPid": pid,
+        "agreement": agreed | {"permission": [{"action": "use"}]},
+    }
+    path = f"{BASE}/negotiations/{pid}/agreement"
+    assert pair_on_both.consumer.call("POST", path, body, by="did:web:provider").status_code == 400
+
+
+def test_an_address_with_a_nul_in_it_is_no_server_error(pair_on_both: Pair) -> None:
+    answer = pair_on_both.provider.call("GET", f"{BASE}/negotiations/%00", by=CONSUMER)
+    assert answer.status_code in {400, 404}

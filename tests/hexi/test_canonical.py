@@ -74,6 +74,8 @@ def test_the_example_of_rfc_8785() -> None:
         ("cut_short", b'{"a":'),
         ("too_deep", b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1)),
         ("absurdly_deep", b"[" * 100_000),
+        ("half_a_surrogate_pair", rb'["\ud83d"]'),
+        ("half_a_surrogate_pair_as_key", rb'{"\uDE00":1}'),
     ],
 )
 def test_loose_json_is_refused(name: str, data: bytes) -> None:

@@ -4,11 +4,16 @@ import hashlib
 import io
 import os
 import tarfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from connector.sources import Source, SourceUnavailable
+from connector.sources.descriptions import Sources
+from connector.sources.errors import ResourceUnusable
 from connector.sources.files import Digests, DirectorySource, FileSource
 
 
@@ -61,6 +66,55 @@ def test_a_symbolic_link_is_no_file(large: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(large)
     with pytest.raises(SourceUnavailable):
         FileSource(tmp_path / "link", Digests(), "link").content()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_regular_file_is_not_read_and_holds_nobody(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "other")
+    with pytest.raises(SourceUnavailable, match="no regular file"):
+        FileSource(tmp_path / "other", Digests(), "other").content()
+
+
+def test_a_digest_is_computed_once_and_only_who_wants_it_waits(tmp_path: Path) -> None:
+    digests, begun, go_on, computed = Digests(), threading.Event(), threading.Event(), []
+
+    def slowly() -> str:
+        computed.append("large")
+        begun.set()
+        assert go_on.wait(30)
+        return "sha256:large"
+
+    with ThreadPoolExecutor() as threads:
+        both = [threads.submit(digests.once, tmp_path / "large", "now", slowly) for _ in range(2)]
+        assert begun.wait(30)
+        try:
+            small = threads.submit(digests.once, tmp_path / "small", "now", lambda: "sha256:small")
+            assert small.result(timeout=30) == "sha256:small"
+        finally:
+            go_on.set()
+        assert [one.result() for one in both] == ["sha256:large", "sha256:large"]
+    assert computed == ["large"]
+
+
+@pytest.mark.parametrize("path", ["", "identity.json", "secrets/warehouse", ".."])
+def test_the_connectors_own_folder_is_not_delivered(tmp_path: Path, path: str) -> None:
+    home = tmp_path / "clinic"
+    for folder in (home / "secrets", home / "received"):
+        folder.mkdir(parents=True)
+    sources = Sources(home)
+    for kind in ("file", "directory", "ndjson"):
+        with pytest.raises(ResourceUnusable, match="its keys"):
+            sources.check("data", {"type": kind, "path": str(home / path)})
+    (tmp_path / "link").symlink_to(home)
+    with pytest.raises(ResourceUnusable, match="its keys"):
+        sources.check("data", {"type": "directory", "path": str(tmp_path / "link")})
+    sources.check("data", {"type": "directory", "path": str(home / "received")})
+
+
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    for kind in ("file", "directory", "ndjson"):
+        with pytest.raises(ResourceUnusable, match="absolute path"):
+            Sources(tmp_path / "clinic").check("data", {"type": kind, "path": "/data/\0visits.csv"})
 
 
 def test_a_directory_is_an_archive_that_tar_reads_from_any_offset(folder: Path) -> None:
