@@ -7,9 +7,8 @@ answer costs no more than it is and a large one does not wait for the database a
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Annotated
 
 import httpx
@@ -19,18 +18,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from connector.api.streaming import STALL_SECONDS, TooManyAtOnce
+from connector.api.streaming import STALL_SECONDS
 from connector.deliveries.errors import AnswerTooLarge, ApiUnavailable
 from connector.planes.access import DATA_PATH
-from connector.planes.api import ApiPlane, CallAdmitted, CallAsked
+from connector.planes.api import ApiPlane, CallAsked, CallEntered
 from connector.planes.api_rules import answer_headers
 from connector.planes.handovers import HandoverRefused
+from connector.planes.under_way import UnderWay
 from hexi.errors import DataspaceError
 
 log = structlog.get_logger("connector.calls")
 
-# Calls under way for one transfer at once, in this process.
-MAX_AT_ONCE = 16
+# Calls under way at once in this process, for one transfer and in all: each holds a connection on either side.
+MAX_AT_ONCE, MAX_IN_ALL = 16, 200
 # How long the provider's API may take to connect, and be silent in the midst of an answer, in seconds.
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
@@ -67,12 +67,16 @@ class Upstream:
 def create_router(plane: ApiPlane, upstream: Upstream) -> APIRouter:
     """The routes under ``/data/{transfer}/api``."""
     router = APIRouter(prefix=DATA_PATH, tags=["data"])
-    under_way: Counter[str] = Counter()
+    under_way = UnderWay("calls", of_transfer=MAX_AT_ONCE, in_all=MAX_IN_ALL)
+
+    def let_in(asked: CallAsked, held: ExitStack) -> CallEntered:
+        entered = plane.enter(asked)
+        held.enter_context(under_way.place(asked.transfer))
+        plane.admit(entered)
+        return entered
 
     async def call(request: Request, transfer: str, authorization: Annotated[str | None, Header()] = None) -> Response:
         """Call the API behind the contract, with the access token of the data address."""
-        if under_way[transfer] >= MAX_AT_ONCE:
-            raise TooManyAtOnce(f"a transfer has at most {MAX_AT_ONCE} calls under way at once")
         asked = CallAsked(
             transfer,
             authorization,
@@ -83,7 +87,9 @@ def create_router(plane: ApiPlane, upstream: Upstream) -> APIRouter:
             await request.body(),
             request.client.host if request.client else None,
         )
-        return PassedOn(plane, upstream, await run_in_threadpool(plane.begin, asked), under_way)
+        with ExitStack() as held:
+            entered = await run_in_threadpool(let_in, asked, held)
+            return PassedOn(plane, upstream, entered, held.pop_all())
 
     for path in ("/{transfer}/api", "/{transfer}/api/{path:path}"):
         router.add_api_route(path, call, methods=METHODS, response_class=Response, include_in_schema=False)
@@ -97,24 +103,20 @@ def _path_at_the_api(scope: Scope) -> str:
 
 
 class PassedOn(Response):
-    """The answer of the provider's API, as far as it may leave."""
+    """The answer of the provider's API, as far as it may leave. What is `held` for it is given back at its end."""
 
-    def __init__(self, plane: ApiPlane, upstream: Upstream, admitted: CallAdmitted, under_way: Counter[str]) -> None:
+    def __init__(self, plane: ApiPlane, upstream: Upstream, admitted: CallEntered, held: ExitStack) -> None:
         super().__init__()
-        self._plane, self._upstream, self._admitted, self._under_way = plane, upstream, admitted, under_way
+        self._plane, self._upstream, self._admitted, self._held = plane, upstream, admitted, held
         self._status, self._sent, self._left, self._window = ApiUnavailable.status, 0, 0, 0
         self._begun = self._looked = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        transfer = self._admitted.call.transfer
-        self._under_way[transfer] += 1
         try:
-            async with self._answered() as answer:
-                await self._pass_on(answer, receive, send)
+            with self._held:
+                async with self._answered() as answer:
+                    await self._pass_on(answer, receive, send)
         finally:
-            self._under_way[transfer] -= 1
-            if not self._under_way[transfer]:
-                del self._under_way[transfer]
             taken = int((time.monotonic() - self._begun) * 1000)
             # Also when the request is cancelled: what was counted must be written down.
             await asyncio.shield(

@@ -1,15 +1,15 @@
 """Where data are fetched. Public in the sense that a token is shown instead of a presentation."""
 
-from collections import Counter
 from typing import Annotated
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from connector.api.streaming import Streaming
+from connector.api.streaming import MAX_AT_ONCE, MAX_IN_ALL, Streaming
 from connector.planes.access import DATA_PATH
 from connector.planes.http_pull import Asked, PullPlane
+from connector.planes.under_way import UnderWay
 from hexi.canonical import Json, Wire
 from registry.access import Member
 
@@ -23,7 +23,7 @@ class Renew(Wire):
 def create_router(pull: PullPlane) -> APIRouter:
     """The routes under ``/data``."""
     router = APIRouter(prefix=DATA_PATH, tags=["data"])
-    under_way: Counter[str] = Counter()
+    under_way = UnderWay("downloads", of_transfer=MAX_AT_ONCE, in_all=MAX_IN_ALL)
 
     def answer(request: Request, transfer: str, member: str | None = None) -> Response:
         shown = request.headers

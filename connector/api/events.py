@@ -5,7 +5,7 @@ readers of this process at once, and not at all while there are none.
 """
 
 import asyncio
-from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Annotated
 
@@ -15,10 +15,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from connector.api.streaming import STALL_SECONDS, TooManyAtOnce
+from connector.api.streaming import STALL_SECONDS
 from connector.planes import sse
 from connector.planes.access import DATA_PATH
 from connector.planes.stream import Idle, Reading, StreamPlane
+from connector.planes.under_way import UnderWay
 from hexi.errors import DataspaceError
 
 log = structlog.get_logger("connector.events")
@@ -78,8 +79,14 @@ class Watch:
 def create_router(plane: StreamPlane) -> APIRouter:
     """The route ``/data/{transfer}/events``."""
     router = APIRouter(prefix=DATA_PATH, tags=["data"])
-    under_way: Counter[str] = Counter()
+    under_way = UnderWay("readers", of_transfer=MAX_AT_ONCE, in_all=MAX_READERS)
     watch = Watch(plane)
+
+    def let_in(held: ExitStack, transfer: str, token: str | None, position: int | None, network: str | None) -> Reading:
+        reading = plane.enter(transfer, token, position, network)
+        held.enter_context(under_way.place(transfer))
+        plane.begin(reading)
+        return reading
 
     @router.get("/{transfer}/events", response_class=Response)
     async def read_events(
@@ -89,12 +96,11 @@ def create_router(plane: StreamPlane) -> APIRouter:
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """The events of a stream, as text/event-stream. Show the access token of the data address. 数据流。"""
-        if under_way[transfer] >= MAX_AT_ONCE or under_way.total() >= MAX_READERS:
-            raise TooManyAtOnce(f"a transfer has at most {MAX_AT_ONCE} readers at once, this connector {MAX_READERS}")
         position = sse.read_position(last_event_id)
         network = request.client.host if request.client else None
-        reading = await run_in_threadpool(plane.open, transfer, authorization, position, network)
-        return Events(plane, watch, reading, under_way)
+        with ExitStack() as held:
+            reading = await run_in_threadpool(let_in, held, transfer, authorization, position, network)
+            return Events(plane, watch, reading, held.pop_all())
 
     return router
 
@@ -104,25 +110,21 @@ class Events(Response):
 
     media_type = sse.MEDIA_TYPE
 
-    def __init__(self, plane: StreamPlane, watch: Watch, reading: Reading, under_way: Counter[str]) -> None:
+    def __init__(self, plane: StreamPlane, watch: Watch, reading: Reading, held: ExitStack) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-        self._plane, self._watch, self._reading, self._under_way = plane, watch, reading, under_way
+        self._plane, self._watch, self._reading, self._held = plane, watch, reading, held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        transfer = self._reading.transfer
-        self._under_way[transfer] += 1
         gone = asyncio.create_task(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self._raw_headers()})
             await self._say(send, sse.RETRY)
             await self._read(gone, send)
         except TimeoutError:
-            log.info("a reader stalled", transfer=transfer)
+            log.info("a reader stalled", transfer=self._reading.transfer)
         finally:
             gone.cancel()
-            self._under_way[transfer] -= 1
-            if not self._under_way[transfer]:
-                del self._under_way[transfer]
+            self._held.close()
 
     async def _read(self, gone: "asyncio.Task[None]", send: Send) -> None:
         reading = self._reading

@@ -1,11 +1,10 @@
 """Large answers: sent chunk by chunk, at the reader's pace, and ended when the reader or the data go away.
 
-One connection holds one chunk. A reader that takes none for `STALL_SECONDS` is cut off, and a transfer has at most
-`MAX_AT_ONCE` answers under way, so that nobody can hold this process's memory or files by reading slowly.
+One connection holds one chunk. A reader that takes none for `STALL_SECONDS` is cut off, and so few answers are under
+way at once, of one transfer and in all, that nobody can hold this process's memory or files by reading slowly.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping
 
 import structlog
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from connector.planes.http_pull import Answer
+from connector.planes.under_way import UnderWay
 from connector.sources import Chunks
 from hexi.errors import DataspaceError
 
@@ -21,22 +21,14 @@ log = structlog.get_logger("connector.data")
 
 # How long a reader may take for one chunk, in seconds.
 STALL_SECONDS = 60.0
-# Answers under way for one transfer at once, in this process.
-MAX_AT_ONCE = 4
-
-
-class TooManyAtOnce(DataspaceError):
-    """More downloads under one transfer at once than it may have."""
-
-    code = "connector.too-many-downloads"
-    status = 429
-    title = "Too many downloads at once"
+# Answers under way at once in this process, for one transfer and in all: each holds a file and a chunk.
+MAX_AT_ONCE, MAX_IN_ALL = 4, 200
 
 
 class Streaming(Response):
-    """`answer` as an ASGI response. `under_way` counts the answers of each transfer; only the event loop touches it."""
+    """`answer` as an ASGI response, once it has its place among those `under_way`."""
 
-    def __init__(self, answer: Answer, transfer: str, under_way: Counter[str]) -> None:
+    def __init__(self, answer: Answer, transfer: str, under_way: UnderWay) -> None:
         super().__init__(status_code=answer.status, headers=dict(answer.headers))
         self._answer, self._transfer, self._under_way = answer, transfer, under_way
         if answer.body is not None:
@@ -48,15 +40,8 @@ class Streaming(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": b""})
             return
-        if self._under_way[self._transfer] >= MAX_AT_ONCE:
-            raise TooManyAtOnce(f"a transfer has at most {MAX_AT_ONCE} downloads at once; finish one first")
-        self._under_way[self._transfer] += 1
-        try:
+        with self._under_way.place(self._transfer):
             await self._send(receive, send)
-        finally:
-            self._under_way[self._transfer] -= 1
-            if not self._under_way[self._transfer]:
-                del self._under_way[self._transfer]
 
     async def _send(self, receive: Receive, send: Send) -> None:
         assert self._answer.body is not None  # noqa: S101 - the caller looked

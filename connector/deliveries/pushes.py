@@ -155,8 +155,8 @@ class Pushes:
 
     @contextmanager
     def _handed_over(self, push: store.Push, source: Source, content: Content, span: Span) -> Iterator[Chunks]:
-        admitted = self.handovers.begin(push.transfer, span)
-        with source.open(content, span.offset) as chunks:
+        with source.open(content, span.offset) as chunks:  # first, for what is not there is nobody's use
+            admitted = self.handovers.begin(push.transfer, span)
             metered = self.handovers.metered(push.transfer, span, admitted, self._leased(push, chunks))
             try:
                 yield metered

@@ -43,8 +43,8 @@ class CallAsked:
 
 
 @dataclass(frozen=True)
-class CallAdmitted:
-    """A call that may be made now: `url`, `headers` and `body` go to the provider's API."""
+class CallEntered:
+    """A call that was let in, and is made once it is admitted: `url`, `headers` and `body` go to the provider's API."""
 
     call: Call
     description: ApiDescription
@@ -84,9 +84,8 @@ class ApiPlane:
     def stop(self, session: Session, process: Process) -> None:
         """Nothing: every call asks the grant, before it begins and while its answer runs."""
 
-    def begin(self, asked: CallAsked) -> CallAdmitted:
-        """Let a call in, count it and write it down. Raises `DataTokenInvalid`, `HandoverRefused`, `CallRefused`,
-        `SourceUnavailable`."""
+    def enter(self, asked: CallAsked) -> CallEntered:
+        """Let a call in. Raises `DataTokenInvalid`, `HandoverRefused`, `CallRefused`, `SourceUnavailable`."""
         grant = self.access.enter(asked.transfer, asked.token, FORMAT)
         with self.database.reading() as session:
             description, secret = self._described(session, grant)
@@ -94,13 +93,16 @@ class ApiPlane:
         headers = request_headers(description, asked.headers, secret)
         begun = instant(self.clock())
         call = Call(f"urn:uuid:{uuid.uuid4()}", asked.transfer, aim.operation, begun, request_bytes=len(asked.body))
-        use = Use(count=1, network=asked.network, unfinished=True)
-        self.handovers.admit(asked.transfer, use, lambda session: call_store.add_call(session, call))
-        return CallAdmitted(call, description, aim.url, headers, asked.body, asked.network)
+        return CallEntered(call, description, aim.url, headers, asked.body, asked.network)
 
-    def admit_answer(self, admitted: CallAdmitted, volume: int) -> None:
+    def admit(self, entered: CallEntered) -> None:
+        """Count a call that is made now, and write it down. Raises `HandoverRefused`."""
+        call, use = entered.call, Use(count=1, network=entered.network, unfinished=True)
+        self.handovers.admit(call.transfer, use, lambda session: call_store.add_call(session, call))
+
+    def admit_answer(self, entered: CallEntered, volume: int) -> None:
         """Admit bytes of an answer. Raises `HandoverRefused`."""
-        self.handovers.admit(admitted.call.transfer, Use(volume=volume, network=admitted.network))
+        self.handovers.admit(entered.call.transfer, Use(volume=volume, network=entered.network))
 
     def end(self, call: Call, status: int, sent: int, unsent: int, milliseconds: int) -> None:
         """Write down what came of a call, and take back what was admitted and not sent."""

@@ -8,7 +8,6 @@ Source: Apache Arrow, Flight RPC.
 """
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from pyarrow import flight
 from pydantic import ValidationError
 
 from connector.planes.tables import TableDelivery, TableRequest, TooManyTables, ticket_of
+from connector.planes.under_way import UnderWay
 from hexi.canonical import Json, Wire, encode, parse
 from hexi.errors import DataspaceError, Malformed, Unavailable
 
@@ -50,8 +50,8 @@ class TableServer(flight.FlightServerBase):  # type: ignore[misc]
         tables: Callable[[str, str], list[str]],
     ) -> None:
         self._deliver, self._tables = deliver, tables
-        self._under_way: Counter[str] = Counter()
-        self._lock, self._stopping = threading.Lock(), threading.Event()
+        self._under_way = UnderWay("tables", of_transfer=MAX_OF_TRANSFER, in_all=MAX_AT_ONCE, refusal=TooManyTables)
+        self._stopping = threading.Event()
         try:
             super().__init__(
                 location, tls_certificates=[certificate] if certificate else None, middleware={_TOKEN: _ShownTokens()}
@@ -94,25 +94,11 @@ class TableServer(flight.FlightServerBase):  # type: ignore[misc]
         return flight.FlightInfo(schema, descriptor, [endpoint], -1, -1)
 
     def _batches(self, transfer: str, delivery: TableDelivery) -> Iterator[Any]:
-        with _told(), self._counted(transfer), delivery.batches() as batches:
+        with _told(), self._under_way.place(transfer), delivery.batches() as batches:
             for batch, place in batches:
                 if self._stopping.is_set():
                     raise Unavailable("this connector is being stopped; go on from your place in a moment")
                 yield batch, place.encode("ascii")
-
-    @contextmanager
-    def _counted(self, transfer: str) -> Iterator[None]:
-        with self._lock:
-            if self._under_way.total() >= MAX_AT_ONCE or self._under_way[transfer] >= MAX_OF_TRANSFER:
-                raise TooManyTables(f"at once it is {MAX_OF_TRANSFER} tables of a transfer, and {MAX_AT_ONCE} in all")
-            self._under_way[transfer] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._under_way[transfer] -= 1
-                if not self._under_way[transfer]:
-                    del self._under_way[transfer]
 
 
 def _read_ticket(ticket: bytes) -> dict[str, Any]:

@@ -47,7 +47,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered. `body` opens the bytes, or is None where there are none to send."""
+    """What is answered. `body` admits the bytes and opens them, or is None where there are none to send.
+
+    Opening raises `HandoverRefused`, `SourceUnavailable`.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -79,8 +82,10 @@ class PullPlane:
         """Nothing: every answer asks the grant, before it begins and while it runs."""
 
     def serve(self, asked: Asked) -> Answer:
-        """The data, or what is said about them. Raises `DataTokenInvalid`, `HandoverRefused`, `RangeRefused`,
-        `SourceUnavailable`, `MemberUnknown`."""
+        """The data, or what is said about them; nothing is counted before its body is opened.
+
+        Raises `DataTokenInvalid`, `HandoverRefused`, `RangeRefused`, `SourceUnavailable`, `MemberUnknown`.
+        """
         source = self._opened(asked)
         content = source.content()
         span, headers = _span(content, asked), _headers(content)
@@ -94,11 +99,11 @@ class PullPlane:
         if asked.method == "HEAD":
             return Answer(status, headers, None)
         counted = span if asked.member is None else replace(span, size=None if span.size is None else 2**62)
-        admitted = self.handovers.begin(asked.transfer, counted)
 
         @contextmanager
         def body() -> Iterator[Chunks]:
-            with source.open(content, span.offset) as chunks:
+            with source.open(content, span.offset) as chunks:  # first, for what is not there is nobody's use
+                admitted = self.handovers.begin(asked.transfer, counted)
                 wanted = chunks if span.wanted is None else at_most(chunks, span.wanted)
                 metered = self.handovers.metered(asked.transfer, counted, admitted, wanted)
                 try:

@@ -86,7 +86,7 @@ class StreamPlane:
     def stop(self, session: Session, process: Process) -> None:
         """Nothing: every batch asks the grant, and an idle reader is woken when it ends."""
 
-    def open(self, transfer: str, token: str | None, position: int | None, network: str | None) -> Reading:
+    def enter(self, transfer: str, token: str | None, position: int | None, network: str | None) -> Reading:
         """Let a reader in that has everything up to `position`; None: from the oldest event there is.
 
         Raises `DataTokenInvalid`, `HandoverRefused`, `SourceUnavailable`.
@@ -97,7 +97,6 @@ class StreamPlane:
         extent = source.extent()
         if position is not None and position > extent.newest:
             raise LastEventIdInvalid("this stream has not come so far; connect without Last-Event-ID")
-        self._begin(transfer, network)
         return Reading(transfer, source, extent.before_oldest if position is None else position, network)
 
     def next(self, reading: Reading) -> Written | Idle:
@@ -129,13 +128,14 @@ class StreamPlane:
             served = usage_store.active(session, {one.transfer for one in idle})
         return [one.transfer not in served or _newest(one.source, extents) != one.newest for one in idle]
 
-    def _begin(self, transfer: str, network: str | None) -> None:
-        """Count the one use of a transfer, when its first reader comes."""
+    def begin(self, reading: Reading) -> None:
+        """Count the one use of a transfer, when its first reader comes. Raises `HandoverRefused`."""
         with self.database.transaction() as session:
-            found = delivery_store.handover(session, transfer, lock=True)
+            found = delivery_store.handover(session, reading.transfer, lock=True)
             if found.begun:
                 return
-            self.handovers.admit_within(session, transfer, Use(count=1, records=0, network=network, unfinished=True))
+            use = Use(count=1, records=0, network=reading.network, unfinished=True)
+            self.handovers.admit_within(session, reading.transfer, use)
             delivery_store.save_handover(session, replace(found, begun=True))
 
     def _source(self, resource: Resource) -> EventSource:

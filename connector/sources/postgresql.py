@@ -5,10 +5,14 @@ is not, and is never resumed.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from connector.sources import CHUNK_BYTES, Chunks, Content, SourceUnavailable
+
+if TYPE_CHECKING:
+    import psycopg
 
 CSV = "text/csv"
 # How long the server may take to accept the connection, in seconds.
@@ -36,16 +40,36 @@ class PostgresqlSource:
         import psycopg  # ten megabytes that a connector without such a source need not hold
         from psycopg import sql
 
+        statement, ended = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(sql.SQL(self.query)), False
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal ended
+            for piece in copied:
+                yield bytes(piece)
+            ended = True
+
         try:
-            with psycopg.connect(self.dsn, connect_timeout=CONNECT_SECONDS) as connection:
-                connection.read_only = True
-                with connection.cursor() as cursor:
-                    statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(sql.SQL(self.query))
-                    with cursor.copy(statement) as copied:
-                        yield _gathered(bytes(piece) for piece in copied)
+            with (
+                suppress(_LeftEarly),
+                psycopg.connect(self.dsn, connect_timeout=CONNECT_SECONDS) as connection,
+                _read_only(connection).cursor() as cursor,
+                cursor.copy(statement) as copied,
+            ):
+                yield _gathered(pieces())
+                if not ended:
+                    raise _LeftEarly
         except psycopg.Error as error:
             # The driver's own words quote the connection string or a row.
             raise SourceUnavailable(f"the database refused or went away ({type(error).__name__})") from error
+
+
+class _LeftEarly(Exception):
+    """Whoever read has gone. Only an exception makes the driver cancel the query."""
+
+
+def _read_only(connection: "psycopg.Connection[Any]") -> "psycopg.Connection[Any]":
+    connection.read_only = True
+    return connection
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from connector.usage import store as usage_store
 from tests.connector.business import USE, description
 from tests.simulator import Dataspace, Member
 
@@ -45,6 +46,14 @@ class Offered:
         ours = self.space.consumer.client.transfer_status(transfer)
         theirs = next(t for t in self.space.provider.client.transfers() if t.peer_id == transfer)
         return str(ours.state), str(theirs.state)
+
+    def counted(self) -> tuple[int, int]:
+        """Uses and bytes of the newest transfer, as its provider counted them."""
+        pid = next(self.space.provider.client.transfers()).id
+        with self.space.provider.app.state.engine.database.reading() as session:
+            grant = usage_store.grant(session, pid)
+        assert grant is not None
+        return grant.count, grant.volume
 
     def work(self, rounds: int = 12) -> None:
         """Carry out what is due at both ends, until nothing is."""

@@ -3,13 +3,16 @@
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import httpx
 import pytest
 
+from connector.api.calls import MAX_AT_ONCE
 from connector.planes import call_store
 from tests.connector.planes.serving import Delivery, served
 from tests.simulator import Dataspace
@@ -159,6 +162,21 @@ def test_a_status_of_the_api_passes_and_its_inner_address_does_not(calling: Deli
 def test_a_large_answer_passes_whole_and_is_counted_exactly(calling: Delivery) -> None:
     assert call(calling, "/large").content == b"x" * 3_000_000
     assert calling.grant().volume == 3_000_000
+
+
+def test_a_transfer_has_so_many_calls_at_once_and_no_more(calling: Delivery) -> None:
+    everybody = threading.Barrier(MAX_AT_ONCE + 8)
+
+    def slowly(_: int) -> int:
+        headers = {"Authorization": f"Bearer {calling.token}"}
+        with calling.http.stream("GET", f"{calling.endpoint}/slow", headers=headers) as answer:
+            everybody.wait(30)  # nobody goes before all are answered
+            return answer.status_code
+
+    with ThreadPoolExecutor(everybody.parties) as callers:
+        answers = Counter(callers.map(slowly, range(everybody.parties)))
+    assert answers == {200: MAX_AT_ONCE, 429: 8}
+    assert (len(Lab.asked), calling.grant().count) == (MAX_AT_ONCE, MAX_AT_ONCE)
 
 
 @pytest.mark.parametrize(

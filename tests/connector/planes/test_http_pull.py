@@ -1,18 +1,24 @@
 """HttpData-PULL, provider's side: what a token opens, what it does not, and what is counted."""
 
+import asyncio
 import hashlib
 import io
 import tarfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 
+from connector.api.streaming import Streaming
 from connector.deliveries import store
 from connector.planes.data_address import properties_of
 from connector.planes.handovers import HandoverRefused, Span
+from connector.planes.http_pull import Answer, Asked
+from connector.planes.under_way import TooManyAtOnce, UnderWay
 from connector.protocol.transfer import Suspend
+from connector.sources import SourceUnavailable
 from connector.usage import store as usage_store
 from tests.connector.business import USE
 from tests.connector.planes.delivery import CONTENT, publish_source
@@ -135,6 +141,28 @@ def test_what_has_changed_comes_whole(pull: Pull, file: Path) -> None:
     file.write_bytes(b"another content")
     answer = pull.get(Range="bytes=10-", If_Range=tag)
     assert (answer.status_code, answer.content) == (200, b"another content")
+
+
+def answered(pull: Pull) -> Answer:
+    """What the provider's plane answers to a request for everything, of which nothing is read yet."""
+    plane = pull.space.provider.app.state.engine.decisions.fulfilment._planes["HttpData-PULL"]
+    return plane.serve(Asked(pull.at_provider(), f"Bearer {pull.address()['authorization']}"))
+
+
+def test_who_finds_no_place_has_used_nothing_up(pull: Pull) -> None:
+    full = UnderWay("downloads", of_transfer=0, in_all=9)
+    with pytest.raises(TooManyAtOnce):
+        asyncio.run(Streaming(answered(pull), "urn:x:1", full)({}, AsyncMock(), AsyncMock()))
+    assert pull.counted() == (0, 0)
+
+
+def test_what_cannot_be_opened_is_nobodys_use(pull: Pull, file: Path) -> None:
+    answer = answered(pull)
+    file.unlink()
+    assert answer.body is not None
+    with pytest.raises(SourceUnavailable), answer.body():
+        pass
+    assert pull.counted() == (0, 0)
 
 
 def test_a_token_counts_only_for_its_transfer_and_its_time(pull: Pull) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import psycopg
 import pytest
 
 from connector.planes.http_pull import FORMAT as PULL
+from connector.planes.http_push import FORMAT as PUSH
 from connector.sources import CHUNK_BYTES, SourceUnavailable
 from connector.sources.descriptions import SECRETS_FOLDER
 from connector.sources.postgresql import PostgresqlSource
+from tests.connector.planes.delivery import Offered
 from tests.connector.sources.delivered import delivered
 from tests.databases import fresh_postgresql
 from tests.simulator import Dataspace
@@ -76,10 +79,35 @@ def test_a_server_that_is_not_there_is_said_so_without_its_address() -> None:
     assert "hunter2" not in repr(PostgresqlSource("postgresql://user:hunter2@127.0.0.1:1/db", "SELECT 1", "visits"))
 
 
+def test_who_leaves_early_ends_the_query_and_nothing_is_wrong(dsn: str) -> None:
+    source = PostgresqlSource(dsn, "SELECT repeat('x', 90) FROM generate_series(1, 10000000)", "many")
+    with source.open(source.content()) as chunks:
+        assert next(chunks)
+    with psycopg.connect(dsn) as connection:
+        running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY%'"
+        until = time.monotonic() + 30
+        while connection.execute(running).fetchone() != (0,) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert connection.execute(running).fetchone() == (0,)
+
+
 def test_it_is_not_resumed(dsn: str) -> None:
     source = PostgresqlSource(dsn, "SELECT 1", "one")
     with pytest.raises(SourceUnavailable, match="beginning"), source.open(source.content(), 1):
         pass
+
+
+@pytest.mark.parametrize("format_", [PULL, PUSH])
+def test_a_database_that_is_away_is_no_use_of_its_consumer(dataspace: Dataspace, tmp_path: Path, format_: str) -> None:
+    secrets = dataspace.provider.app.state.settings.home / SECRETS_FOLDER
+    secrets.mkdir(exist_ok=True)
+    (secrets / "warehouse").write_text("postgresql://127.0.0.1:1/away", "ascii")
+    source = {"type": "postgresql", "secret": "warehouse", "query": "SELECT 1"}
+    offered = Offered(dataspace, tmp_path / "arrived.csv", source=source)
+    transfer = offered.ask(format_, to=str(offered.file))
+    offered.work(rounds=2)
+    assert offered.states(transfer) == ("STARTED", "STARTED")
+    assert offered.counted() == (0, 0)
 
 
 def test_a_query_is_delivered(dataspace: Dataspace, dsn: str, tmp_path: Path) -> None:
