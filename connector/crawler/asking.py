@@ -1,19 +1,15 @@
 """Asking a peer for a page: one request, to the peer and nowhere else, that ends in time and in memory."""
 
 import re
-import ssl
-import threading
-import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
-import httpcore
 import httpx
 
 from connector.crawler.errors import CatalogueUnusable
 from connector.crawler.pages import MAX_PAGE_BYTES, Answer
 from connector.crawler.steps import Question
 from connector.protocol.callbacks import peer_transport
+from connector.protocol.deadlines import Deadline
 from hexi.canonical import encode
 from hexi.client import Unreachable
 
@@ -38,7 +34,7 @@ class Asker:
     ) -> None:
         self._authorise = authorise
         self._seconds = seconds
-        self._until = _Deadline()
+        self._until = Deadline()
         guarded = peer_transport(unsafe_allow_loopback=unsafe_allow_loopback, through=self._until.over)
         # No proxies or credentials from the environment, and no redirects: the peer, or nobody.
         self._http = httpx.Client(
@@ -93,76 +89,3 @@ class Asker:
                 raise CatalogueUnusable(f"the page is longer than {MAX_PAGE_BYTES} bytes")
             self._until.check()
         return bytes(content)
-
-
-class _Until(threading.local):
-    """Each thread's own moment."""
-
-    moment = 0.0
-
-
-class _Deadline:
-    """Ends what a thread reads once its time is up: a byte now and then would hold the thread for ever."""
-
-    def __init__(self) -> None:
-        self._of_thread = _Until()
-
-    def begin(self, seconds: float) -> None:
-        self._of_thread.moment = time.monotonic() + seconds
-
-    def left(self, timeout: float | None) -> float:
-        """The seconds left, or `timeout` if that is less. Raises `httpcore.ReadTimeout` if there are none."""
-        left = self._of_thread.moment - time.monotonic()
-        if left <= 0:
-            raise httpcore.ReadTimeout("the answer does not end")
-        return left if timeout is None else min(left, timeout)
-
-    def check(self) -> None:
-        """Raise `httpx.ReadTimeout` if there is no time left."""
-        if time.monotonic() > self._of_thread.moment:
-            raise httpx.ReadTimeout("the answer does not end")
-
-    def over(self, network: httpcore.NetworkBackend) -> httpcore.NetworkBackend:
-        """`network`, of whose connections every read keeps to the deadline."""
-        return _TimedNetwork(network, self)
-
-
-class _TimedNetwork(httpcore.NetworkBackend):
-    def __init__(self, network: httpcore.NetworkBackend, until: _Deadline) -> None:
-        self._network = network
-        self._until = until
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        left = self._until.left(timeout)
-        return _TimedStream(self._network.connect_tcp(host, port, left, local_address, socket_options), self._until)
-
-
-class _TimedStream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, until: _Deadline) -> None:
-        self._stream = stream
-        self._until = until
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._until.left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._until.left(timeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        left = self._until.left(timeout)
-        return _TimedStream(self._stream.start_tls(ssl_context, server_hostname, left), self._until)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)

@@ -41,8 +41,8 @@ def check_callback(address: str, *, unsafe_allow_loopback: bool) -> str:
         raise CallbackRefused("the callback address cannot be read as a URL") from error
     if len(address) > MAX_ADDRESS_CHARACTERS or not parts.hostname or port == 0:
         raise CallbackRefused("a callback address is a URL with a host, and not a very long one")
-    if not _WRITTEN.fullmatch(address):
-        raise CallbackRefused("a callback address has no spaces or other characters that a URL must encode")
+    if not _WRITTEN.fullmatch(address) or not _is_resolvable(parts.hostname):
+        raise CallbackRefused("a callback address has a host that has a name, and no characters that a URL must encode")
     if parts.scheme != "https" and not (parts.scheme == "http" and unsafe_allow_loopback):
         raise CallbackRefused("a callback address starts with https://")
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -70,6 +70,15 @@ def peer_transport(
     return _PooledTransport(network if unsafe_allow_loopback else _GuardedNetwork(network))
 
 
+def _is_resolvable(host: str) -> bool:
+    """Whether a name server can be asked for `host` at all: its labels are not empty and not too long."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def _is_literal(host: str) -> bool:
     try:
         ip_address(host.split("%", 1)[0])
@@ -94,8 +103,8 @@ class _GuardedNetwork(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise httpcore.ConnectError(f"the host has no address: {error.strerror}") from error
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError("the host has no address") from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         for address in addresses:
             check_address(address)

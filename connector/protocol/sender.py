@@ -11,6 +11,7 @@ from dataclasses import replace
 import httpx
 
 from connector.protocol.callbacks import POOL, peer_transport
+from connector.protocol.deadlines import Deadline
 from connector.protocol.errors import CallbackRefused
 from connector.protocol.outbox import Answer
 from connector.protocol.outbox_items import PEER, OutboxItem
@@ -19,6 +20,7 @@ from hexi.client import Network
 from hexi.errors import DataspaceError
 
 # How long a peer may take to connect, and to answer, in seconds. Receiving is one transaction there: this is ample.
+# Together they are a deadline, however slowly a peer sends: it must not hold a sender, of which there are few.
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 # The most we read of an answer, in bytes. Longer ones are nothing we asked for; the status is enough.
@@ -49,7 +51,10 @@ class Sender:
         self._authorise = authorise
         # The transports themselves, without a client around them: no proxies, cookies or credentials from anywhere, no
         # redirects, and half the price of a call. We go where we meant to go or nowhere.
-        self._peers = transport or peer_transport(unsafe_allow_loopback=unsafe_allow_loopback_callbacks)
+        self._deadline = Deadline()
+        self._peers = transport or peer_transport(
+            unsafe_allow_loopback=unsafe_allow_loopback_callbacks, through=self._deadline.over
+        )
         # The space's address is our operator's word, not a peer's: no guard there.
         self._space = transport or Network(POOL)
 
@@ -60,6 +65,7 @@ class Sender:
         try:
             if item.audience is not None:
                 headers["Authorization"] = self._authorise(item.audience)
+            self._deadline.begin(CONNECT_SECONDS + ANSWER_SECONDS)
             request = httpx.Request("POST", item.url, content=encode(item.body), headers=headers, extensions=_TIMEOUTS)
             with closing((self._peers if to_peer else self._space).handle_request(request)) as answer:
                 return Answer(answer.status_code, _body(answer, MAX_ANSWER_BYTES if to_peer else MAX_RECEIPTS_BYTES))

@@ -14,6 +14,7 @@ from sqlmodel import Session
 from connector.protocol import outbox
 from connector.protocol import store as messages
 from connector.protocol.callbacks import peer_transport
+from connector.protocol.deadlines import Deadline
 from connector.protocol.errors import CallbackRefused
 from connector.protocol.outbox import Answer, Verdict
 from connector.protocol.outbox_items import WEBHOOK, OutboxItem, OutboxState
@@ -28,6 +29,7 @@ from sandbox import owners
 log = structlog.get_logger("connector.webhooks")
 
 # How long a receiver may take to connect, and to answer, in seconds: it should take the event and work on it later.
+# Together they are a deadline, however slowly it sends.
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 # Events one pass takes at once, and how long they are its own, in seconds. The lease outlasts the slowest batch.
@@ -53,7 +55,10 @@ class Courier:
         self._database = database
         self._subscriptions = subscriptions
         self.work = subscriptions.work
-        guarded = transport or peer_transport(unsafe_allow_loopback=subscriptions.unsafe_allow_private)
+        self._deadline = Deadline()
+        guarded = transport or peer_transport(
+            unsafe_allow_loopback=subscriptions.unsafe_allow_private, through=self._deadline.over
+        )
         # No proxies or credentials from the environment, and no redirects: a checked address, or none.
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         self._stopping = threading.Event()
@@ -110,6 +115,7 @@ class Courier:
         secret = secret_of(self._subscriptions.key, str(item.reference))
         headers = sign(secret, item.message_id, body, self._subscriptions.clock())
         headers["Content-Type"] = CONTENT_TYPE
+        self._deadline.begin(CONNECT_SECONDS + ANSWER_SECONDS)
         try:
             with self._http.stream("POST", item.url, content=body, headers=headers) as answer:
                 return Answer(answer.status_code)  # what else it says is not read: nobody here would look at it

@@ -39,6 +39,8 @@ def test_public_https_is_called(address: str) -> None:
         "https://p.example/a b",
         "https://p.example\\@10.1.2.3/",
         "https://pä.example/",
+        "https://a..b/",
+        "https://" + "x" * 64 + ".example/",
     ],
 )
 def test_anything_else_is_not(address: str) -> None:

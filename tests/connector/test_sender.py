@@ -1,7 +1,12 @@
 """The sender: entries in batches, and answers that mean to hold it up."""
 
 import itertools
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
 import pytest
@@ -122,6 +127,43 @@ class _Endless(httpx.SyncByteStream):
 def attempt(transport: httpx.BaseTransport) -> Answer:
     sent: OutboxItem = item()
     return Sender(lambda audience: "x", unsafe_allow_loopback_callbacks=True, transport=transport).attempt(sent)
+
+
+@pytest.mark.parametrize("place", ["status line", "headers", "body"])
+def test_a_byte_now_and_then_holds_no_sender(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setattr(sender, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(sender, "ANSWER_SECONDS", 0.2)
+    stopping = threading.Event()
+
+    class Trickling(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            begun = {"status line": b"", "headers": b"HTTP/1.1 200 OK\r\n"}
+            self.wfile.write(begun.get(place, b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n"))
+            with suppress(OSError):
+                for byte in itertools.repeat(b"H"):
+                    self.wfile.write(byte)
+                    if stopping.wait(0.05):
+                        return
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Trickling)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    sending = Sender(lambda audience: "x", unsafe_allow_loopback_callbacks=True)
+    begun = time.monotonic()
+    try:
+        sent = replace(item(), url=f"http://127.0.0.1:{server.server_port}/")
+        assert sending.attempt(sent).status is None
+    finally:
+        took = time.monotonic() - begun
+        stopping.set()
+        sending.close()
+        thread.join()
+        server.server_close()
+    assert took < 5  # it would have gone on for ever
 
 
 def test_an_answer_that_does_not_end_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
