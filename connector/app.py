@@ -48,7 +48,7 @@ from connector.protocol.engine import Settings as EngineSettings
 from connector.protocol.messages import PATH
 from connector.protocol.peers import Peers, of_the_space
 from connector.protocol.worker import Worker
-from connector.retirement import Retirement
+from connector.retirement import Endings, Retirement
 from connector.services import Services, services_places
 from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
@@ -104,6 +104,7 @@ def create_app(
         identity.did, webhook_key(settings.home), clock, unsafe_allow_private=settings.allows_private_webhooks
     )
     courier = Courier(database, subscriptions, transport)
+    endings = Endings(evidence, partial(views.announce_end, subscriptions))
     engine = Engine(
         database,
         BusinessDecisions(contracting, fulfilment),
@@ -114,6 +115,7 @@ def create_app(
         EngineSettings(unsafe_allow_loopback_callbacks=settings.allows_loopback),
         on_ledger_receipt=evidence.received,
         on_state=partial(views.announce_state, subscriptions),
+        on_agreement_ended=endings.hear,
         transport=transport,
     )
     monitor = Monitor(database, engine, fulfilment, trust, clock, seconds=settings.monitor_seconds)
@@ -140,7 +142,7 @@ def create_app(
         settings.unserved,
     )
     bargaining = Bargaining(engine, contracting, trust, clock)
-    retirement = Retirement(monitor, evidence, identity.did, partial(views.announce_end, subscriptions))
+    retirement = Retirement(engine, monitor, endings, identity.did)
     desk = _desk(
         settings,
         identity,

@@ -14,7 +14,7 @@ import httpx
 from sqlmodel import Session
 
 from connector.protocol import negotiation, store, transfer
-from connector.protocol.binding import Action, fresh_id, opening
+from connector.protocol.binding import Action, fresh_id, opening, outgoing
 from connector.protocol.callbacks import check_callback
 from connector.protocol.decisions import Decisions
 from connector.protocol.dispatch import LEASE_ITEMS, Dispatcher, OnReceipt, with_peer
@@ -27,11 +27,21 @@ from connector.protocol.messages import (
     TransferRequestMessage,
     read_any,
 )
-from connector.protocol.negotiation import NegotiationAction
+from connector.protocol.negotiation import NegotiationAction, TerminateNegotiation
 from connector.protocol.outbox import PATIENCE
 from connector.protocol.outbox_items import OutboxItem, OutboxState
 from connector.protocol.processes import Kind, Process, Role
-from connector.protocol.progression import TERMINATIONS, InFlight, is_ended, is_said_again, reasons_of, receive, settle
+from connector.protocol.progression import (
+    AGREEMENT_ENDED,
+    TERMINATIONS,
+    InFlight,
+    is_end_of_agreement,
+    is_ended,
+    is_said_again,
+    reasons_of,
+    receive,
+    settle,
+)
 from connector.protocol.sender import Sender
 from connector.protocol.steps import OnState, Steps
 from connector.protocol.transfer import TransferAction
@@ -39,6 +49,9 @@ from hexi.canonical import Clock, Json, digest
 from hexi.database import Database
 from registry.identity import Identity
 from registry.presentation import Caller
+
+# Told of a FINALIZED negotiation whose agreement the other end has ended, and of its reasons, the code first.
+OnAgreementEnded = Callable[[Session, Process, list[str]], None]
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,8 @@ class Engine:
     `authorise` gives an ``Authorization`` value for calling the service whose DID it gets. `own_url` is the
     connector's public address. `on_ledger_receipt(session, reference, receipt)` is called in the transaction that
     records a delivered ledger entry, `on_state(session, process)` in that of a state entered while anybody subscribes
-    to events. `transport` replaces the network.
+    to events, `on_agreement_ended` in that of the message that says so; without it there is no such message.
+    `transport` replaces the network.
     """
 
     def __init__(
@@ -73,6 +87,7 @@ class Engine:
         *,
         on_ledger_receipt: OnReceipt | None = None,
         on_state: OnState | None = None,
+        on_agreement_ended: OnAgreementEnded | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.database = database
@@ -80,6 +95,7 @@ class Engine:
         self.identity = identity
         self.address = own_url.rstrip("/") + PATH
         self._settings = settings
+        self._on_agreement_ended = on_agreement_ended
         self._steps = Steps(decisions, clock, announce=on_state)
         self._sender = Sender(
             authorise,
@@ -204,6 +220,17 @@ class Engine:
             store.close_item(session, item.id, OutboxState.CANCELLED, self._steps.now())
         self._steps.act(session, process, action)
 
+    def tell_agreement_ended(self, session: Session, pid: str, code: str, reasons: list[str]) -> None:
+        """Tell the other end that the agreement of a negotiation was ended here. Raises `ProcessUnknown`.
+
+        Nothing is said before FINALIZED, or while a message of ours is on its way: then it hears of it when it asks.
+        """
+        process = self.negotiation(session, pid)  # not locked: it stays as it is
+        if process.state != negotiation.State.FINALIZED or store.lock_pending(session, pid) is not None:
+            return
+        said = TerminateNegotiation(code, reasons, properties={AGREEMENT_ENDED: process.agreement_id})
+        self._steps.post(session, process, outgoing(process, said))
+
     def receive_contract_request(self, session: Session, caller: Caller, message: ContractRequestMessage) -> Process:
         """A consumer asks for a contract. The same request again gives the process there is.
 
@@ -292,6 +319,9 @@ class Engine:
         if is_said_again(process, message):
             return process
         process = _named(session, process, message)
+        if self._on_agreement_ended is not None and is_end_of_agreement(process, message):
+            self._on_agreement_ended(session, process, reasons_of(message))
+            return process
         # What they say overtakes what we had not sent, and confirms what we had; an end does not.
         tried = OutboxState.CANCELLED if message.event in TERMINATIONS else OutboxState.DELIVERED
         item = store.settle_pending(session, pid, self._steps.now(), tried=tried, untried=OutboxState.CANCELLED)

@@ -26,7 +26,7 @@ from connector.protocol.messages import (
 )
 from connector.protocol.outbox_items import OutboxState
 from connector.protocol.processes import Kind, Process, Role
-from connector.protocol.progression import is_ended, reasons_of, target
+from connector.protocol.progression import AGREEMENT_ENDED, is_ended, reasons_of, target
 from hexi.canonical import Json
 
 
@@ -127,7 +127,8 @@ def _sent(process: Process, sent: Sent) -> Entry:
         sent.message_id,
         attempts=sent.attempts,
         reason=tuple(reasons_of(message)) or ((sent.error,) if sent.error else ()),
-        event=message.event,
+        # What is about the agreement leads the negotiation nowhere.
+        event=None if AGREEMENT_ENDED in message.properties else message.event,
         opens=message.is_initial,
     )
 

@@ -38,6 +38,9 @@ from hexi.canonical import Json
 
 # Beside the state in our answers about a suspended transfer: which end has suspended it, and so who may resume.
 SUSPENDED_BY = "urn:hexi:suspendedBy"
+# In a termination that comes after FINALIZED: the agreement that its sender has ended, for which the protocol has no
+# message.
+AGREEMENT_ENDED = "urn:hexi:agreementEnded"
 TERMINATIONS = (negotiation.Event.TERMINATION, transfer.Event.TERMINATION)
 
 
@@ -113,6 +116,13 @@ def is_said_again(process: Process, message: ProcessMessage) -> bool:
     """Rule 5: whether `message` says what concluded this negotiation already."""
     concluded = (process.role, process.state) == (Role.CONSUMER, negotiation.State.FINALIZED)
     return concluded and message.event is negotiation.Event.FINALIZED
+
+
+def is_end_of_agreement(process: Process, message: ProcessMessage) -> bool:
+    """Whether `message` is about the agreement that this negotiation has led to, and not about the negotiation."""
+    concluded = process.kind is Kind.NEGOTIATION and process.state == negotiation.State.FINALIZED
+    named = message.properties.get(AGREEMENT_ENDED)
+    return concluded and message.event is negotiation.Event.TERMINATION and named == process.agreement_id
 
 
 def receive(process: Process, in_flight: InFlight | None, message: ProcessMessage) -> list[Process]:

@@ -3,12 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from connector.contracts.offers import Acceptance, Definition, Outcome, Rule, Selector, check
-from connector.management.answers import Negotiation
+from connector.management.answers import Evidence, Negotiation
 from connector.policies.errors import PolicyInvalid
+from connector.protocol.messages import ContractNegotiationTerminationMessage
+from connector.protocol.progression import AGREEMENT_ENDED
 from hexi.errors import RemoteProblem
+from ledger.entries import read_entry
+from ledger.receipts import Receipt
+from tests.asgi import ASGITransport
 from tests.connector.business import USE, published
 from tests.simulator import PLANNER, Dataspace, Member
 
@@ -157,16 +163,72 @@ def test_an_agreement_is_ended_with_everything_under_it(dataspace: Dataspace) ->
 
     ended = dataspace.provider.client.end_agreement(agreement, "the study is over")
     assert ended.state == "ENDED"
+    late = dataspace.consumer.client.transfer(agreement, "HexiSandbox-SQL")  # before it has heard of it
     dataspace.settle()
     told = dataspace.consumer.client.transfer_status(running.id)
     assert (told.state, told.reason) == ("TERMINATED", ("connector.agreement-ended", "the study is over"))
     with pytest.raises(RemoteProblem):
         dataspace.consumer.client.run(running.id, "SELECT count(*) FROM visits")
-    later = dataspace.transfer(agreement)
+    later = dataspace.consumer.client.transfer_status(late.id)
     assert (later.state, later.reason[0]) == ("TERMINATED", "connector.agreement-ended")
     assert dataspace.provider.client.end_agreement(agreement, "again").state == "ENDED"
     kinds = [entry.kind for entry in dataspace.provider.client.evidence(subject=agreement)]
     assert sorted(kinds) == ["agreement-concluded", "agreement-ended"]
+
+
+def ended_by(entry: Evidence) -> object:
+    return read_entry(Receipt.from_json(entry.receipt).entry).facts["endedBy"]
+
+
+@pytest.mark.parametrize("by", ["provider", "consumer"])
+def test_the_end_of_an_agreement_is_told_though_nothing_runs_under_it(dataspace: Dataspace, by: str) -> None:
+    agreed = dataspace.agree(dataspace.publish().identifier)
+    ends = {"provider": dataspace.provider, "consumer": dataspace.consumer}
+    ends[by].client.end_agreement(agreed.agreement, "the study is over")
+    dataspace.settle()
+    for member in ends.values():
+        client = member.client
+        assert [held.state for held in client.agreements()] == ["ENDED"]
+        assert [one.state for one in client.negotiations()] == ["FINALIZED"]
+        entries = [entry for entry in client.evidence(subject=agreed.agreement) if entry.kind == "agreement-ended"]
+        assert [entry.receipt is not None for entry in entries] == [True]
+        assert ended_by(entries[0]) == ends[by].did
+    digests = {next(iter(member.client.evidence(kind="agreement-ended"))).digest for member in ends.values()}
+    assert len(digests) == 1  # both put the same on record
+    last = ends["consumer"].client.negotiation_history(agreed.id).items[-1]
+    assert (last.message, last.reason[0]) == ("ContractNegotiationTerminationMessage", "connector.agreement-ended")
+
+
+def test_both_ends_may_end_an_agreement_at_once(dataspace: Dataspace) -> None:
+    agreement = str(dataspace.agree(dataspace.publish().identifier).agreement)
+    for member in (dataspace.provider, dataspace.consumer):
+        member.client.end_agreement(agreement, f"{member.did} is done")
+    dataspace.settle()
+    for member in (dataspace.provider, dataspace.consumer):
+        assert [held.state for held in member.client.agreements()] == ["ENDED"]
+        (entry,) = member.client.evidence(kind="agreement-ended")
+        assert ended_by(entry) == member.did
+
+
+@pytest.mark.parametrize("named", ["urn:uuid:another", None])
+def test_a_negotiation_that_is_concluded_is_not_terminated(dataspace: Dataspace, named: str | None) -> None:
+    agreed = dataspace.agree(dataspace.publish().identifier)
+    engine = dataspace.consumer.app.state.engine
+    with engine.database.reading() as session:
+        process = engine.negotiation(session, agreed.id)
+    message = ContractNegotiationTerminationMessage(
+        id="urn:uuid:m1", provider_pid=process.provider_pid, consumer_pid=process.pid, code="1"
+    ).to_wire() | ({AGREEMENT_ENDED: named} if named else {})
+    answer = ASGITransport(dataspace.consumer.app).handle_request(
+        httpx.Request(
+            "POST",
+            f"http://{PLANNER}/dsp/2025-1/negotiations/{process.pid}/termination",
+            json=message,
+            headers={"Authorization": dataspace.provider.app.state.membership.authorise(dataspace.consumer.did)},
+        )
+    )
+    assert answer.status_code == 400
+    assert [held.state for held in dataspace.consumer.client.agreements()] == ["CONCLUDED"]
 
 
 def test_a_consumer_ends_an_agreement_too(dataspace: Dataspace) -> None:

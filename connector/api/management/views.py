@@ -100,14 +100,17 @@ def announce_product(subscriptions: Subscriptions, type_: str, session: Session,
     subscriptions.announce(session, type_, identifier, data, sequence=version)
 
 
-def announce_end(subscriptions: Subscriptions, session: Session, held: HeldAgreement, reason: str) -> None:
-    """Tell subscribers that an agreement was ended from here, and why. The signed document stays where it is."""
+def announce_end(
+    subscriptions: Subscriptions, session: Session, held: HeldAgreement, reason: str, ended_by: str
+) -> None:
+    """Tell subscribers that an agreement was ended, by whom and why. The signed document stays where it is."""
     data: dict[str, Json] = {
         "agreement": held.agreement.id,
         "role": held.role,
         "counterparty": held.counterparty,
         "product": held.agreement.product,
         "negotiation": held.negotiation,
+        "endedBy": ended_by,
         "reason": reason,
     }
     subscriptions.announce(session, AGREEMENT_ENDED, held.agreement.id, data)

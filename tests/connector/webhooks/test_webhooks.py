@@ -315,14 +315,23 @@ def test_deliveries_are_paged(dataspace: Dataspace) -> None:
     assert seen == [delivery.id for delivery in client.event_deliveries(hook.id)]
 
 
-def test_the_end_of_an_agreement_is_told_once_by_who_ended_it(dataspace: Dataspace) -> None:
+def test_the_end_of_an_agreement_is_told_once_at_either_end(dataspace: Dataspace) -> None:
     agreed = dataspace.agree(dataspace.publish().identifier)
     client = dataspace.provider.client
     hook = client.subscribe(URL, ["hexi.agreement.*"])
     (held,) = client.agreements()
     client.end_agreement(held.id, "the study is over")
     client.end_agreement(held.id, "again")
+    there = dataspace.consumer.client.subscribe(URL, ["hexi.agreement.*"])
+    dataspace.settle()
     (told,) = client.event_deliveries(hook.id)
+    (heard,) = dataspace.consumer.client.event_deliveries(there.id)
+    assert heard.event["data"] == {
+        **told.event["data"],
+        "role": "consumer",
+        "counterparty": dataspace.provider.did,
+        "negotiation": agreed.id,
+    }
     assert (told.event["type"], told.event["subject"]) == ("hexi.agreement.ended", agreed.agreement)
     assert told.event["data"] == {
         "agreement": agreed.agreement,
@@ -330,5 +339,6 @@ def test_the_end_of_an_agreement_is_told_once_by_who_ended_it(dataspace: Dataspa
         "counterparty": dataspace.consumer.did,
         "product": held.product,
         "negotiation": held.negotiation,
+        "endedBy": dataspace.provider.did,
         "reason": "the study is over",
     }
