@@ -216,11 +216,9 @@ POLICIES = st.fixed_dictionaries(
 
 @given(policy=POLICIES)
 def test_what_we_would_send_is_valid_or_refused_before_it_is_sent(schemas: Schemas, policy: dict[str, Any]) -> None:
-    for message in (
-        ContractOfferMessage(provider_pid="p", consumer_pid="c", offer=deepcopy(policy)),
-        ContractAgreementMessage(provider_pid="p", consumer_pid="c", agreement=deepcopy(policy)),
-    ):
+    for kind, member in ((ContractOfferMessage, "offer"), (ContractAgreementMessage, "agreement")):
         try:
+            message = kind(provider_pid="p", consumer_pid="c", **{member: deepcopy(policy)})
             body = message.to_wire()
         except MessageMalformed:
             continue
