@@ -1,7 +1,9 @@
 """Where providers push to (a token is shown instead of a presentation), and what the owner asks about deliveries."""
 
 import asyncio
+import hashlib
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -75,9 +77,14 @@ def create_receiving_router(receiving: Receiving) -> APIRouter:
     @router.put(DELIVERIES_PATH, tags=["data"], response_class=Response, include_in_schema=False)
     @router.post(DELIVERIES_PATH, tags=["data"], response_class=Response, include_in_schema=False)
     async def take(request: Request) -> Response:
-        """Take data: all of them, or with PATCH and Upload-Offset what is missing. Show the authCode."""
+        """Take data: all of them, or with PATCH and Upload-Offset what is missing. Show the authCode.
+
+        Pushed again, the same data are answered as they were: a provider may not have heard the first answer.
+        """
         arrival = await run_in_threadpool(receiving.pushed, request.headers.get("Authorization"))
         upload = _upload(request)
+        if not upload.offset and await _has_arrived(request, arrival):
+            return Response(status_code=204)
         taking = receiving.taking(arrival, upload)
         part = await run_in_threadpool(taking.__enter__)
         try:
@@ -92,15 +99,27 @@ def create_receiving_router(receiving: Receiving) -> APIRouter:
     return router
 
 
+async def _has_arrived(request: Request, arrival: Arrival) -> bool:
+    """Whether the body is what is here already, byte for byte. It is read only where everything has arrived."""
+    if arrival.state is not store.JobState.DONE:
+        return False
+    digest, size = hashlib.sha256(), 0
+    try:
+        async for piece in _body(request):
+            size += len(piece)
+            if size > (arrival.size or 0):
+                return False
+            digest.update(piece)
+    except (TimeoutError, ClientDisconnect) as error:
+        raise UploadStalled("the data stopped coming; all of them are here already") from error
+    return f"sha256:{digest.hexdigest()}" == arrival.digest
+
+
 async def _take(request: Request, receiving: Receiving, arrival: Arrival, part: Part) -> None:
     """The body into the part file, a chunk at a time; small pieces are gathered first."""
-    pieces, looked, stream = bytearray(), time.monotonic(), request.stream()
+    pieces, looked = bytearray(), time.monotonic()
     try:
-        while True:
-            async with asyncio.timeout(STALL_SECONDS):
-                piece = await anext(stream, None)
-            if piece is None:
-                break
+        async for piece in _body(request):
             pieces += piece
             if len(pieces) >= CHUNK_BYTES:
                 await run_in_threadpool(part.write, bytes(pieces))
@@ -113,6 +132,17 @@ async def _take(request: Request, receiving: Receiving, arrival: Arrival, part: 
     finally:
         if pieces:
             await run_in_threadpool(part.write, bytes(pieces))
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    """What comes, as it comes. Raises `TimeoutError` where nothing does, `ClientDisconnect`."""
+    stream = request.stream()
+    while True:
+        async with asyncio.timeout(STALL_SECONDS):
+            piece = await anext(stream, None)
+        if piece is None:
+            return
+        yield piece
 
 
 def _upload(request: Request) -> Upload:

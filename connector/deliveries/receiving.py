@@ -151,8 +151,6 @@ class Receiving:
     def taking(self, arrival: store.Arrival, upload: Upload) -> Iterator[Part]:
         """The part file for `upload`, positioned where it begins. Raises `OffsetConflict`, `DeliveryClosed`, and what
         `open_part` raises."""
-        if arrival.state is store.JobState.DONE:
-            raise DeliveryClosed("everything has arrived already")
         arrival = self._announced(arrival, upload)
         with open_part(self.place(arrival)) as part:
             if upload.offset:
@@ -166,10 +164,12 @@ class Receiving:
 
     def _announced(self, arrival: store.Arrival, upload: Upload) -> store.Arrival:
         """`arrival` with what `upload` says of the whole; the rest of another whole is refused."""
-        if upload.offset and arrival.digest != upload.digest:
-            raise OffsetConflict("what is here belongs to other content; begin anew", offset=0)
         with self.engine.database.transaction() as session:
             known = store.arrival(session, arrival.transfer, lock=True) or arrival
+            if known.state is store.JobState.DONE:
+                raise DeliveryClosed("everything has arrived already")
+            if upload.offset and known.digest != upload.digest:
+                raise OffsetConflict("what is here belongs to other content; begin anew", offset=0)
             known = replace(known, size=upload.size, digest=upload.digest, error=None, updated=self._now())
             store.save_arrival(session, known)
         return known

@@ -9,17 +9,15 @@ from hexi.canonical import Json
 
 HTTP = "https://w3id.org/idsa/v4.1/HTTP"
 EDC = "https://w3id.org/edc/v0.0.1/ns/"
+# Members that say what an address is, not where.
+_KINDS = frozenset({"@type", "type"})
 
 
 def data_address(endpoint_type: str, endpoint: str, properties: Mapping[str, str]) -> dict[str, Json]:
     """A data address for the wire."""
     pairs: list[Json] = [{"@type": "EndpointProperty", "name": n, "value": v} for n, v in properties.items()]
-    return {
-        "@type": "DataAddress",
-        "endpointType": endpoint_type,
-        "endpoint": endpoint,
-        "endpointProperties": pairs,
-    }
+    address: dict[str, Json] = {"@type": "DataAddress", "endpointType": endpoint_type, "endpoint": endpoint}
+    return address | {"endpointProperties": pairs} if pairs else address
 
 
 def destination_address(told: Mapping[str, Json]) -> dict[str, Json]:
@@ -27,9 +25,9 @@ def destination_address(told: Mapping[str, Json]) -> dict[str, Json]:
 
     Property names are written as full IRIs, the only way in which EDC finds them; what is a data address already stays.
     """
-    if told.get("@type") == "DataAddress":
+    if told.get("@type") == "DataAddress" and isinstance(told.get("endpointType"), str):
         return dict(told)
-    properties = {name: value for name, value in told.items() if isinstance(value, str) and name != "type"}
+    properties = {name: value for name, value in told.items() if isinstance(value, str) and name not in _KINDS}
     endpoint = properties.get("baseUrl") or properties.get("endpoint") or ""
     return data_address(
         str(told.get("type") or "HttpData"), endpoint, {_full(name): value for name, value in properties.items()}

@@ -300,7 +300,10 @@ def test_what_is_pushed_here_must_fit(offered: Offered) -> None:
     assert sent.send("HEAD").headers["Upload-Offset"] == "3"
     assert sent.send("PATCH", b"def", Upload_Offset="3", Upload_Length="6").status_code == 204
     assert (sent.send("HEAD").headers["Upload-Complete"], sent.send("HEAD").headers["Upload-Offset"]) == ("?1", "6")
-    assert sent.send("POST", b"again").json()["code"] == "connector.delivery-closed"
+    for other in (b"again!", b"abcdefg", b"abc"):
+        assert sent.send("POST", other).json()["code"] == "connector.delivery-closed"
+    assert sent.send("PATCH", b"f", Upload_Offset="5", Upload_Length="6").json()["code"] == "connector.delivery-closed"
+    assert sent.send("POST", b"abcdef").status_code == 204, "the first answer may have been lost"
     seen = offered.space.consumer.client.delivery(sent.transfer)
     assert Path(seen.path).read_bytes() == b"abcdef"
 
