@@ -4,6 +4,8 @@
 #   make test          all tests, on SQLite and on PostgreSQL
 #   make check         ruff, mypy --strict, import-linter, the lock
 #   make bench         the benchmarks
+#   make schemas       the specification's JSON Schemas, out of the official kit's jars (Java 17, Maven): with them at hand,
+#                      make test holds every message it sees against them
 #   make conformance   what others verify with: the official Dataspace Protocol kit on SQLite and on PostgreSQL (needs
 #                      Java 17, Maven and Go), the specification's JSON Schemas, EDC, versitygw, Go's sumdb/tlog, pymerkle,
 #                      Spark against DuckDB (ARGS="--runs 3")
@@ -17,7 +19,7 @@ PROGRAMS := .venv-programs
 QUESTIONS := catalogue crawl exchange isolation jobs reconstruction sandbox search start utility delivery
 PACKAGES := hexi connector ledger marketplace privacy registry sandbox
 
-.PHONY: demo test check bench conformance setup clean
+.PHONY: demo test schemas check bench conformance setup clean
 
 setup: .venv/.hexi-ready $(PROGRAMS)/hexi-environment.json
 
@@ -46,6 +48,9 @@ demo: setup
 
 test: setup
 	$(RUN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=93 $(ARGS)
+
+schemas: setup
+	@$(RUN)/python -m tests.conformance.schemas
 
 check: setup
 	$(RUN)/ruff check .

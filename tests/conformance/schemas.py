@@ -105,3 +105,12 @@ def _mended(value: Json) -> Json:
     return {
         key: {"type": "string"} if (key, item) == ("items", "string") else _mended(item) for key, item in value.items()
     }
+
+
+def main() -> None:
+    """Fetch the jars, so that every message of every test is held against the schemas (``make schemas``)."""
+    print(f"schemas: {len(list(maven.jars(KIT)))} jars of the kit are at hand")
+
+
+if __name__ == "__main__":
+    main()
