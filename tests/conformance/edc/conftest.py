@@ -8,6 +8,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from tests.conformance.edc.exchange import Exchange, exchange
+from tests.conformance.edc.relay import Relay, Way, once
+from tests.conformance.edc.repeating import WAYS
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,20 @@ def parties(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
         for name in names:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
+def way(request: pytest.FixtureRequest) -> Way:
+    """What the relays do with messages."""
+    return request.param
+
+
+@pytest.fixture
+def relays(parties: Exchange) -> Iterator[list[Relay]]:
+    """All relays, as they should be again afterwards."""
+    all_ = [parties.ours.relay, parties.provider.relay, parties.consumer.relay]
+    for relay in all_:
+        relay.passed.clear()
+    yield all_
+    for relay in all_:
+        relay.way = once

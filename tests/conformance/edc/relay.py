@@ -36,8 +36,9 @@ class Sent:
 
     @property
     def message(self) -> dict[str, Any]:
-        """The protocol's message in it."""
-        return dict(json.loads(self.body)) if self.body else {}
+        """The protocol's message in it; none in a question, nor in the data that are pushed by the same way."""
+        kinds = [value for name, value in self.headers.items() if name.lower() == "content-type"]
+        return dict(json.loads(self.body)) if self.body and "json" in "".join(kinds) else {}
 
     @property
     def type(self) -> str:
@@ -117,7 +118,7 @@ def once(relay: Relay, sent: Sent) -> Answered:
 
 def twice(relay: Relay, sent: Sent) -> Answered:
     """Two at the same time; the sender hears the answer to one of them."""
-    if sent.method != "POST":
+    if not sent.message:
         return relay.pass_on(sent)
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(relay.pass_on, (sent, sent)))

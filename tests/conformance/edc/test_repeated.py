@@ -4,34 +4,14 @@ The messages are EDC's own, and ours to it; the relays between us repeat them. S
 has the @id it had before; sent twice at once, the second is there while the first is still being processed.
 """
 
-from collections import Counter
-from collections.abc import Iterator
-
 import pytest
 
 from tests.conformance.edc.exchange import PATIENCE_SECONDS, Exchange, eventually
 from tests.conformance.edc.offers import ended, offered, our_offer
-from tests.conformance.edc.relay import Relay, Way, answer_lost, once, twice
+from tests.conformance.edc.relay import Way
+from tests.conformance.edc.repeating import check_repeated
 
-pytestmark = pytest.mark.edc
-
-WAYS = {"sent again": answer_lost, "twice at once": twice}
-
-
-@pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
-def way(request: pytest.FixtureRequest) -> Way:
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def relays(parties: Exchange) -> Iterator[list[Relay]]:
-    """All relays, as they should be again afterwards."""
-    all_ = [parties.ours.relay, parties.provider.relay, parties.consumer.relay]
-    for relay in all_:
-        relay.passed.clear()
-    yield all_
-    for relay in all_:
-        relay.way = once
+pytestmark = [pytest.mark.edc, pytest.mark.usefixtures("relays")]
 
 
 def test_what_edc_as_provider_sends_is_taken_once(parties: Exchange, way: Way) -> None:
@@ -60,17 +40,6 @@ def test_what_edc_as_consumer_sends_is_taken_once(parties: Exchange, way: Way) -
     (made,) = [one for one in ours.client.negotiations() if one.id not in before]
     assert ours.client.wait_negotiation(made.id, PATIENCE_SECONDS).state == "FINALIZED"
     check_repeated(ours.relay, "ContractRequestMessage", "ContractAgreementVerificationMessage")
-
-
-def check_repeated(relay: Relay, *types: str) -> None:
-    """Each kind was there at least twice under one @id, and was never refused."""
-    statuses: dict[str, list[int]] = {}
-    for sent, answered in list(relay.passed):
-        if sent.type in types:
-            statuses.setdefault(f"{sent.type} {sent.message['@id']}", []).append(answered.status)
-    repeated = Counter(name.split()[0] for name, seen in statuses.items() if len(seen) > 1)
-    assert set(repeated) == set(types), statuses
-    assert all(200 <= status < 300 for seen in statuses.values() for status in seen), statuses
 
 
 def test_what_was_recorded_of_edc_changes_nothing_when_it_comes_again(parties: Exchange) -> None:
