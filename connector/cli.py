@@ -22,7 +22,7 @@ from connector.commands import (
     webhooks,
 )
 from connector.commands.homes import HOME, SETTINGS_FILE, Home, client_of, saved, settings_of
-from connector.commands.output import AsJson, of_product, show, to_json
+from connector.commands.output import AsJson, of_product, read_object, show, to_json
 from hexi.canonical import Json, encode, pretty
 from hexi.cli import REFUSED, start_as_service
 from hexi.errors import Malformed
@@ -156,19 +156,31 @@ def status(home: Home = HOME, as_json: AsJson = False) -> None:
 @resource_app.command("add")
 def resource_add(
     name: str,
-    tables: Annotated[list[str], typer.Argument(help="table=path, once for every table.")],
+    tables: Annotated[list[str] | None, typer.Argument(help="table=path, once for every table.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="What is delivered, as JSON. 交付来源文件。", exists=True, dir_okay=False)
+    ] = None,
     home: Home = HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Name tables on the connector's machine, as CSV or Parquet; they stay there. 登记数据资源。
+    """Name tables on this machine (CSV, Parquet) that stay here, or a source to be delivered. 登记数据资源。
+
+    A source file says where the data lie: {"type": "file", "path": "/data/visits.csv"}, or a directory, a PostgreSQL
+    query, an HTTP server, an S3 object, an API, a stream. Passwords and keys are named in it and stand in the folder
+    'secrets' of the connector's home.
 
     Example: hexi connector resource add claims visits=/data/visits.csv --home clinic
+
+    Example: hexi connector resource add export --source export.json --home clinic
     """
-    pairs = [table.partition("=") for table in tables]
+    pairs = [table.partition("=") for table in tables or ()]
     if not all(table and path for table, _, path in pairs):
         raise Malformed("write each table as name=path, such as visits=/data/visits.csv")
+    if not pairs and source is None:
+        raise Malformed("give tables as name=path, or a --source file that says what is delivered")
     absolute = {table: str(Path(path).resolve()) for table, _, path in pairs}
-    show(to_json(client_of(home).add_resource(name, absolute)), as_json)
+    described = None if source is None else read_object(source)
+    show(to_json(client_of(home).add_resource(name, absolute, source=described)), as_json)
 
 
 @resource_app.command("list")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.commands.homes import HOME, Home, client_of
-from connector.commands.output import PROCESS, AsJson, Wait, show_history, show_process, show_some
+from connector.commands.output import PROCESS, AsJson, Wait, read_object, show_history, show_process, show_some
 from connector.commands.progress import followed
 from connector.protocol.transfer import State
 from hexi.cli import REFUSED
@@ -34,6 +34,10 @@ def request(
     to: Annotated[
         Path | None, typer.Option(help="Where the data shall lie at the connector, as a new file. 存放位置。")
     ] = None,
+    destination: Annotated[
+        Path | None,
+        typer.Option(help="Where to push, as JSON. 推送目的地文件。", exists=True, dir_okay=False),
+    ] = None,
     request_id: Annotated[str | None, typer.Option("--id", help="An id of yours, for asking again safely.")] = None,
     wait: Wait = True,
     follow: Follow = False,
@@ -42,14 +46,23 @@ def request(
 ) -> None:
     """Ask for use under an agreement; where use is paid for, show the order. 请求传输。
 
-    With --follow it stays until the transfer has ended, and shows on standard error how far it is.
+    With --follow it stays until the transfer has ended, and shows on standard error how far it is. A destination is a
+    file, because it may hold a key: {"type": "HttpData", "baseUrl": "https://..."}, or an S3 bucket as Eclipse EDC
+    writes it, {"type": "AmazonS3", "bucketName": "...", "accessKeyId": "...", ...}.
 
     Example: hexi connector transfer request urn:uuid:... HttpData-PULL --to visits.csv --follow --home planner
+
+    Example: hexi connector transfer request urn:uuid:... AmazonS3-PUSH --destination bucket.json --home planner
     """
     client = client_of(home)
     shown = order.read_text(encoding="ascii").strip() if order else None
     asked = client.transfer(
-        agreement, format_, order=shown, request_id=request_id, to=str(to.resolve()) if to else None
+        agreement,
+        format_,
+        order=shown,
+        request_id=request_id,
+        to=str(to.resolve()) if to else None,
+        destination=read_object(destination) if destination else None,
     )
     if follow:
         show_process(followed(client, asked.id), as_json)

@@ -40,7 +40,9 @@ MAX_LISTED = 1_000
 
 
 # Every negotiation costs a handful of these, so they are built once; see `connector.protocol.store`.
-_AGREEMENT, _EVIDENCE = (SQLModel.metadata.tables[str(row.__tablename__)] for row in (AgreementRow, EvidenceRow))
+_AGREEMENT, _EVIDENCE, _REQUEST, _ASKED = (
+    SQLModel.metadata.tables[str(row.__tablename__)] for row in (AgreementRow, EvidenceRow, RequestRow, AskedRow)
+)
 _READ_AGREEMENT = sql.select(_AGREEMENT).where(_AGREEMENT.c.id == bindparam("of_id"))
 _LOCK_AGREEMENT = _READ_AGREEMENT.with_for_update()
 _AGREEMENT_OF = sql.select(_AGREEMENT).where(_AGREEMENT.c.negotiation == bindparam("negotiation"))
@@ -241,16 +243,22 @@ def set_receipt(session: Session, kind: str, subject: str, receipt: Json) -> Non
 
 
 def process_asked(session: Session, kind: str, request_id: str, digest: str) -> str | None:
-    """The process started for this request id, if any. Raises `RequestIdTaken` if it stands for something else."""
-    row = session.get(RequestRow, (kind, request_id))
-    if row is not None and row.digest != digest:
+    """The process started for this request id. None: none was, and this transaction has taken the id.
+
+    Who asks for the same at the same time waits for it. Raises `RequestIdTaken` if the id stands for something else.
+    """
+    if insert_if_new(session, _REQUEST, {"kind": kind, "id": request_id, "digest": digest, "process": ""}):
+        return None
+    row = session.get_one(RequestRow, (kind, request_id))
+    if row.digest != digest:
         raise RequestIdTaken(f"the id {request_id} was used for another {kind}; choose a fresh one")
-    return row.process if row else None
+    return row.process
 
 
-def add_process_asked(session: Session, kind: str, request_id: str, digest: str, process: str) -> None:
-    """Remember which process a request id started."""
-    session.add(RequestRow(kind=kind, id=request_id, digest=digest, process=process))
+def set_process_asked(session: Session, kind: str, request_id: str, process: str) -> None:
+    """Remember which process a request id, taken by this transaction, started."""
+    started = update(RequestRow).where(col(RequestRow.kind) == kind, col(RequestRow.id) == request_id)
+    session.exec(started.values(process=process).execution_options(synchronize_session=False))
 
 
 def add_asked(session: Session, kind: str, asked: Asked, at: str) -> Asked:
@@ -258,12 +266,10 @@ def add_asked(session: Session, kind: str, asked: Asked, at: str) -> Asked:
 
     Raises `RequestIdTaken` when the id stands for another question.
     """
-    row = session.get(AskedRow, asked.id)
-    if row is None:
-        session.add(
-            AskedRow(id=asked.id, kind=kind, digest=asked.digest, request=asked.request, answer=None, created=at)
-        )
+    fresh = {"id": asked.id, "kind": kind, "digest": asked.digest, "request": asked.request, "created": at}
+    if insert_if_new(session, _ASKED, {**fresh, "answer": None}):  # who asks the same at the same time waits for it
         return asked
+    row = session.get_one(AskedRow, asked.id)
     if (row.kind, row.digest) != (kind, asked.digest):
         raise RequestIdTaken(f"the id {asked.id} was used for another question; choose a fresh one")
     return _asked(row)

@@ -17,6 +17,7 @@ from connector.deliveries.store import Way
 from connector.management.messages import Negotiate, RequestTransfer
 from connector.monitoring import Monitor
 from connector.planes.data_address import destination_address
+from connector.planes.http_pull import FORMAT as PULL
 from connector.planes.http_push import FORMAT as PUSH
 from connector.protocol.engine import Engine
 from connector.protocol.negotiation import TerminateNegotiation
@@ -24,6 +25,7 @@ from connector.protocol.processes import Kind, Process, Role
 from connector.protocol.transfer import Complete, State, Suspend, TerminateTransfer, TransferAction
 from hexi.canonical import digest
 from hexi.database import Database
+from hexi.errors import Malformed
 from ledger.documents import verify_document
 from registry.catalogue import TYPE, read_product
 from registry.client import RegistryClient
@@ -63,14 +65,17 @@ class Dealings:
             if known := self._known(session, Kind.NEGOTIATION, asked.id, wanted):
                 return self.engine.negotiation(session, known)
             process = self.engine.request_negotiation(session, provider.did, provider.dsp_url, offer, {})
-            self._remember(session, Kind.NEGOTIATION, asked.id, wanted, process.pid)
+            self._remember(session, Kind.NEGOTIATION, asked.id, process.pid)
             return process
 
     def transfer(self, asked: RequestTransfer) -> Process:
         """Ask the provider for a transfer under a concluded agreement, showing the order if there is one.
 
-        Raises `AgreementUnknown`, `AgreementNotConcluded`, `ParticipantRevoked`, `RequestIdTaken`.
+        Raises `AgreementUnknown`, `AgreementNotConcluded`, `ParticipantRevoked`, `RequestIdTaken`, and `Malformed` for
+        a place here where nothing would arrive.
         """
+        if asked.to is not None and (asked.destination is not None or asked.format not in {PULL, PUSH}):
+            raise Malformed(f"only what comes to this connector, by {PULL} or {PUSH}, gets a place here (to)")
         with self.database.reading() as session:
             held = store.agreement(session, asked.agreement)
         if held.role != Role.CONSUMER or held.state is not AgreementState.CONCLUDED:
@@ -92,7 +97,7 @@ class Dealings:
                 self.receiving.expect(session, process.pid, Way.PUSH, asked.to, token_digest)
             elif asked.to is not None:
                 self.receiving.expect(session, process.pid, Way.PULL, asked.to)
-            self._remember(session, Kind.TRANSFER, asked.id, wanted, process.pid)
+            self._remember(session, Kind.TRANSFER, asked.id, process.pid)
             return process
 
     def end_negotiation(self, session: Session, pid: str, reason: str) -> Process:
@@ -139,6 +144,6 @@ class Dealings:
     def _known(self, session: Session, kind: Kind, request_id: str | None, wanted: str) -> str | None:
         return store.process_asked(session, kind, request_id, wanted) if request_id else None
 
-    def _remember(self, session: Session, kind: Kind, request_id: str | None, wanted: str, pid: str) -> None:
+    def _remember(self, session: Session, kind: Kind, request_id: str | None, pid: str) -> None:
         if request_id:
-            store.add_process_asked(session, kind, request_id, wanted, pid)
+            store.set_process_asked(session, kind, request_id, pid)

@@ -108,7 +108,7 @@ class PeerCatalogues:
                 return self._engine.negotiation(session, known)
             process = self._engine.request_negotiation(session, asked.counterparty, address, dict(asked.offer))
             if asked.id:
-                store.add_process_asked(session, Kind.NEGOTIATION, asked.id, wanted, process.pid)
+                store.set_process_asked(session, Kind.NEGOTIATION, asked.id, process.pid)
             return process
 
     def _address(self, counterparty: str, address: str | None) -> str:

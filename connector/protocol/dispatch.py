@@ -49,6 +49,7 @@ class Dispatcher:
         self._sender = sender
         self._steps = steps
         self._patience = patience
+        self._begun = steps.clock()
         self._on_receipt = on_receipt
 
     def deliver_due(self, limit: int) -> int:
@@ -133,7 +134,7 @@ class Dispatcher:
     def _record_message(
         self, session: Session, process: Process, item: OutboxItem, sent: OutboxItem, answer: Answer
     ) -> None:
-        verdict = outbox.judge_peer(item, answer, self._steps.clock(), self._patience)
+        verdict = outbox.judge_peer(item, answer, self._steps.clock(), self._patience, self._begun)
         if verdict is Verdict.AGAIN:
             self._postpone(session, item, sent, answer)
         elif verdict is Verdict.TAKEN:

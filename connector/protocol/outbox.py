@@ -86,15 +86,21 @@ def enqueue(
     )
 
 
-def judge_peer(item: OutboxItem, answer: Answer, now: datetime, patience: timedelta = PATIENCE) -> Verdict:
-    """What `answer` means for a message to another participant."""
+def judge_peer(
+    item: OutboxItem, answer: Answer, now: datetime, patience: timedelta = PATIENCE, begun: datetime | None = None
+) -> Verdict:
+    """What `answer` means for a message to another participant.
+
+    `begun`: when we began to send. Before that it was we who were away, and nobody else's patience is asked for it.
+    """
     age = now - parse_instant(item.not_before) if item.not_before else timedelta()
+    waited = age if begun is None else min(age, now - begun)
     if answer.status is not None and 200 <= answer.status < 300:
         return Verdict.TAKEN
     if answer.refused_here:
         return Verdict.REFUSED
     if answer.status is None or answer.status >= 500 or answer.status in _AGAIN:
-        return Verdict.GIVEN_UP if age > patience else Verdict.AGAIN
+        return Verdict.GIVEN_UP if waited > patience else Verdict.AGAIN
     if answer.status in _NOT_YET and age.total_seconds() < NOT_YET_SECONDS:
         return Verdict.AGAIN
     return Verdict.REFUSED

@@ -91,9 +91,13 @@ class Courier:
         """One pass; returns how many events were tried. Any number of threads and processes may run passes at once."""
         items = self._lease(limit)
         for item in items:
-            answer = self._attempt(item)
+            until = self._subscriptions.silence.until(str(item.reference), self._subscriptions.clock())
+            answer = self._attempt(item) if until is None else None
             with self._database.transaction() as session:
-                self._record(session, item, answer)
+                if answer is not None:
+                    self._record(session, item, answer)
+                elif until is not None:
+                    store.leave_alone(session, item, instant(until))
         return len(items)
 
     def close(self) -> None:
@@ -128,7 +132,8 @@ class Courier:
         item = messages.lock_items(session, [sent.id]).get(sent.id)
         if item is None or item.state is not OutboxState.PENDING:
             return  # its subscription was removed meanwhile
-        now = self._subscriptions.clock()
+        now, silence = self._subscriptions.clock(), self._subscriptions.silence
+        silence.note(str(sent.reference), now) if answer.status is None else silence.end(str(sent.reference))
         error = answer.error or f"answered {answer.status}"
         match judge(item, answer, now):
             case Verdict.TAKEN:

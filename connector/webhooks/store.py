@@ -7,7 +7,7 @@ from sqlmodel import Session, col, func, select, update
 
 from connector.management.errors import DeliveryUnknown, WebhookUnknown
 from connector.management.paging import Cursor, Page
-from connector.protocol.outbox_items import WEBHOOK, OutboxState
+from connector.protocol.outbox_items import WEBHOOK, OutboxItem, OutboxState
 from connector.protocol.tables import OutboxRow, SubscriptionRow
 from hexi.canonical import Json, encode, parse
 
@@ -99,6 +99,14 @@ def retry(session: Session, id_: str, event: str, now: str) -> Delivery:
         session.add(row)
         session.flush()
     return _delivery(row)
+
+
+def leave_alone(session: Session, leased: OutboxItem, until: str) -> None:
+    """Put an event that was leased back, untried, until its receiver is asked again."""
+    why = "the receiver did not answer; it is asked again later"
+    values = {"due": until, "holder": None, "attempts": leased.attempts - 1, "last_error": why}
+    still = (col(OutboxRow.state) == OutboxState.PENDING, col(OutboxRow.attempts) == leased.attempts)
+    session.connection().execute(update(OutboxRow).where(col(OutboxRow.id) == leased.id, *still).values(values))
 
 
 def counts(session: Session) -> dict[tuple[str, OutboxState], int]:

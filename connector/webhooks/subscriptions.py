@@ -3,6 +3,7 @@
 import threading
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlmodel import Session
 
@@ -17,8 +18,32 @@ from connector.webhooks.store import Delivery, Subscription
 from hexi.canonical import Clock, Json, instant
 from hexi.database import after_commit
 
+# The wait before a receiver that did not answer is asked again, in seconds; it doubles each time, up to the cap.
+SILENCE_SECONDS, SILENCE_CAP_SECONDS = 5.0, 300.0
 # Each state change is queued once for every subscription that wants it, so there are not many.
 MAX_SUBSCRIPTIONS = 50
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Receivers that did not answer, and until when this process leaves them alone: one that is away must not hold up
+    what the others are to be told, however much waits for it."""
+
+    _known: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+
+    def until(self, subscription: str, now: datetime) -> datetime | None:
+        """Until when it is left alone; None: it may be asked."""
+        _, until = self._known.get(subscription, (0, now))
+        return until if until > now else None
+
+    def note(self, subscription: str, now: datetime) -> None:
+        """It did not answer, once more."""
+        times = self._known.get(subscription, (0, now))[0] + 1
+        self._known[subscription] = times, now + outbox.backoff(times, SILENCE_SECONDS, SILENCE_CAP_SECONDS)
+
+    def end(self, subscription: str) -> None:
+        """It has answered, or its owner wants it to be asked."""
+        self._known.pop(subscription, None)
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,7 @@ class Subscriptions:
     # Deliver to http, loopback and private addresses: these are the owner's own words, but the owner's browser or a
     # stolen token may speak them too.
     unsafe_allow_private: bool
+    silence: Silence = field(default_factory=Silence)
     work: threading.Event = field(default_factory=threading.Event)
 
     def subscribe(self, session: Session, url: str, patterns: tuple[str, ...]) -> Subscription:
@@ -69,12 +95,14 @@ class Subscriptions:
     def ping(self, session: Session, id_: str) -> None:
         """Queue an event for one subscription that says nothing, to see whether it arrives. Raises `WebhookUnknown`."""
         subscription = store.subscription(session, id_)
+        self.silence.end(id_)
         self._queue(session, subscription, self._event(PING, subscription.id, {"webhook": subscription.id}, None))
 
     def retry(self, session: Session, id_: str, event: str) -> Delivery:
         """Try a delivery anew. Raises `WebhookUnknown`, `DeliveryUnknown`."""
         store.subscription(session, id_)
         delivery = store.retry(session, id_, event, instant(self.clock()))
+        self.silence.end(id_)
         after_commit(session, self.work.set)
         return delivery
 

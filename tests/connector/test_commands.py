@@ -14,7 +14,7 @@ from connector.cli import app
 from connector.client import ConnectorClient
 from hexi.canonical import encode, parse
 from hexi.cli import DONE, REFUSED
-from hexi.errors import RemoteProblem
+from hexi.errors import Malformed, RemoteProblem
 from tests.connector.business import USE
 from tests.connector.planes.delivery import CONTENT, Offered
 from tests.connector.planes.test_http_pull import Pull
@@ -100,6 +100,42 @@ def test_a_transfer_is_steered_and_followed(dataspace: Dataspace, hexi: Hexi, tm
     assert followed.stderr.splitlines() == [f"{pull.transfer} STARTED", f"{pull.transfer} COMPLETED"]
     again = pull.start()
     assert "TERMINATED" in hexi("transfer", "terminate", again, "--reason", "enough").stdout
+
+
+def test_a_source_is_named_and_pushed_to_where_the_consumer_says(
+    dataspace: Dataspace, hexi: Hexi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "visits.csv").write_bytes(CONTENT)
+    (tmp_path / "source.json").write_bytes(encode({"type": "file", "path": str(tmp_path / "visits.csv")}))
+    with pytest.raises(Malformed, match="--source"):
+        hexi("resource", "add", "delivered", home="provider")
+    source = ("--source", str(tmp_path / "source.json"))
+    assert told(hexi("resource", "add", "delivered", *source, "--json", home="provider"))["source"]["type"] == "file"
+    offered = Offered(dataspace, tmp_path / "visits.csv")
+
+    taken: list[bytes] = []
+
+    async def sink(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", scope["method"] == "POST"
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message.get("more_body", False)
+        taken.append(body)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    dataspace.network.join("127.0.0.1:9310", sink)
+    taken.clear()
+    place = {"type": "HttpData", "baseUrl": "http://127.0.0.1:9310/in", "authKey": "X-Key", "authCode": "a-secret"}
+    (tmp_path / "place.json").write_bytes(encode(place))
+    monkeypatch.setattr(client.time, "sleep", lambda _: offered.work())
+    to = ("HttpData-PUSH", "--destination", str(tmp_path / "place.json"))
+    with pytest.raises(RemoteProblem, match="gets a place here"):
+        hexi("transfer", "request", str(offered.agreement), *to, "--to", str(tmp_path / "here.csv"))
+    pushed = hexi("transfer", "request", str(offered.agreement), *to, "--follow", "--json")
+    assert told(pushed)["state"] == "COMPLETED"
+    assert taken == [CONTENT]
+    assert "a-secret" not in pushed.stdout + hexi("transfer", "list", "--json").stdout
 
 
 def test_data_are_fetched_followed_and_found(

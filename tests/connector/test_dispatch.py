@@ -335,6 +335,18 @@ def test_an_entry_the_ledger_refuses_is_set_aside(pair: Pair) -> None:
     assert pair.provider.receipts == []
 
 
+def test_who_was_away_itself_does_not_give_its_peer_up_for_it(pair: Pair) -> None:
+    pid = pair.consumer.negotiate(pair.provider)
+    pair.network.fate = lambda request: "lose"
+    pair.clock.advance(hours=1)  # the machine was off, with all that is on it
+    pair.consumer.start()
+    pair.consumer.engine.deliver_due()
+    assert pair.consumer.process(pid).state == "REQUESTED"
+    pair.network.fate = lambda request: "pass"  # the provider is up too
+    pair.run()
+    assert pair.states(pid) == ("FINALIZED", "FINALIZED")
+
+
 def test_two_passes_at_once_share_the_work(pair_on_both: Pair) -> None:
     pair = pair_on_both
     for _ in range(8):

@@ -143,6 +143,41 @@ def test_an_event_is_tried_until_it_is_taken_always_under_one_id(dataspace: Data
     assert (taken.outcome, taken.attempts, taken.next) == ("taken", 6, None)
 
 
+def test_a_receiver_that_is_away_holds_up_nobody_else(dataspace: Dataspace, receiver: Receiver) -> None:
+    asked = 0
+
+    async def away(scope: Scope, _receive: Receive, _send: Send) -> None:
+        nonlocal asked
+        asked += scope["method"] == "POST"
+        raise httpx.ConnectTimeout("nobody is there")
+
+    client = dataspace.provider.client
+    dataspace.network.join("127.0.0.1:9302", receiver)
+    dead = client.subscribe("http://127.0.0.1:9302/events")
+    dataspace.network.join("127.0.0.1:9302", away)
+    asked = 0
+    alive = client.subscribe(URL)
+    receiver.requests.clear()
+    dataspace.transfer(dataspace.agree(dataspace.publish().identifier).agreement)
+    while deliver(dataspace):
+        pass
+    assert asked == 1  # and not once for each of seven events
+    assert len(receiver.requests) == 7
+    assert (client.webhook(dead.id).waiting, client.webhook(alive.id).waiting) == (7, 0)
+    waiting = list(client.event_deliveries(dead.id, outcome="waiting"))
+    assert sorted(one.attempts for one in waiting) == [0] * 6 + [1]
+
+    client.ping_webhook(dead.id)  # its owner wants to know now
+    while deliver(dataspace):
+        pass
+    assert asked == 2
+    dataspace.network.join("127.0.0.1:9302", receiver)
+    dataspace.clock.advance(minutes=1)
+    while deliver(dataspace):
+        pass
+    assert client.webhook(dead.id).waiting == 0
+
+
 def test_a_crash_after_sending_sends_the_same_event_again(dataspace: Dataspace, receiver: Receiver) -> None:
     dataspace.provider.client.subscribe(URL, ["hexi.product.published"])
     dataspace.publish()
