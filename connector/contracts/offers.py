@@ -144,6 +144,8 @@ class Answer:
 def check(definition: Definition) -> None:
     """Raise `PolicyInvalid` or `ConstraintUnknown` if a policy or a rule of it makes no sense."""
     read_policy(definition.contract)
+    if definition.selector == Selector():  # it would be in force, and offer nothing
+        raise PolicyInvalid("the selector selects nothing; name products, themes, keywords or modes, or say everything")
     if definition.access is not None:
         read_policy(definition.access)
     if definition.rules and definition.acceptance is not Acceptance.SCRIPTED:

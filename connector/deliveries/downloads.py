@@ -7,6 +7,7 @@ once an attempt. What is refused for good is noted with the provider's reason; a
 """
 
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from connector.deliveries import store
 from connector.deliveries.parts import Part, open_part
 from connector.deliveries.receiving import DeliveryClosed, Receiving
 from connector.deliveries.tokens import DownloadInterrupted, TokenRefused, Tokens, authorization, refuse
+from connector.deliveries.worker import SHARE
 from connector.protocol import outbox
 from connector.protocol.engine import Engine
 from connector.sources import CHUNK_BYTES
@@ -70,14 +72,16 @@ class Downloads:
     tokens: Tokens
     client: httpx.Client
     clock: Clock
+    # One at a time leases, so that none of them overlooks what another has just leased.
+    _leasing: threading.Lock = field(default_factory=threading.Lock)
     _rates: dict[str, _Rate] = field(default_factory=dict)
 
     def step(self) -> bool:
         """One attempt of one download that is due; False if there is none."""
         now = self.clock()
-        with self.engine.database.transaction() as session:
+        with self._leasing, self.engine.database.transaction() as session:
             until = instant(now + timedelta(seconds=LEASE_SECONDS))
-            arrival = store.lease_download(session, instant(now), until, owners.this_process())
+            arrival = store.lease_download(session, instant(now), until, owners.this_process(), SHARE)
         if arrival is None:
             return False
         rate = self._rates[arrival.transfer] = _Rate()

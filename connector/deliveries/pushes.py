@@ -5,6 +5,7 @@ The steps of one attempt: (1) what the source holds now; (2) how much the destin
 the push. What is refused for good ends the transfer with the reason; anything else is tried again with back-off.
 """
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from sqlmodel import Session
 from connector.deliveries import store
 from connector.deliveries.ended import OnEnded, of_push
 from connector.deliveries.uploads import UploadRefused, Uploads
+from connector.deliveries.worker import SHARE
 from connector.planes import Refused
 from connector.planes.handovers import NOT_FINISHED, HandoverRefused, Handovers, Span
 from connector.planes.http_pull import source_of
@@ -83,6 +85,8 @@ class Pushes:
     clock: Clock
     unsafe_allow_loopback: bool
     on_ended: OnEnded
+    # One at a time leases, so that none of them overlooks what another has just leased.
+    _leasing: threading.Lock = field(default_factory=threading.Lock)
     # How far resumable destinations were when they were last asked, in bytes: attempts count only without progress.
     _reached: dict[str, int] = field(default_factory=dict)
 
@@ -90,8 +94,8 @@ class Pushes:
         """One attempt of one push that is due, or of clearing up behind one; False if there is neither."""
         now, holder = self.clock(), owners.this_process()
         until = instant(now + timedelta(seconds=LEASE_SECONDS))
-        with self.engine.database.transaction() as session:
-            push = store.lease_push(session, instant(now), until, holder)
+        with self._leasing, self.engine.database.transaction() as session:
+            push = store.lease_push(session, instant(now), until, holder, SHARE)
             abandoned = store.lease_abandoned(session, instant(now), until, holder) if push is None else None
         if abandoned is not None:
             self._clear(abandoned)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from sqlmodel import Session, and_, col, or_, select, update
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, and_, col, func, or_, select, update
 
 from connector.deliveries.tables import AccessRow, ArrivalRow, HandoverRow, PushRow
 from connector.protocol import transfer
@@ -160,8 +161,8 @@ def save_arrival(session: Session, arrival: Arrival) -> None:
     session.flush()
 
 
-def lease_push(session: Session, now: str, until: str, holder: str) -> Push | None:
-    """A push that is due for a transfer under way, for `holder` alone until then."""
+def lease_push(session: Session, now: str, until: str, holder: str, share: int) -> Push | None:
+    """A push that is due for a transfer under way, for `holder` alone until then; none to who has `share` leased."""
     wanted = (
         select(PushRow)
         .join(ProcessRow, col(ProcessRow.pid) == col(PushRow.transfer))
@@ -171,6 +172,7 @@ def lease_push(session: Session, now: str, until: str, holder: str) -> Push | No
             col(PushRow.due) <= now,
             col(ProcessRow.state) == transfer.State.STARTED,
             col(GrantRow.state) == GrantState.ACTIVE,
+            _has_room(PushRow, now, share),
         )
         .order_by(col(PushRow.due))
         .limit(1)
@@ -199,8 +201,9 @@ def lease_abandoned(session: Session, now: str, until: str, holder: str) -> Push
     return None if row is None else _push(_leased(session, row, until, holder))
 
 
-def lease_download(session: Session, now: str, until: str, holder: str) -> Arrival | None:
-    """A download that is due for a transfer under way, for `holder` alone until then."""
+def lease_download(session: Session, now: str, until: str, holder: str, share: int) -> Arrival | None:
+    """A download that is due for a transfer under way, for `holder` alone until then; none from who has `share`
+    leased."""
     wanted = (
         select(ArrivalRow)
         .join(ProcessRow, col(ProcessRow.pid) == col(ArrivalRow.transfer))
@@ -209,6 +212,7 @@ def lease_download(session: Session, now: str, until: str, holder: str) -> Arriv
             col(ArrivalRow.way) == Way.PULL,
             col(ArrivalRow.due) <= now,
             col(ProcessRow.state) == transfer.State.STARTED,
+            _has_room(ArrivalRow, now, share),
         )
         .order_by(col(ArrivalRow.due))
         .limit(1)
@@ -238,6 +242,19 @@ def release(session: Session, now: str, is_alive: Callable[[str], bool]) -> None
         if row.holder and not is_alive(row.holder):
             row.holder, row.due = None, now
             session.add(row)
+
+
+def _has_room(table: type[Any], now: str, share: int) -> ColumnElement[bool]:
+    """Whether fewer than `share` deliveries of `table` to or from the process's other end are leased."""
+    busy = (
+        select(ProcessRow.counterparty)
+        .join(table, col(table.transfer) == col(ProcessRow.pid))
+        .where(col(table.state) == JobState.WAITING, col(table.holder).is_not(None), col(table.due) > now)
+        .group_by(col(ProcessRow.counterparty))
+        .having(func.count() >= share)
+        .correlate(None)
+    )
+    return col(ProcessRow.counterparty).not_in(busy)
 
 
 def _leased(session: Session, row: Any, until: str, holder: str) -> Any:

@@ -13,6 +13,8 @@ log = structlog.get_logger("connector.data")
 
 # Deliveries under way at once in this process, of each kind. A single one can fill a core with encryption.
 THREADS = 4
+# How many of them one participant may have: a slow reader, or a slow writer, must not hold up all the others.
+SHARE = THREADS - 1
 # How often somebody looks for work of a kind, in seconds.
 IDLE_SECONDS = 0.5
 # How long stopping waits for a delivery to notice, in seconds; what is cut off then is resumed after the restart.

@@ -225,12 +225,19 @@ class TransferRequestMessage(ProcessMessage):
     def is_initial(self) -> bool:
         return True
 
+    def check_sendable(self) -> None:
+        _check_address(self.data_address)
+
 
 class TransferStartMessage(ProcessMessage):
     """The provider says where the data is, or either end resumes."""
 
     event = transfer.Event.START
     data_address: dict[str, Json] | None = None
+
+    def check_sendable(self) -> None:
+        super().check_sendable()
+        _check_address(self.data_address)
 
 
 class TransferSuspensionMessage(ProcessMessage):
@@ -300,6 +307,22 @@ def _without_empty(value: Json) -> Any:
     if isinstance(value, dict):
         return {key: _without_empty(item) for key, item in value.items() if item not in ([], {})}
     return [_without_empty(item) for item in value] if isinstance(value, list) else value
+
+
+def _check_address(address: dict[str, Json] | None) -> None:
+    if not address:
+        return
+    texts = (address.get("endpointType"), address.get("endpoint", ""))
+    if address.get("@type") != "DataAddress" or not all(isinstance(text, str) for text in texts):
+        raise MessageMalformed("a data address has the @type DataAddress and an endpointType; its endpoint is a text")
+    properties = address.get("endpointProperties", [])
+    pairs = properties if isinstance(properties, list) else [None]
+    for pair in pairs:
+        named = pair if isinstance(pair, dict) else {}
+        if named.get("@type") != "EndpointProperty" or not all(
+            isinstance(named.get(n), str) for n in ("name", "value")
+        ):
+            raise MessageMalformed("endpointProperties are a list of EndpointProperty, each with a name and a value")
 
 
 def _check_initial_or_reply(message: ProcessMessage, peer_pid: str | None, callback: str | None) -> None:

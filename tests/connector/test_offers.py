@@ -292,13 +292,14 @@ WRONG: dict[str, Callable[[], Definition]] = {
     "a counter without terms": lambda: scripted(Rule(Outcome.COUNTER)),
     "terms without a counter": lambda: scripted(Rule(Outcome.ACCEPT, terms=USE)),
     "a rule that looks at what nobody knows": lambda: scripted(Rule(Outcome.ACCEPT, {"mood": ("good",)})),
+    "a selector that selects nothing": lambda: definition(selector=Selector()),
     "no contract": lambda: definition(contract={}),
     "an access policy that cannot be read": lambda: definition(access={"permission": [{"action": "fly"}]}),
 }
 
 
 def definition(**changes: Any) -> Definition:
-    given: dict[str, Any] = {"access": None, "contract": USE, "selector": Selector(), "rules": ()}
+    given: dict[str, Any] = {"access": None, "contract": USE, "selector": Selector(everything=True), "rules": ()}
     return Definition(**{"name": "n", "revision": 0, "acceptance": Acceptance.AUTOMATIC, **given, **changes})
 
 

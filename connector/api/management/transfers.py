@@ -14,7 +14,7 @@ from connector.management.desk import Desk
 from connector.management.errors import CursorInvalid
 from connector.management.messages import RequestTransfer, Suspend, Terminate
 from connector.monitoring import ComputationEnded
-from connector.protocol.errors import IllegalTransition, MessageInFlight, ProcessUnknown
+from connector.protocol.errors import IllegalTransition, MessageInFlight, MessageMalformed, ProcessUnknown
 from connector.protocol.processes import Kind
 from hexi.web import Read, SessionRoute, Write, problems
 from registry.errors import ParticipantRevoked, ParticipantUnknown
@@ -28,7 +28,12 @@ def create_router(desk: Desk) -> APIRouter:
         "/transfers",
         status_code=201,
         responses=problems(
-            AgreementUnknown, AgreementNotConcluded, ParticipantUnknown, ParticipantRevoked, RequestIdTaken
+            AgreementUnknown,
+            AgreementNotConcluded,
+            ParticipantUnknown,
+            ParticipantRevoked,
+            RequestIdTaken,
+            MessageMalformed,
         ),
     )
     def request_transfer(_: Owner, body: RequestTransfer) -> Transfer:

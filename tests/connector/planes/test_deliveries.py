@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from connector.planes import Refused
 from connector.planes.http_push import read_destination
 from connector.protocol.transfer import Start, Suspend
 from connector.usage import store as usage_store
+from hexi.canonical import instant
 from hexi.errors import RemoteProblem
 from tests.connector.planes.delivery import CONTENT, Offered
 from tests.simulator import HOSPITAL, PLANNER, Dataspace
@@ -206,6 +209,20 @@ def test_a_push_is_resumed_where_the_destination_stands(offered: Offered, tmp_pa
     assert offered.states(transfer) == ("COMPLETED", "COMPLETED")
 
 
+@pytest.mark.parametrize("format_", [PULL, PUSH])
+def test_one_participant_does_not_take_all_the_threads(offered: Offered, tmp_path: Path, format_: str) -> None:
+    transfers = [offered.ask(format_, to=str(tmp_path / f"arrived-{n}")) for n in range(3)]
+    member = offered.space.consumer if format_ == PULL else offered.space.provider
+    lease: Any = store.lease_download if format_ == PULL else store.lease_push
+    save: Any = store.save_arrival if format_ == PULL else store.save_push
+    now, later = (instant(offered.space.clock() + timedelta(minutes=n)) for n in (0, 10))
+    with member.app.state.database.transaction() as session:
+        first, second, third = (lease(session, now, later, "holder", 2) for _ in transfers)
+        assert (first is not None, second is not None, third) == (True, True, None)
+        save(session, replace(first, state=store.JobState.DONE, due=later, holder=None))
+        assert lease(session, now, later, "holder", 2) is not None
+
+
 def test_any_endpoint_gets_one_post_with_what_it_wants_to_see(offered: Offered) -> None:
     got: list[httpx.Request] = []
 
@@ -233,7 +250,7 @@ def test_any_endpoint_gets_one_post_with_what_it_wants_to_see(offered: Offered) 
 def test_a_refusal_by_the_destination_ends_the_transfer_with_its_reason(offered: Offered) -> None:
     client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(403, json={"detail": "not here"})))
     object.__setattr__(offered.space.provider.app.state.deliveries.pushes, "client", client)
-    transfer = offered.ask(PUSH, destination={"@type": "DataAddress", "baseUrl": "http://127.0.0.1:9/sink"})
+    transfer = offered.ask(PUSH, destination={"baseUrl": "http://127.0.0.1:9/sink"})
     offered.work()
     assert offered.states(transfer) == ("TERMINATED", "TERMINATED")
     reason = offered.space.consumer.client.transfer_status(transfer).reason
@@ -263,9 +280,28 @@ def test_a_destination_that_misleads_us_is_refused(told: dict[str, Any]) -> None
 
 
 def test_a_bad_destination_ends_the_transfer_at_once(offered: Offered) -> None:
-    transfer = offered.ask(PUSH, destination={"@type": "DataAddress", "baseUrl": "ftp://elsewhere/"})
+    transfer = offered.ask(PUSH, destination={"baseUrl": "ftp://elsewhere/"})
     assert offered.states(transfer) == ("TERMINATED", "TERMINATED")
     assert offered.space.consumer.client.transfer_status(transfer).reason[0] == "connector.destination-refused"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"@type": "DataAddress", "endpointType": "HttpData", "endpoint": 9},
+        {
+            "@type": "DataAddress",
+            "endpointType": "HttpData",
+            "endpointProperties": {"baseUrl": "https://sink.example/"},
+        },
+        {"@type": "DataAddress", "endpointType": "HttpData", "endpointProperties": [{"name": "n", "value": "v"}]},
+    ],
+)
+def test_a_data_address_that_the_schemas_would_refuse_is_not_sent(offered: Offered, address: dict[str, Any]) -> None:
+    with pytest.raises(RemoteProblem) as refused:
+        offered.ask(PUSH, destination=address)
+    assert refused.value.code == "connector.message-malformed"
+    assert list(offered.space.consumer.client.transfers()) == []
 
 
 class Sent:
