@@ -26,10 +26,10 @@ from registry.catalogue import Product
 from sandbox.bench import Bench, open_bench, read_bench_product
 from sandbox.controlled.questions import Question, review
 from sandbox.execution import limits_of
-from sandbox.isolation import Job, run_isolated
-from sandbox.queries import SQL_MODE
+from sandbox.isolation.processes import Job, run_isolated
+from sandbox.isolation.spares import Spares
+from sandbox.queries.query import SQL_MODE
 from sandbox.settings import SandboxSettings
-from sandbox.spares import Spares
 
 ROUNDS, TPCH_ROUNDS = 40, 3
 ADDED_GOAL_MS, TPCH_GOAL = 60.0, 1.10

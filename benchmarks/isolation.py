@@ -16,8 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox import bubblewrap
-from sandbox.isolation import IsolationSettings, Job, run_isolated
+from sandbox.isolation.processes import IsolationSettings, Job, bubblewrap, run_isolated
 
 ROUNDS = 20
 ROWS = 10_000

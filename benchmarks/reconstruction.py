@@ -34,9 +34,9 @@ from privacy.lattice.gate import PROFILES, STANDARD, exposure
 from privacy.lattice.plan import Plan
 from privacy.lattice.policy import Measure
 from privacy.lattice.publication import Cube
-from sandbox.cube_queries import CubeQuery
-from sandbox.cubes import Published, ask
-from sandbox.door import read_query
+from sandbox.cubes.cubes import Published, ask
+from sandbox.cubes.door import read_query
+from sandbox.cubes.queries import CubeQuery
 
 QUERIES = 10_000
 KINDS = ("conjunction", "difference", "near duplicate", "tracker")

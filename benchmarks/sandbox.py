@@ -25,8 +25,8 @@ from privacy.lattice.plan import plan
 from privacy.lattice.policy import Family, LatticePolicy, Measure
 from registry.catalogue import Product
 from sandbox.bench import read_bench_product
-from sandbox.cube_queries import CubeQuery
-from sandbox.cubes import Cubes, ask
+from sandbox.cubes.cubes import Cubes, ask
+from sandbox.cubes.queries import CubeQuery
 from sandbox.datasets import Dataset
 
 QUERY_GOAL_MS, PUBLISH_GOAL_S = 2.0, 2.0

@@ -28,9 +28,9 @@ from privacy.lattice.gate import PROFILES, STANDARD, STRICT, Profile, exposure, 
 from privacy.lattice.plan import Plan, plan
 from privacy.lattice.policy import Attribute, Family, LatticePolicy, Level, Measure
 from privacy.lattice.publication import Cube, residuals
-from sandbox.cube_queries import CubeQuery
-from sandbox.cubes import Published, ask
-from sandbox.door import read_query
+from sandbox.cubes.cubes import Published, ask
+from sandbox.cubes.door import read_query
+from sandbox.cubes.queries import CubeQuery
 from sandbox.engines.local import Local
 from sandbox.engines.marginals import Marginals
 from sandbox.settings import PUBLISHING_MEMORY_BYTES

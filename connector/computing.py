@@ -28,12 +28,12 @@ from registry.identity import KEY_FILE as IDENTITY_FILE
 from registry.identity import Identity, did_web
 from registry.trust import Trust
 from sandbox.algorithms.repository import Algorithms
+from sandbox.cubes.noise_key import KEY_FILE as NOISE_FILE
+from sandbox.cubes.noise_key import noise_key
 from sandbox.jobs.consumers import Jobs
 from sandbox.jobs.queue import Queue
 from sandbox.jobs.worker import Worker
-from sandbox.lanes import Contribute
-from sandbox.noise_key import KEY_FILE as NOISE_FILE
-from sandbox.noise_key import noise_key
+from sandbox.lane import Contribute
 from sandbox.runs import Evidence as Record
 from sandbox.runs import Sandbox
 from sandbox.settings import SandboxSettings

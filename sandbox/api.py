@@ -1,14 +1,14 @@
 """The sandbox's, its reviewers' and the aggregation point's routes."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.security import HTTPBearer
+from fastapi import APIRouter
 
 from hexi.web import Read, SessionRoute, Write, problems
 from registry.access import Member
 from sandbox.aggregation import Aggregation, AggregationPoint
-from sandbox.airlock.decisions import Decision, Reviewer
+from sandbox.airlock.access import Reviewing
+from sandbox.airlock.decisions import Decision
 from sandbox.airlock.messages import ReviewBody, ReviewSummary, VoteBody
 from sandbox.errors import (
     ReviewEnded,
@@ -30,24 +30,6 @@ from sandbox.messages import (
     to_base64,
 )
 from sandbox.runs import Sandbox
-
-SCHEME = "Bearer "
-# For the API's description; the check is `reviewer`.
-_bearer = HTTPBearer(
-    scheme_name="reviewerToken",
-    description="The token told when the provider added the reviewer.",
-    auto_error=False,
-)
-
-
-def reviewer(request: Request, _described: Annotated[object, Depends(_bearer)]) -> Reviewer:
-    """The reviewer whose token is shown. Raises `ReviewerUnknown`."""
-    shown = request.headers.get("Authorization", "")
-    sandbox: Sandbox = request.app.state.sandbox
-    return sandbox.airlock.authenticate(shown.removeprefix(SCHEME) if shown.startswith(SCHEME) else "")
-
-
-Reviewing = Annotated[Reviewer, Depends(reviewer)]
 
 
 def create_router(sandbox: Sandbox) -> APIRouter:

@@ -27,16 +27,16 @@ from registry.errors import ParticipantUnknown
 from registry.identity import Identity
 from registry.participants import Participant
 from sandbox.airlock.airlock import Airlock
+from sandbox.cubes.noise_key import noise_key
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
 from sandbox.lanes.chosen import Lanes
 from sandbox.messages import RunAnswer
-from sandbox.noise_key import noise_key
 from sandbox.permits import Permit, seal_permit
 from sandbox.preview import DryRun
 from sandbox.preview.offered import Preview
 from sandbox.programs.source import MAX_PROGRAM_CHARACTERS
-from sandbox.queries import MAX_QUERY_CHARACTERS, PROGRAM_MODE, SQL_MODE
+from sandbox.queries.query import MAX_QUERY_CHARACTERS, PROGRAM_MODE, SQL_MODE
 from sandbox.requests import RunRequest, seal_request
 from sandbox.runs import Sandbox
 from sandbox.settings import SandboxSettings

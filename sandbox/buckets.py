@@ -13,8 +13,8 @@ from time import monotonic
 from typing import Any
 
 from hexi.errors import DataspaceError
-from sandbox.lanes import Work
-from sandbox.stopping import Stop, Stopped
+from sandbox.isolation.stopping import Stop, Stopped
+from sandbox.lane import Work
 
 
 @contextmanager

@@ -16,16 +16,16 @@ from hexi.web import configure_logging
 from registry.catalogue import Product
 from sandbox.airlock.decisions import Decision, Reviewer
 from sandbox.bench import REVIEWERS, Bench, bench_twin, dry_bench, open_bench, read_bench_product
+from sandbox.cubes.register_cli import register
 from sandbox.datasets import Dataset
-from sandbox.isolation import probe as probe_isolation
+from sandbox.isolation.processes import probe as probe_isolation
 from sandbox.messages import RunAnswer
 from sandbox.preview import MAX_TWIN_ROWS, TwinFormat
 from sandbox.preview.shown import show_dry_run
 from sandbox.programs.environment import default_folder, open_environment, seal_environment
 from sandbox.programs.source import read_text
 from sandbox.programs.telling import draw_charts, print_outputs, print_report, print_review
-from sandbox.queries import MAX_QUERY_CHARACTERS
-from sandbox.register_cli import register
+from sandbox.queries.query import MAX_QUERY_CHARACTERS
 from sandbox.settings import SandboxSettings
 
 app = typer.Typer(no_args_is_help=True, help="Sandboxed computation: usable but invisible. 可用不可见的沙箱计算。")
@@ -290,7 +290,7 @@ def _print(answer: RunAnswer) -> None:
 
 def _explain_lattice(product: Product, *, as_json: bool) -> None:
     """The levels and measures of the cube, and what each profile would give away: what a provider signs."""
-    from sandbox.gate import gate
+    from sandbox.cubes.gate import gate
 
     shown = gate(product)
     if as_json:

@@ -19,7 +19,7 @@ from sandbox.messages import (
     to_base64,
 )
 from sandbox.preview import DryRun, TwinFormat, TwinSidecar
-from sandbox.queries import SQL_MODE
+from sandbox.queries.query import SQL_MODE
 
 Authorise = Callable[[], str]
 

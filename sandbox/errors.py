@@ -47,7 +47,8 @@
        `- JobTimedOut             sandbox.job-timed-out          422
 
 A query that may not be asked, and a result that may not be released, are not errors: they are answers with the verdict
-``refused`` and reasons (`sandbox.review.Reason`), whose codes stand in ``docs/reference/errors/sandbox.md`` as well.
+``refused`` and reasons (`sandbox.reasons.Reason`), whose codes stand in ``docs/reference/errors/sandbox.md``
+as well.
 """
 
 from hexi.errors import (

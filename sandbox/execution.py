@@ -10,14 +10,14 @@ from typing import Protocol
 from hexi.canonical import Json
 from privacy.homomorphic import MAX_BOUND
 from sandbox.errors import DataChanged, JobFailed
-from sandbox.isolation import Isolation, Job, Limits, run_isolated
-from sandbox.lanes import Result, Work
+from sandbox.isolation.processes import Isolation, Job, Limits, run_isolated
+from sandbox.isolation.spares import Spares
+from sandbox.lane import Result, Work
 from sandbox.outputs import EntitySets, control, one_sum, read_cells, rules_of
-from sandbox.queries import Reviewed
+from sandbox.queries.query import Reviewed
 from sandbox.reasons import Reason
 from sandbox.receipts import REFUSED, RELEASED, Happened
 from sandbox.settings import SandboxSettings
-from sandbox.spares import Spares
 
 JOB_FAILED = Reason(
     "sandbox.job-failed",

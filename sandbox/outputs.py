@@ -9,7 +9,7 @@ from privacy.differencing import EntitySet
 from privacy.disclosure import Cell, Rules, Statistic, may_show, release, round_to
 from registry.catalogue import Disclosure
 from sandbox.errors import JobFailed
-from sandbox.queries import Group, Query
+from sandbox.queries.query import Group, Query
 from sandbox.reasons import Reason
 
 # Sets of entities by what the numbers are about: "" for counts, else the measure.

@@ -17,7 +17,7 @@ from privacy.errors import TooFewContributors
 from registry.identity import did_of
 from sandbox.errors import NotAContributor, PointNotTrusted, QueryOutsidePermit, RequestInvalid
 from sandbox.permits import Permit
-from sandbox.queries import MAX_QUERY_CHARACTERS, SUM_MODE
+from sandbox.queries.query import MAX_QUERY_CHARACTERS, SUM_MODE
 
 TYP = "hexi-run-request+jws"
 

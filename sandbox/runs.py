@@ -40,20 +40,20 @@ from sandbox.errors import (
     RunInProgress,
     RunUnknown,
 )
-from sandbox.lanes import Contribute, Result, Work
+from sandbox.isolation.stopping import Stop
+from sandbox.lane import Contribute, Result, Work
 from sandbox.lanes.chosen import Lanes
 from sandbox.messages import ReasonBody, RunAnswer, from_base64
 from sandbox.outputs import Output
 from sandbox.owners import QUEUE, is_alive, this_process
 from sandbox.permits import Permit, read_permit, verify_permit
 from sandbox.preview.offered import Preview
-from sandbox.queries import SUM_MODE
+from sandbox.queries.query import SUM_MODE
 from sandbox.reasons import Reason, Refusal
 from sandbox.receipts import REFUSED, RELEASED, Happened, rules_shown, run_receipt, sign_receipt
 from sandbox.requests import RunRequest, check_sum, read_request, verify_request
 from sandbox.settings import SandboxSettings
 from sandbox.states import State, next_state
-from sandbox.stopping import Stop
 from sandbox.tables import RunRow
 
 # Given a session, a product and a version: what it is made of. Raises if this provider has no such product.

@@ -22,8 +22,8 @@ from registry.credentials import issue_membership
 from registry.identity import Identity
 from registry.presentation import present
 from sandbox.permits import Permit, seal_permit
+from sandbox.queries.review import SUM_MODE
 from sandbox.requests import RunRequest, seal_request
-from sandbox.review import SUM_MODE
 from tests.builders import SettableClock
 from tests.connector.business import PAID, PRODUCT, description
 from tests.marketplace.builders import DECLARED

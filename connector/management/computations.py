@@ -41,7 +41,7 @@ from sandbox.errors import RunUnknown as NoSuchRun
 from sandbox.messages import JobAnswer, from_base64
 from sandbox.outputs import output_digest
 from sandbox.permits import Permit, read_permit
-from sandbox.queries import SQL_MODE, SUM_MODE
+from sandbox.queries.query import SQL_MODE, SUM_MODE
 from sandbox.requests import EncryptedSum, RunRequest, seal_request
 
 RUN, SUM = "run", "encrypted-sum"

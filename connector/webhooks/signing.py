@@ -15,7 +15,7 @@ from pathlib import Path
 
 from connector.management.errors import WebhookSignatureInvalid
 from hexi.canonical import Json, parse
-from sandbox.noise_key import secret_in
+from sandbox.cubes.noise_key import secret_in
 
 KEY_FILE = "webhook.key"
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"

@@ -32,7 +32,7 @@ from sandbox.airlock.sealing import seal, unseal
 from sandbox.airlock.states import ENDING_EVENTS, OPEN, Event, ReviewState, next_state
 from sandbox.airlock.tables import ReviewerRow, ReviewRow
 from sandbox.errors import ReviewerTaken, ReviewerUnknown, ReviewUnknown, RunUnknown
-from sandbox.lanes import Hold, Result, Work
+from sandbox.lane import Hold, Result, Work
 from sandbox.outputs import Output
 from sandbox.reasons import Reason
 from sandbox.receipts import REFUSED, Happened

@@ -4,10 +4,10 @@ from fastapi import APIRouter
 
 from hexi.web import SessionRoute, problems
 from registry.access import Member
+from sandbox.airlock.access import Reviewing
 from sandbox.algorithms.algorithm import Algorithm
 from sandbox.algorithms.messages import AlgorithmBody, AlgorithmSummary, JudgementBody, TrialBody
 from sandbox.algorithms.repository import Algorithms
-from sandbox.api import Reviewing
 from sandbox.errors import (
     AlgorithmConflict,
     AlgorithmInvalid,

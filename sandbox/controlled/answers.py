@@ -10,7 +10,7 @@ from privacy.disclosure import LARGEST, Aggregate, Average, Cell, Count, Entitie
 from privacy.suppression import Number, average, shown, totals
 from sandbox.controlled.cells import Cells
 from sandbox.outputs import Computed, EntitySets, Output
-from sandbox.queries import Group
+from sandbox.queries.query import Group
 from sandbox.reasons import Reason
 
 Key = tuple[Any, ...]

@@ -9,9 +9,9 @@ from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 from registry.controlled import Level
 from sandbox.controlled.columns import Columns, Source, Value, level_reason
 from sandbox.controlled.relations import RelationCompiler, Seen
-from sandbox.queries import Field, Group, Output, cell_sql, quote
+from sandbox.queries.query import Field, Group, Output, cell_sql, quote
+from sandbox.queries.review import ALIAS, MAX_GROUPS, MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refused
-from sandbox.review import ALIAS, MAX_GROUPS, MAX_OUTPUTS, ROWS
 
 # The values of a boolean, which need not be declared.
 _BOOLEANS = (False, True)

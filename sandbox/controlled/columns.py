@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from registry.catalogue import Column, Product, Table
 from registry.controlled import Controlled, Level
-from sandbox.queries import RESERVED_PREFIX, SQL_TYPES
+from sandbox.queries.query import RESERVED_PREFIX, SQL_TYPES
 from sandbox.reasons import Reason, Refused
 
 

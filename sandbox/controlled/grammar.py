@@ -1,10 +1,10 @@
 """What a query of the controlled lane may consist of: two allow-lists of nodes and their parts, over data with and
-without persons. Whatever is not on them is refused under its name (`sandbox.grammar.foreign_nodes`).
+without persons. Whatever is not on them is refused under its name (`sandbox.queries.grammar.foreign_nodes`).
 """
 
 from sqlglot import exp
 
-from sandbox.grammar import ALLOWED, Grammar
+from sandbox.queries.grammar import ALLOWED, Grammar
 
 _THIS, _BINARY = frozenset({"this"}), frozenset({"this", "expression"})
 

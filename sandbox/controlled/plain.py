@@ -22,8 +22,8 @@ from sandbox.controlled.columns import (
 )
 from sandbox.controlled.grammar import CASTS, FINDING, HIDING
 from sandbox.controlled.scopes import Names, Relation, Scope
+from sandbox.queries.review import ALIAS, MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refused
-from sandbox.review import ALIAS, MAX_OUTPUTS, ROWS
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In, exp.Between, exp.Like, exp.Is)
 _COUNTABLE = frozenset({Level.PLAINTEXT, Level.GROUP_BY, Level.AGGREGATE_ONLY, Level.JOIN_ONLY})

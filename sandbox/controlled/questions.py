@@ -11,8 +11,8 @@ from sandbox.controlled.cells import CellCompiler, Cells
 from sandbox.controlled.columns import Columns, Source
 from sandbox.controlled.grammar import PERSONS, PLAIN
 from sandbox.controlled.plain import PlainRewriter
-from sandbox.grammar import foreign_nodes, parse_query, parse_select
-from sandbox.queries import SQL_MODE
+from sandbox.queries.grammar import foreign_nodes, parse_query, parse_select
+from sandbox.queries.query import SQL_MODE
 from sandbox.reasons import Reason, Refusal, Refused
 
 

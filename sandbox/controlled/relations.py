@@ -16,10 +16,10 @@ from sqlglot import exp
 
 from registry.catalogue import Column, ColumnRole, Datatype, Table, Text
 from registry.controlled import Level
-from sandbox.conditions import read_condition
 from sandbox.controlled.columns import Columns, Source, Value, level_reason
 from sandbox.controlled.scopes import Names, Relation, Scope
-from sandbox.queries import Field, literal, quote, typed
+from sandbox.queries.conditions import read_condition
+from sandbox.queries.query import Field, literal, quote, typed
 from sandbox.reasons import Reason, Refused
 
 _TITLE = Text(zh="行数", en="rows")

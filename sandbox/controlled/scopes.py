@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from sandbox.controlled.columns import Source, Value
-from sandbox.queries import RESERVED_PREFIX
+from sandbox.queries.query import RESERVED_PREFIX
 from sandbox.reasons import Reason, Refused
 
 

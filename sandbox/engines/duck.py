@@ -4,7 +4,7 @@ Runs inside the isolated worker, so it imports nothing but the standard library 
 the whole point: CSV files are loaded while files may still be read; then every way out but the Parquet files of the
 query is closed and the configuration locked; only then does the query run. Parquet files are read in place, so that a
 query takes from them what it needs. DuckDB itself calls untrusted SQL unsafe by design, so this is the inner door: the
-wall is the operating system's (`sandbox.isolation`).
+wall is the operating system's (`sandbox.isolation.processes`).
 """
 
 import datetime as dt

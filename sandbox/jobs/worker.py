@@ -22,6 +22,7 @@ from hexi.database import Database
 from hexi.errors import DataspaceError, Unavailable
 from sandbox import store
 from sandbox.errors import JobEnded, RunConflict, RunUnknown
+from sandbox.isolation.stopping import Stop, Stopped
 from sandbox.jobs.consumers import hold
 from sandbox.jobs.queue import Lease, Queue
 from sandbox.jobs.scheduling import rest_before_again
@@ -29,7 +30,6 @@ from sandbox.jobs.states import JobState
 from sandbox.owners import this_process
 from sandbox.reasons import Reason
 from sandbox.runs import Sandbox
-from sandbox.stopping import Stop, Stopped
 
 log = structlog.get_logger("sandbox.jobs")
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from hexi.canonical import Clock
 from hexi.database import Database
 from sandbox.datasets import Dataset
-from sandbox.lanes import Contribute, Lane
-from sandbox.queries import PROGRAM_MODE, SUM_MODE
+from sandbox.lane import Contribute, Lane
+from sandbox.queries.query import PROGRAM_MODE, SUM_MODE
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
-    from sandbox.cubes import Cubes
+    from sandbox.cubes.cubes import Cubes
 
 
 class Lanes:
@@ -49,7 +49,7 @@ class Lanes:
     @cached_property
     def cubes(self) -> "Cubes":
         """The cubes of this provider."""
-        from sandbox.cubes import Cubes
+        from sandbox.cubes.cubes import Cubes
 
         return Cubes(self._database, self._key, self._clock, self._settings)
 

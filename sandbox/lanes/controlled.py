@@ -18,15 +18,15 @@ from sandbox.controlled.questions import Question, review
 from sandbox.datasets import Dataset, pin
 from sandbox.errors import JobFailed
 from sandbox.execution import JOB_FAILED, execute, limits_of, refused, released
-from sandbox.isolation import Job
-from sandbox.lanes import End, Hold, Result, Work
+from sandbox.isolation.processes import Job
+from sandbox.isolation.spares import Spares
+from sandbox.lane import End, Hold, Result, Work
 from sandbox.lanes.tables import TOO_CLOSE, is_too_close
 from sandbox.messages import RunAnswer
 from sandbox.outputs import Output, read_cells, rules_of
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
-from sandbox.spares import Spares
 from sandbox.tables import QuerySetRow
 
 NOT_NAMED = Reason(

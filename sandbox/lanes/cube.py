@@ -1,12 +1,12 @@
 """The lattice lane: the product's published cube answers, and the table is never asked."""
 
 from hexi.database import Database
-from sandbox.cube_queries import CubeQuestion
-from sandbox.cubes import Cubes, Published, ask
+from sandbox.cubes.cubes import Cubes, Published, ask
+from sandbox.cubes.queries import CubeQuestion
 from sandbox.datasets import Dataset
-from sandbox.lanes import End, Result, Work
+from sandbox.lane import End, Result, Work
 from sandbox.messages import RunAnswer
-from sandbox.queries import SQL_MODE
+from sandbox.queries.query import SQL_MODE
 from sandbox.reasons import Reason, Refusal
 from sandbox.receipts import RELEASED, Happened
 from sandbox.requests import RunRequest

@@ -16,7 +16,7 @@ from hexi.database import Database
 from sandbox.airlock import store as airlock_store
 from sandbox.algorithms.asking import ask_algorithm, is_reference
 from sandbox.datasets import Dataset
-from sandbox.lanes import End, Hold, Result, Work
+from sandbox.lane import End, Hold, Result, Work
 from sandbox.messages import RunAnswer
 from sandbox.outputs import Output
 from sandbox.programs.execution import Asked, Ran, execute, seconds_of

@@ -13,14 +13,14 @@ from sandbox.buckets import in_bucket
 from sandbox.datasets import Dataset
 from sandbox.errors import RequestInvalid
 from sandbox.execution import bound_of, compute_sum, refused, released
-from sandbox.lanes import Contribute, End, Result, Work
+from sandbox.lane import Contribute, End, Result, Work
 from sandbox.lanes.tables import TOO_CLOSE, is_too_close
 from sandbox.messages import RunAnswer, from_base64, to_base64
 from sandbox.outputs import EntitySets
-from sandbox.queries import Reviewed
+from sandbox.queries.query import Reviewed
+from sandbox.queries.review import review
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
-from sandbox.review import review
 from sandbox.settings import SandboxSettings
 
 # A ciphertext that was kept, and the isolation its number was computed in.

@@ -12,13 +12,13 @@ from sandbox import store
 from sandbox.buckets import in_bucket
 from sandbox.datasets import Dataset, pin
 from sandbox.execution import Asked, compute, refused, released
-from sandbox.lanes import End, Result, Work
+from sandbox.lane import End, Result, Work
 from sandbox.messages import RunAnswer
 from sandbox.outputs import EntitySets, Output
-from sandbox.queries import Reviewed
+from sandbox.queries.query import Reviewed
+from sandbox.queries.review import review
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
-from sandbox.review import review
 from sandbox.settings import SandboxSettings
 from sandbox.tables import ReleaseRow
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from hexi.canonical import Json, Wire
 from registry.catalogue import Name
 from sandbox.messages import ReasonBody
-from sandbox.queries import MAX_QUERY_CHARACTERS, SQL_MODE
+from sandbox.queries.query import MAX_QUERY_CHARACTERS, SQL_MODE
 
 # Rows of one table of a twin: enough to try on, and soon drawn.
 MAX_TWIN_ROWS = 20_000

@@ -1,6 +1,6 @@
 """Dry runs: the very review that a run would get, and what the published description says of its answer. Reads no data.
 
-The verdict comes from the lane itself (`sandbox.lanes.Lane.review`), so a dry run cannot promise what a run refuses for
+The verdict comes from the lane itself (`sandbox.lane.Lane.review`), so a dry run cannot promise what a run refuses for
 its text. For a product with a lattice the errors follow from the plan (`privacy.lattice.answers.expected`).
 """
 
@@ -12,13 +12,13 @@ import numpy as np
 from hexi.canonical import Json
 from privacy.lattice.answers import INTERVAL, expected
 from registry.catalogue import Disclosure, HumanReview, Product
-from sandbox.cube_queries import CubeQuery, Statistic
+from sandbox.cubes.queries import CubeQuery, Statistic
 from sandbox.datasets import Dataset
 from sandbox.errors import QueryOutsidePermit
 from sandbox.lanes.chosen import Lanes
 from sandbox.messages import ReasonBody
 from sandbox.preview import DryRun, ExpectedCell, ExpectedError, Rule
-from sandbox.queries import PROGRAM_MODE, SUM_MODE
+from sandbox.queries.query import PROGRAM_MODE, SUM_MODE
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 

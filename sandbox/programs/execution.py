@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from hexi.canonical import Json
 from sandbox.datasets import Dataset
 from sandbox.errors import DataChanged, JobFailed
-from sandbox.isolation import Limits, Packages, run_program
+from sandbox.isolation.processes import Limits, Packages, run_program
+from sandbox.isolation.stopping import Stop
 from sandbox.programs.collecting import MAX_BYTES, Collected, Expected, Inadmissible, check_counts, collect
 from sandbox.programs.environment import Environment, default_folder, open_environment
 from sandbox.programs.inputs import Inputs, lay_out
 from sandbox.programs.source import Program
 from sandbox.settings import SandboxSettings
-from sandbox.stopping import Stop
 
 # Programs are never run with less between them and the machine.
 MINIMUM_LEVEL = 2

@@ -18,7 +18,7 @@ from hexi.canonical import encode, parse, system_clock
 from hexi.database import Database
 from registry.catalogue import Product
 from sandbox.bench import Bench, read_bench_product
-from sandbox.cubes import Cubes
+from sandbox.cubes.cubes import Cubes
 from sandbox.datasets import Dataset
 from sandbox.errors import BudgetSpent, ProductUnusable
 from tests.attacks.clinic import AGES, COUNTIES, LABELLED, LATTICE, PEOPLE, Clinic, clinic

@@ -16,7 +16,8 @@ from sandbox.airlock.states import ReviewState
 from sandbox.algorithms import client as algorithm_client
 from sandbox.algorithms.algorithm import EXAMPLE
 from sandbox.client import ReviewClient
-from sandbox.lanes import End, Hold, Result, Work, programs
+from sandbox.lane import End, Hold, Result, Work
+from sandbox.lanes import programs
 from sandbox.lanes.tables import TableLane
 from sandbox.messages import RunAnswer
 from sandbox.settings import SandboxSettings

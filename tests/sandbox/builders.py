@@ -21,8 +21,8 @@ from sandbox.bench import read_bench_product
 from sandbox.datasets import Dataset
 from sandbox.messages import to_base64
 from sandbox.permits import Permit, seal_permit
+from sandbox.queries.review import SQL_MODE, SUM_MODE
 from sandbox.requests import EncryptedSum, RunRequest, seal_request
-from sandbox.review import SQL_MODE, SUM_MODE
 from sandbox.runs import Contribute, Sandbox
 from sandbox.settings import SandboxSettings
 from tests.builders import SettableClock

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from sandbox.isolation import IsolationUnavailable, lacking, probe
+from sandbox.isolation.processes import IsolationUnavailable, lacking, probe
 
 
 @cache

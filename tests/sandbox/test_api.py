@@ -14,7 +14,7 @@ from hexi.web import create_shell
 from sandbox.api import create_router
 from sandbox.bench import read_bench_product
 from sandbox.client import SandboxClient
-from sandbox.review import Reviewed, review
+from sandbox.queries.review import Reviewed, review
 from tests.asgi import ASGITransport
 from tests.sandbox.builders import Clinic
 from tests.sandbox.test_aggregation import NamedCallers

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hexi.errors import DataspaceError
 from sandbox import buckets
 from sandbox.buckets import in_bucket, rest_of
-from sandbox.stopping import Stop, Stopped
+from sandbox.isolation.stopping import Stop, Stopped
 
 
 def work(stop: Stop | None = None, *, personal: bool | None = None) -> Any:

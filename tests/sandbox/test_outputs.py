@@ -10,11 +10,11 @@ import pytest
 from privacy.disclosure import Rules
 from registry.catalogue import Product
 from sandbox.errors import JobFailed
-from sandbox.isolation import Job, run_isolated
+from sandbox.isolation.processes import Job, run_isolated
 from sandbox.outputs import Output, control, one_sum, read_cells
-from sandbox.queries import Query
+from sandbox.queries.query import Query
+from sandbox.queries.review import SUM_MODE, Reviewed, review
 from sandbox.reasons import Reason
-from sandbox.review import SUM_MODE, Reviewed, review
 from tests.sandbox.builders import product as a_product
 from tests.sandbox.builders import write_visits
 

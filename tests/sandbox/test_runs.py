@@ -33,8 +33,8 @@ from sandbox.errors import (
 )
 from sandbox.messages import to_base64
 from sandbox.permits import seal_permit
+from sandbox.queries.review import SUM_MODE
 from sandbox.requests import EncryptedSum, seal_request, terms
-from sandbox.review import SUM_MODE
 from sandbox.states import TRANSITIONS, State, next_state
 from tests.builders import SettableClock
 from tests.sandbox.builders import POINT, Clinic, identity, write_visits

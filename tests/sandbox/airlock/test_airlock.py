@@ -24,7 +24,7 @@ from sandbox.errors import (
     RunUnknown,
     VotedAlready,
 )
-from sandbox.lanes import End, Hold, Result, Work
+from sandbox.lane import End, Hold, Result, Work
 from sandbox.lanes.tables import TableLane
 from sandbox.messages import RunAnswer
 from sandbox.runs import Sandbox

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from registry.catalogue import Product
 from sandbox.controlled.questions import Question, review
 from sandbox.outputs import read_cells
-from sandbox.queries import SQL_MODE
+from sandbox.queries.query import SQL_MODE
 from tests.sandbox.controlled.builders import clinic_product
 
 PATIENTS = st.lists(

@@ -17,7 +17,7 @@ from hexi.canonical import encode
 from registry.catalogue import Product
 from sandbox.bench import read_bench_product
 from sandbox.controlled.questions import Question, review
-from sandbox.queries import SQL_MODE
+from sandbox.queries.query import SQL_MODE
 
 # What may be named where: in the table, in a sub-query, in both joined. Most of it is allowed, or nothing would pass.
 OF_TABLE = ("id", "price", "id", "price", "id", "price", "rating", "margin")

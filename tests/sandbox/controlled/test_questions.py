@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from registry.catalogue import Product
 from sandbox.controlled.questions import Question, explained, review
-from sandbox.queries import SQL_MODE, SUM_MODE
+from sandbox.queries.query import SQL_MODE, SUM_MODE
 from sandbox.reasons import Refusal
 from tests.sandbox.controlled.builders import clinic_product, shop_product
 

@@ -10,7 +10,7 @@ from privacy.lattice.plan import plan
 from registry.catalogue import Product
 from sandbox import store
 from sandbox.bench import read_bench_product
-from sandbox.cubes import Cubes
+from sandbox.cubes.cubes import Cubes
 from sandbox.datasets import Dataset
 from sandbox.engines.local import Local
 from sandbox.engines.marginals import Marginals

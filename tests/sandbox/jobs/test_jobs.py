@@ -24,11 +24,11 @@ from sandbox.errors import (
     RunInProgress,
     RunUnknown,
 )
+from sandbox.isolation.stopping import Stop, Stopped
 from sandbox.jobs import worker as workers
 from sandbox.jobs.consumers import CANCELLED
 from sandbox.jobs.scheduling import Limits
 from sandbox.owners import this_process
-from sandbox.stopping import Stop, Stopped
 from tests.databases import fresh_postgresql
 from tests.sandbox.builders import write_visits
 from tests.sandbox.jobs.builders import BY_COUNTY, Queued

@@ -14,17 +14,17 @@ from hexi.database import Database
 from privacy.lattice.answers import INTERVAL, answer
 from sandbox.bench import dry_bench, open_bench, read_bench_product
 from sandbox.cli import app
-from sandbox.cube_queries import CubeQuery, Statistic
-from sandbox.cubes import Cubes
+from sandbox.cubes.cubes import Cubes
+from sandbox.cubes.queries import CubeQuery, Statistic
 from sandbox.datasets import Dataset
 from sandbox.lanes.chosen import Lanes
 from sandbox.preview.dry_run import dry_run
 from sandbox.preview.shown import show_dry_run
-from sandbox.queries import PROGRAM_MODE, SQL_MODE, SUM_MODE
+from sandbox.queries.query import PROGRAM_MODE, SQL_MODE, SUM_MODE
 from sandbox.settings import SandboxSettings
 from tests.builders import SettableClock
 from tests.sandbox.builders import TABLES
-from tests.sandbox.test_cubes import described, patients
+from tests.sandbox.cubes.test_cubes import described, patients
 
 __all__ = ["patients"]  # the fixture
 

@@ -18,14 +18,14 @@ from hexi.database import Database
 from registry.catalogue import Product
 from sandbox.bench import bench_twin, open_bench, read_bench_product
 from sandbox.cli import app
-from sandbox.cubes import Cubes, Published
+from sandbox.cubes.cubes import Cubes, Published
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
 from sandbox.preview import MAX_TWIN_ROWS, TwinFormat, TwinSidecar
 from sandbox.preview.twin import Twin, twin
 from tests.builders import SettableClock
 from tests.sandbox.builders import TABLES
-from tests.sandbox.test_cubes import LATTICE, described, patients
+from tests.sandbox.cubes.test_cubes import LATTICE, described, patients
 
 __all__ = ["patients"]  # the fixture
 

@@ -10,16 +10,16 @@ import pytest
 
 from hexi.database import Database
 from hexi.errors import DataspaceError, Malformed
-from sandbox import isolation
 from sandbox.airlock.decisions import Reviewer
 from sandbox.datasets import Dataset
 from sandbox.errors import EnvironmentUnavailable, IsolationUnavailable
+from sandbox.isolation import bubblewrap
 from sandbox.lanes import programs as lane
 from sandbox.programs.environment import SEAL, default_folder, open_environment, seal_environment
 from sandbox.programs.execution import seconds_of
 from sandbox.programs.inputs import lay_out
 from sandbox.programs.source import Program, read_program, read_text
-from sandbox.queries import PROGRAM_MODE
+from sandbox.queries.query import PROGRAM_MODE
 from sandbox.runs import Sandbox
 from sandbox.settings import SandboxSettings
 from tests.sandbox.builders import Clinic
@@ -130,7 +130,7 @@ def test_a_program_asks_for_its_seconds(text: str, seconds: int) -> None:
 
 
 def test_without_level_two_no_program_runs(clinic: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation.bubblewrap, "find", lambda _: None)
+    monkeypatch.setattr(bubblewrap, "find", lambda _: None)
     with pytest.raises(IsolationUnavailable, match="bubblewrap"):
         clinic.run("1")
 

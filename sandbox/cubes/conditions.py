@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from sandbox.conditions import MAX_LIST
-from sandbox.cube_names import Divided, Names
+from sandbox.cubes.names import Divided, Names
+from sandbox.queries.conditions import MAX_LIST
 from sandbox.reasons import Reason, Refused
 
 COMPARE: Mapping[type[exp.Expr], Callable[[Any, float], Any]] = {

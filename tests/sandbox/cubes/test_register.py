@@ -5,8 +5,8 @@ from fractions import Fraction
 import pytest
 
 from privacy.lattice.checks import MEMBERSHIP
+from sandbox.cubes.register import Charge, check, ledgers
 from sandbox.errors import BudgetSpent, ProductUnusable
-from sandbox.register import Charge, check, ledgers
 
 
 def charge(product: str, spent: float, family: str = "health", cap: float | None = 1.0, **more: object) -> Charge:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from registry.catalogue import Column, Product, Table
-from sandbox.grammar import FILES, clause, file_function, function_name
-from sandbox.queries import RESERVED_PREFIX
+from sandbox.queries.grammar import FILES, clause, file_function, function_name
+from sandbox.queries.query import RESERVED_PREFIX
 from sandbox.reasons import Reason, Refused
 
 # A table name that looks like a file's, for a telling refusal.

@@ -15,15 +15,16 @@ from typer.testing import CliRunner
 from hexi.canonical import digest, encode
 from hexi.database import Database
 from registry.catalogue import Product
-from sandbox import cubes, store
+from sandbox import store
 from sandbox.bench import open_bench, read_bench_product
 from sandbox.cli import app
-from sandbox.cube_queries import CubeQuery, RegressionQuery
-from sandbox.cubes import CHARGED, PUBLISHED, Cubes, ask
+from sandbox.cubes import cubes
+from sandbox.cubes.cubes import CHARGED, PUBLISHED, Cubes, ask
+from sandbox.cubes.door import read_query
+from sandbox.cubes.noise_key import noise_key
+from sandbox.cubes.queries import CubeQuery, RegressionQuery
 from sandbox.datasets import Dataset
-from sandbox.door import read_query
 from sandbox.errors import BudgetSpent, ProductUnusable
-from sandbox.noise_key import noise_key
 from tests.builders import SettableClock
 
 PEOPLE = 2_000

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from privacy.lattice.answers import Sensitive
 from privacy.lattice.plan import Plan, plan
 from privacy.lattice.policy import Attribute, Level, Measure
-from sandbox.cube_queries import CubeQuery, RegressionQuery
-from sandbox.door import read_query
+from sandbox.cubes.door import read_query
+from sandbox.cubes.queries import CubeQuery, RegressionQuery
 from sandbox.reasons import Refusal
 from tests.privacy.lattice.population import policy
 

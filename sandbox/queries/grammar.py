@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import sqlglot
 from sqlglot import exp
 
-from sandbox.queries import MAX_QUERY_CHARACTERS
+from sandbox.queries.query import MAX_QUERY_CHARACTERS
 from sandbox.reasons import Reason, Refused
 
 # sqlglot logs statements it does not know, with their text: query texts do not belong in logs.

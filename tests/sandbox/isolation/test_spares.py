@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.isolation import IsolationSettings, Job, run_isolated
-from sandbox.spares import MOST, Spares
+from sandbox.isolation.processes import IsolationSettings, Job, run_isolated
+from sandbox.isolation.spares import MOST, Spares
 
 ALONE = IsolationSettings(bwrap=None)
 

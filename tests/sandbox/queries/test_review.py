@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from registry.catalogue import Product
+from sandbox.queries.review import SUM_MODE, Reviewed, review
 from sandbox.reasons import Refusal
-from sandbox.review import SUM_MODE, Reviewed, review
 from tests.sandbox.builders import product as a_product
 
 PERMITTED = [

@@ -1,7 +1,7 @@
 """The program inside the isolation: locks itself in, says what it measured, and computes only when told to go on.
 
-Started by `sandbox.isolation` as ``python -I -S worker.py PACKAGES PLAN``, where PACKAGES is the folder of the engine
-and PLAN the descriptor of a memory file with the plan as JSON. It imports nothing of Hexi: nothing of Hexi is there.
+Started by `processes` as ``python -I -S worker.py PACKAGES PLAN``, where PACKAGES is the folder of the engine and PLAN
+the descriptor of a memory file with the plan as JSON. It imports nothing of Hexi: nothing of Hexi is there.
 
 1. Limits are set, hard.
 2. The engine is started, empty; from here on no file outside the plan is needed.
@@ -58,7 +58,8 @@ def main(packages: str, plan_descriptor: int) -> None:
         plan = json.load(file)
     limit(plan["limits"])
     # At the end of the path: neither the engine's folder nor ours may shadow the standard library.
-    sys.path += [packages, os.path.dirname(__file__)]  # noqa: PTH120 - pathlib is slow to import and not needed
+    sandbox = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120 - pathlib is slow to import and not needed
+    sys.path += [packages, sandbox]
     from engines import duck  # type: ignore[import-not-found,unused-ignore]
 
     engine = duck.start(plan["limits"]["memory"])

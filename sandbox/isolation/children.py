@@ -15,8 +15,8 @@ import structlog
 from hexi.canonical import Json, encode, parse
 from hexi.errors import Malformed
 from sandbox.errors import JobFailed, JobTimedOut
-from sandbox.levels import Layers
-from sandbox.stopping import Stop, Stopped
+from sandbox.isolation.levels import Layers
+from sandbox.isolation.stopping import Stop, Stopped
 
 log = structlog.get_logger(__name__)
 

@@ -10,9 +10,9 @@ import pytest
 from hexi.canonical import digest, system_clock
 from hexi.database import Database
 from sandbox import store
-from sandbox.cubes import PUBLISHED, Cubes
+from sandbox.cubes.cubes import PUBLISHED, Cubes
 from sandbox.datasets import Dataset
-from tests.sandbox.test_cubes import described, patients
+from tests.sandbox.cubes.test_cubes import described, patients
 
 __all__ = ["patients"]  # the fixture
 
@@ -22,7 +22,7 @@ KEY = b"k" * 32
 PROGRAM = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
-from tests.sandbox.test_cubes_killed import open_at, publish, state
+from tests.sandbox.cubes.test_cubes_killed import open_at, publish, state
 
 home, patients, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 

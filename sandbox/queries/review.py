@@ -1,7 +1,7 @@
 """May this be asked? A decision over the query's text and the published product only, never over data.
 
-The text is parsed (DuckDB dialect, sqlglot) and read into the closed language of `sandbox.queries`. Whatever has no
-place in that language is refused under its name (`sandbox.grammar`).
+The text is parsed (DuckDB dialect, sqlglot) and read into the closed language of `query`. Whatever has no place in that
+language is refused under its name (`grammar`).
 
     SELECT dimensions and count(*), count(DISTINCT entity key), sum(measure), avg(measure)
     FROM one table of the product
@@ -20,11 +20,11 @@ from sqlglot import exp
 
 from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 from registry.catalogue import Column, Product, Table
-from sandbox.conditions import read_condition
-from sandbox.grammar import foreign_nodes, parse_select
-from sandbox.queries import SQL_MODE, SQL_TYPES, SUM_MODE, Field, Group, Output, Query, Reviewed
+from sandbox.queries.conditions import read_condition
+from sandbox.queries.grammar import foreign_nodes, parse_select
+from sandbox.queries.query import SQL_MODE, SQL_TYPES, SUM_MODE, Field, Group, Output, Query, Reviewed
+from sandbox.queries.scope import Scope, find_table
 from sandbox.reasons import Reason, Refusal, Refused
-from sandbox.scope import Scope, find_table
 
 # Dimensions in one GROUP BY, and columns in one SELECT list.
 MAX_GROUPS, MAX_OUTPUTS = 5, 20

@@ -1,4 +1,4 @@
-"""WHERE: reading a parsed condition into `sandbox.queries.Condition`. Dimensions against literals, nothing else."""
+"""WHERE: reading a parsed condition into a `Condition`. Dimensions against literals, nothing else."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from datetime import date
 from sqlglot import exp
 
 from registry.catalogue import Column
-from sandbox.queries import Condition, In, Junction, Literal, Missing, Not, Ordered
+from sandbox.queries.query import Condition, In, Junction, Literal, Missing, Not, Ordered
 from sandbox.reasons import Reason, Refused
 
 # Comparisons in one WHERE, values in one IN list, characters in one text value.

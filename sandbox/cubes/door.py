@@ -26,12 +26,12 @@ from privacy.lattice.answers import Cells, Flags, Question, Sensitive
 from privacy.lattice.plan import Plan
 from privacy.lattice.policy import COUNT, Measure
 from privacy.lattice.regression import check_regression
-from sandbox.cube_conditions import COMPARE, number, restricted
-from sandbox.cube_names import Divided, Names
-from sandbox.cube_queries import OF_ONE, OF_TWO, SQUARES, Column, CubeQuery, CubeQuestion, RegressionQuery, Statistic
-from sandbox.grammar import ALLOWED, Grammar, foreign_nodes, parse_select
+from sandbox.cubes.conditions import COMPARE, number, restricted
+from sandbox.cubes.names import Divided, Names
+from sandbox.cubes.queries import OF_ONE, OF_TWO, SQUARES, Column, CubeQuery, CubeQuestion, RegressionQuery, Statistic
+from sandbox.queries.grammar import ALLOWED, Grammar, foreign_nodes, parse_select
+from sandbox.queries.review import ALIAS, MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refusal, Refused
-from sandbox.review import ALIAS, MAX_OUTPUTS, ROWS
 
 # Our own function, and the levels it takes: every pair of them is a table.
 REGRESSION, MAX_REGRESSED = "linear_regression", 8

@@ -11,7 +11,7 @@ from rich.table import Table
 from hexi.canonical import pretty
 from hexi.database import Database
 from sandbox import store
-from sandbox.register import Ledger, ledgers
+from sandbox.cubes.register import Ledger, ledgers
 
 
 def register(
@@ -39,7 +39,7 @@ def register(
 
 
 def _read(url: str) -> list[Ledger]:
-    from sandbox.cubes import charge_in  # and with it a parser of SQL
+    from sandbox.cubes.cubes import charge_in  # and with it a parser of SQL
 
     database = Database(url)
     try:

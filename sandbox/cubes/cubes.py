@@ -26,13 +26,13 @@ from privacy.lattice.policy import read_policy
 from privacy.lattice.publication import Cube, from_bytes, residuals, to_bytes
 from privacy.lattice.regression import regress
 from sandbox import store
-from sandbox.cube_queries import CubeQuestion, RegressionQuery, Statistic
+from sandbox.cubes.door import read_query
+from sandbox.cubes.queries import CubeQuestion, RegressionQuery, Statistic
+from sandbox.cubes.register import Charge, check
 from sandbox.datasets import Dataset
-from sandbox.door import read_query
 from sandbox.errors import ProductUnusable
 from sandbox.outputs import Output
 from sandbox.reasons import Refusal
-from sandbox.register import Charge, check
 from sandbox.settings import SandboxSettings
 from sandbox.tables import LatticeChargeRow, LatticeTableRow
 

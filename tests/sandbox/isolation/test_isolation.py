@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hexi.errors import Malformed
-from sandbox import bubblewrap, seccomp
 from sandbox.engines import duck
-from sandbox.isolation import (
+from sandbox.isolation.processes import (
     Isolation,
     IsolationSettings,
     IsolationUnavailable,
@@ -26,10 +25,12 @@ from sandbox.isolation import (
     JobResult,
     JobTimedOut,
     Limits,
+    bubblewrap,
     lacking,
     level_of,
     probe,
     run_isolated,
+    seccomp,
 )
 from tests.sandbox.machine import skip_where_it_cannot
 
@@ -407,7 +408,7 @@ def test_limits_too_small_to_start_are_refused() -> None:
 
 @isolated
 def test_the_least_memory_is_enough_to_start() -> None:
-    from sandbox.children import LEAST_MEMORY_BYTES
+    from sandbox.isolation.children import LEAST_MEMORY_BYTES
 
     assert ask("SELECT 1", limits=Limits(memory_bytes=LEAST_MEMORY_BYTES)).rows == [[1]]
 
@@ -452,9 +453,9 @@ def test_it_works_for_a_user_who_is_not_root(visits: Path) -> None:
     public = Path("/tmp") / f"hexi-{uuid.uuid4().hex}.csv"
     public.write_text(visits.read_text())
     code = f"""
-import sys; sys.path[:0] = [{str(Path(__file__).parents[2])!r}, {packages!r}]
+import sys; sys.path[:0] = [{str(Path(__file__).parents[3])!r}, {packages!r}]
 from pathlib import Path
-from sandbox.isolation import Job, run_isolated
+from sandbox.isolation.processes import Job, run_isolated
 result = run_isolated(Job({{"v": Path({str(public)!r})}}, "SELECT count(*) FROM v"), minimum_level=2)
 print(result.rows, result.isolation.level)
 """

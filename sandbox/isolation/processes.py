@@ -30,12 +30,12 @@ from typing import Any, Literal
 
 from hexi.canonical import Json, encode, parse
 from hexi.errors import Malformed
-from sandbox import bubblewrap, seccomp
-from sandbox.children import Child, Limits, failed
 from sandbox.errors import IsolationUnavailable, JobFailed, JobTimedOut
-from sandbox.levels import BUILT, Isolation, lacking, level_of
-from sandbox.spares import Spares, Surroundings
-from sandbox.stopping import Stop
+from sandbox.isolation import bubblewrap, seccomp
+from sandbox.isolation.children import Child, Limits, failed
+from sandbox.isolation.levels import BUILT, Isolation, lacking, level_of
+from sandbox.isolation.spares import Spares, Surroundings
+from sandbox.isolation.stopping import Stop
 
 __all__ = [
     "Isolation",
@@ -178,7 +178,7 @@ class _Task:
         return {f"{number}{path.suffix.lower()}": path for number, path in enumerate(self.tables.values())}
 
     def plan(self, *, bound: bool) -> bytes:
-        """What the worker is told (`sandbox.worker`); `bound` says whether the inputs are under /in."""
+        """What the worker is told (`sandbox.isolation.worker`); `bound` says whether the inputs are under /in."""
         names = [f"{bubblewrap.INPUTS}/{n}" if bound else str(p.absolute()) for n, p in self.inputs().items()]
         limits = {
             "memory": self.limits.memory_bytes,

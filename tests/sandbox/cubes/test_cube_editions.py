@@ -15,10 +15,10 @@ from hexi.database import Database
 from sandbox import store
 from sandbox.bench import read_bench_product
 from sandbox.cli import app
-from sandbox.cube_queries import CubeQuery
-from sandbox.cubes import Cubes, ask
+from sandbox.cubes.cubes import Cubes, ask
+from sandbox.cubes.door import read_query
+from sandbox.cubes.queries import CubeQuery
 from sandbox.datasets import Dataset
-from sandbox.door import read_query
 from sandbox.errors import BudgetSpent, ProductUnusable
 from tests.builders import SettableClock
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from shutil import which
 from typing import Literal
 
-from sandbox.levels import NOBODY
+from sandbox.isolation.levels import NOBODY
 
 # Where a bubblewrap of the system may be. Not $PATH: who may set that, could put another program in front.
 SYSTEM_PATH = "/usr/bin:/bin:/usr/local/bin"
@@ -22,6 +22,9 @@ LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64")
 LOADER_CACHE = "/etc/ld.so.cache"
 
 INPUTS, PACKAGES, PROGRAM = "/in", "/packages", "/hexi"
+# Parts of the sandbox's own folder are bound below PROGRAM as they lie here.
+SANDBOX = Path(__file__).parents[1]
+WORKER = f"{PROGRAM}/isolation/worker.py"
 # Of a program: what it may import besides the standard library, and the module by which it declares its outputs.
 ENVIRONMENT, INSIDE = "/environment", "/hexi/inside"
 
@@ -89,13 +92,13 @@ def arguments(
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     command += [*_libraries(), *_worker(), *_inputs(inputs)]
     if packages is not None:
-        command += [*_bound(packages, ENVIRONMENT), *_bound(Path(__file__).parent / "programs" / "inside", INSIDE)]
+        command += [*_bound(packages, ENVIRONMENT), *_bound(SANDBOX / "programs" / "inside", INSIDE)]
     # Read-only as well: for root outside, who is the owner of /proc/sys even here, this bubblewrap leaves it writable.
     command += ["--proc", "/proc", "--remount-ro", "/proc", "--tmpfs", "/tmp", "--remount-ro", "/tmp"]  # noqa: S108
     command += ["--remount-ro", "/", "--chdir", "/"]
     if seccomp is not None:
         command += ["--seccomp", str(seccomp)]
-    return [*command, "--", *worker(f"{PROGRAM}/worker.py", PACKAGES, plan)]
+    return [*command, "--", *worker(WORKER, PACKAGES, plan)]
 
 
 def worker(program: str, packages: str, plan: int) -> list[str]:
@@ -129,9 +132,8 @@ def _libraries() -> Iterator[str]:
 
 
 def _worker() -> Iterator[str]:
-    here = Path(__file__).parent
-    yield from _bound(here / "worker.py", f"{PROGRAM}/worker.py")
-    yield from _bound(here / "engines", f"{PROGRAM}/engines")
+    yield from _bound(SANDBOX / "isolation" / "worker.py", WORKER)
+    yield from _bound(SANDBOX / "engines", f"{PROGRAM}/engines")
     for file in engine_files():
         yield from _bound(file, f"{PACKAGES}/{file.name}")
 

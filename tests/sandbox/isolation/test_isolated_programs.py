@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hexi.canonical import parse
-from sandbox.isolation import JobFailed, JobTimedOut, Limits, ProgramResult, run_program
+from sandbox.isolation.processes import JobFailed, JobTimedOut, Limits, ProgramResult, run_program
 from tests.sandbox.machine import skip_where_it_cannot
 
 pytestmark = pytest.mark.isolation
@@ -77,7 +77,7 @@ def test_nothing_of_the_host_can_be_read(path: str) -> None:
 
 
 def test_neither_can_the_repository_nor_the_virtual_environment() -> None:
-    here = Path(__file__).parents[2]
+    here = Path(__file__).parents[3]
     found = outcome(
         f"""
         tried('code', lambda: open({str(here / "pyproject.toml")!r}).read())
@@ -350,13 +350,13 @@ def test_jobs_side_by_side_do_not_see_each_other() -> None:
 
 def test_a_job_dies_with_the_service_that_started_it() -> None:
     source = f"""
-from sandbox.isolation import Limits, run_program
+from sandbox.isolation.processes import Limits, run_program
 print("starting", flush=True)
 run_program("import os, time; os.write(1, b'x'); time.sleep(60)", minimum_level=2, limits=Limits(
     memory_bytes={MARKED_MEMORY + 1}, wall_seconds=60))
 """
     with subprocess.Popen(
-        [sys.executable, "-c", source], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", source], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
     ) as service:
         assert service.stdout is not None
         service.stdout.readline()

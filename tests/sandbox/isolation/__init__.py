@@ -1,0 +1,1 @@
+"""Isolation, tried from inside and from outside."""
