@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -99,15 +100,20 @@ class Child:
         return output
 
     def end(self, *, close: bool = True) -> None:
-        """Kill what still runs, and return when all of it is gone: the pipe ends with its last holder."""
-        process = self._process
+        """Kill what still runs, and return when all of it is gone: each process, and the pipe's last holder."""
+        process, deadline = self._process, time.monotonic() + AFTERLIFE_SECONDS
         if process.poll() is None:
+            # These are in sessions of their own: the launcher's death takes them along, a moment later.
+            below = [handle for pid in descendants(process.pid) if (handle := _handle(pid)) is not None]
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            for handle in below:
+                _wait_until_ended(handle, deadline)
+                os.close(handle)
         if not close:
             return
-        _drain(_fileno(process.stdout), time.monotonic() + AFTERLIFE_SECONDS)
+        _drain(_fileno(process.stdout), deadline)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
@@ -148,6 +154,37 @@ class Child:
 def failed() -> JobFailed:
     """The one thing that is said of everything that goes wrong inside."""
     return JobFailed("the computation failed inside the sandbox; what went wrong in there stays in there")
+
+
+def descendants(process: int) -> list[int]:
+    """The processes below `process`, nearest first; none where it is gone."""
+    found, todo = [], [process]
+    while todo:
+        below = _children(todo.pop(0))
+        found += below
+        todo += below
+    return found
+
+
+def _children(process: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            found += map(int, (thread / "children").read_text().split())
+    return found
+
+
+def _handle(process: int) -> int | None:
+    try:
+        return os.pidfd_open(process)
+    except ProcessLookupError:
+        return None
+
+
+def _wait_until_ended(handle: int, deadline: float) -> None:
+    poller = select.poll()
+    poller.register(handle, select.POLLIN)
+    poller.poll(math.ceil(max(0.0, deadline - time.monotonic()) * 1000))
 
 
 def _drain(descriptor: int, deadline: float) -> None:
