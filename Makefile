@@ -7,8 +7,8 @@
 #   make schemas       the specification's JSON Schemas, out of the official kit's jars (Java 17, Maven): with them at hand,
 #                      make test holds every message it sees against them
 #   make conformance   what others verify with: the official Dataspace Protocol kit on SQLite and on PostgreSQL (needs
-#                      Java 17, Maven and Go), the specification's JSON Schemas, EDC, versitygw, Go's sumdb/tlog, pymerkle,
-#                      Spark against DuckDB (ARGS="--runs 3")
+#                      Java 17, Maven and Go), the specification's JSON Schemas, EDC, versitygw, gVisor, Go's sumdb/tlog,
+#                      pymerkle, Spark against DuckDB (ARGS="--runs 3")
 
 OUT ?= demo-out
 ARGS ?=

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.isolation.processes import IsolationSettings, Job, bubblewrap, run_isolated
+from sandbox.isolation.processes import IsolationSettings, Job, files, run_isolated
 
 ROUNDS = 20
 ROWS = 10_000
@@ -40,11 +40,11 @@ def bare(table: Path) -> None:
 
 def lean(table: Path) -> None:
     """The same with our worker's short cuts, and nothing else of it."""
-    packages = str(bubblewrap.engine_files()[0].parent)
+    packages = str(files.engine_files()[0].parent)
     options = "':memory:', False, {'threads': '1', 'async_threads': '0'}"
     program = PROGRAM.format(table=table, sql=SQL, options=options)
     code = f"import sys; sys.path.append({packages!r})\nimport _duckdb as duckdb, json" + program
-    subprocess.run([str(bubblewrap.interpreter()), "-I", "-S", "-c", code], check=True, capture_output=True, env={})
+    subprocess.run([str(files.interpreter()), "-I", "-S", "-c", code], check=True, capture_output=True, env={})
 
 
 def isolated(table: Path, level: int) -> None:

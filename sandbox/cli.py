@@ -18,6 +18,8 @@ from sandbox.airlock.decisions import Decision, Reviewer
 from sandbox.bench import REVIEWERS, Bench, bench_twin, dry_bench, open_bench, read_bench_product
 from sandbox.cubes.register_cli import register
 from sandbox.datasets import Dataset
+from sandbox.isolation.levels import BUILT
+from sandbox.isolation.processes import IsolationSettings
 from sandbox.isolation.processes import probe as probe_isolation
 from sandbox.messages import RunAnswer
 from sandbox.preview import MAX_TWIN_ROWS, TwinFormat
@@ -142,9 +144,12 @@ def explain(product: ProductFile, as_json: Annotated[bool, typer.Option("--json"
 
 
 @app.command()
-def probe(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def probe(
+    level: Annotated[int, typer.Option(min=0, max=BUILT, help="What the product demands; 3 starts gVisor.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
     """Measure the isolation that a job would have on this machine."""
-    isolation = probe_isolation()
+    isolation = probe_isolation(IsolationSettings(runsc=SandboxSettings().runsc), level)
     if as_json:
         print(pretty({"level": isolation.level, "layers": dict(isolation.layers)}))
         return

@@ -10,7 +10,7 @@ from typing import Protocol
 from hexi.canonical import Json
 from privacy.homomorphic import MAX_BOUND
 from sandbox.errors import DataChanged, JobFailed
-from sandbox.isolation.processes import Isolation, Job, Limits, run_isolated
+from sandbox.isolation.processes import Isolation, IsolationSettings, Job, Limits, run_isolated
 from sandbox.isolation.spares import Spares
 from sandbox.lane import Result, Work
 from sandbox.outputs import EntitySets, control, one_sum, read_cells, rules_of
@@ -41,7 +41,7 @@ class Asked(Protocol):
 
 def compute(work: Work[Reviewed], settings: SandboxSettings) -> Result:
     """The table that may leave, or a refusal. Raises `IsolationUnavailable`, `DataChanged`, `ProductUnusable`."""
-    executed = execute(work, _job(work, settings))
+    executed = execute(work, _job(work, settings), settings)
     if isinstance(executed, Reason):
         return refused(work, executed)
     rows, isolation = executed
@@ -57,7 +57,7 @@ def compute(work: Work[Reviewed], settings: SandboxSettings) -> Result:
 
 def compute_sum(work: Work[Reviewed], settings: SandboxSettings) -> tuple[float, EntitySets, Json] | Reason:
     """The number to encrypt, the sets behind it, and the isolation; or why not. Raises as `compute` does."""
-    executed = execute(work, _job(work, settings))
+    executed = execute(work, _job(work, settings), settings)
     if isinstance(executed, Reason):
         return executed
     rows, isolation = executed
@@ -87,7 +87,9 @@ def refused(work: Work[Asked], reason: Reason, isolation: Json = None) -> Result
     return Result(replace(_happened(work, REFUSED, isolation), reasons=(reason,)))
 
 
-def execute(work: Work[Asked], job: Job, spares: Spares | None = None) -> tuple[list[list[Json]], Json] | Reason:
+def execute(
+    work: Work[Asked], job: Job, settings: SandboxSettings, spares: Spares | None = None
+) -> tuple[list[list[Json]], Json] | Reason:
     """The job's raw rows and the isolation they were computed in. With `spares` a worker that waits may do it.
 
     Raises `IsolationUnavailable`, `DataChanged`, `ProductUnusable`; what goes wrong inside is a reason.
@@ -95,7 +97,9 @@ def execute(work: Work[Asked], job: Job, spares: Spares | None = None) -> tuple[
     disclosure, before = work.dataset.product.disclosure, work.dataset.fingerprint()
     level = max(work.permit.minimum_isolation, disclosure.minimum_isolation)
     try:
-        result = run_isolated(job, minimum_level=level, stop=work.stop, spares=spares)
+        result = run_isolated(
+            job, minimum_level=level, settings=IsolationSettings(runsc=settings.runsc), stop=work.stop, spares=spares
+        )
     except JobFailed:
         return JOB_FAILED
     if work.dataset.fingerprint() != before:

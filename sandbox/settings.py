@@ -37,6 +37,8 @@ class SandboxSettings(BaseSettings):
     # Answers over personal data leave at a whole multiple of this after the start (`sandbox.buckets`). 0: when they are
     # done, for a bench only.
     bucket_seconds: float = Field(default=BUCKET_SECONDS, ge=0, le=60)
+    # gVisor, for products that demand isolation of level 3: the path of its `runsc`; "auto": in the system's folders.
+    runsc: Path | Literal["auto"] = "auto"
     # Queued runs that one process executes at a time. 0: none here, workers on other hosts do it.
     jobs: int = Field(default=1, ge=0, le=64)
     # Where a table is added up before its cube is published: here, or on Spark (`publishing_spark` is its master).

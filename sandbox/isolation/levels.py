@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # The highest level there is code for.
-BUILT = 2
+BUILT = 3
 
 # The user inside: nobody.
 NOBODY = 65_534
@@ -44,6 +44,7 @@ def lacking(layers: Layers, level: int) -> list[str]:
         # Process 1 is bubblewrap's, the other is the worker.
         + ([] if layers.get("processes") in {1, 2} else ["processes"])
         + ([] if layers.get("uid") == NOBODY else ["uid"]),
+        3: _unmet(layers, "ownKernel"),
     }
     return [name for step in range(level + 1) for name in found.get(step, [f"level {step}"])]
 

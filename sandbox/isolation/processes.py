@@ -8,7 +8,7 @@
 ====== ===================================================================================================
 level  what stands between a job and the machine
 ====== ===================================================================================================
-3      a kernel or a machine of its own (gVisor, a virtual machine): not built
+3      all of level 2 under a kernel of its own (gVisor, where it is installed); only where it is demanded
 2      bubblewrap (own file system, processes, network, users), seccomp, limits, and Landlock where it is
 1      seccomp and limits, and Landlock where it is, which the worker puts on itself
 0      limits only
@@ -21,19 +21,20 @@ requires, and only then lets it go on; what does not reach the minimum is killed
 import contextlib
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import which
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from hexi.canonical import Json, encode, parse
 from hexi.errors import Malformed
 from sandbox.errors import IsolationUnavailable, JobFailed, JobTimedOut
-from sandbox.isolation import bubblewrap, seccomp
+from sandbox.isolation import bubblewrap, files, gvisor, seccomp
 from sandbox.isolation.children import Child, Limits, failed
-from sandbox.isolation.levels import BUILT, Isolation, lacking, level_of
+from sandbox.isolation.levels import BUILT, Isolation, Layers, lacking, level_of
 from sandbox.isolation.spares import Spares, Surroundings
 from sandbox.isolation.stopping import Stop
 
@@ -57,6 +58,9 @@ __all__ = [
 # Open files of a job: the engine reads one input at a time; the rest is room for libraries.
 OPEN_FILES = 64
 
+# What the worker reaches in bubblewrap, and not alone.
+BWRAP_LEVEL = 2
+
 FORMATS = frozenset({".csv", ".parquet"})
 
 GET_SECCOMP = "install libseccomp (`apt-get install libseccomp2`)"
@@ -64,9 +68,12 @@ GET_SECCOMP = "install libseccomp (`apt-get install libseccomp2`)"
 
 @dataclass(frozen=True)
 class IsolationSettings:
-    """Which bubblewrap: a path, ``"auto"`` (the wheel's, else the system's), or None to do as if there were none."""
+    """Which bubblewrap, and which gVisor (``runsc``): a path, ``"auto"`` (the system's; of bubblewrap first the
+    wheel's), or None to do as if there were none.
+    """
 
     bwrap: Path | Literal["auto"] | None = "auto"
+    runsc: Path | Literal["auto"] | None = "auto"
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ def run_isolated(
     stop: Stop | None = None,
     spares: Spares | None = None,
 ) -> JobResult:
-    """Run `job` at the highest level this machine has, which must be at least `minimum_level`.
+    """Run `job` at level 2 where this machine has it, else at the next lower one; at level 3 where that is demanded.
 
     With `spares` a worker that waits may do it, and another is started for the next one. Raises `IsolationUnavailable`
     (nothing was read), `JobTimedOut`, and `JobFailed` for everything that goes wrong inside, in the same words: the
@@ -160,9 +167,11 @@ def run_program(
     return ProgramResult(output, isolation, time.monotonic() - start)
 
 
-def probe(settings: IsolationSettings = IsolationSettings()) -> Isolation:
-    """What this machine can do now, by starting a worker and letting it measure. Raises `IsolationUnavailable`."""
-    with _isolated(_Task({}, Limits()), 0, settings) as (_, isolation):
+def probe(settings: IsolationSettings = IsolationSettings(), minimum_level: int = 0) -> Isolation:
+    """What a job that demands `minimum_level` would have on this machine now, by starting a worker and letting it
+    measure. Raises `IsolationUnavailable`.
+    """
+    with _isolated(_Task({}, Limits()), minimum_level, settings) as (_, isolation):
         return isolation
 
 
@@ -179,7 +188,7 @@ class _Task:
 
     def plan(self, *, bound: bool) -> bytes:
         """What the worker is told (`sandbox.isolation.worker`); `bound` says whether the inputs are under /in."""
-        names = [f"{bubblewrap.INPUTS}/{n}" if bound else str(p.absolute()) for n, p in self.inputs().items()]
+        names = [f"{files.INPUTS}/{n}" if bound else str(p.absolute()) for n, p in self.inputs().items()]
         limits = {
             "memory": self.limits.memory_bytes,
             "cpu": self.limits.cpu_seconds,
@@ -190,10 +199,11 @@ class _Task:
             {
                 "tables": dict(zip(self.tables, names, strict=True)),
                 "limits": limits,
-                "readable": bubblewrap.readable(names),
+                "readable": files.readable(names),
                 "filter": (seccomp.program(seccomp.INNER_THREADS if self.packages else seccomp.INNER) or b"").hex(),
                 **self._packages(),
                 "namespaces": {p.name: p.stat().st_ino for p in Path("/proc/self/ns").iterdir()},
+                "kernel": [os.uname().release, os.uname().version],
             }
         )
 
@@ -206,8 +216,8 @@ class _Task:
         if self.packages is None:
             return {}
         return {
-            "environment": bubblewrap.ENVIRONMENT,
-            "inside": bubblewrap.INSIDE,
+            "environment": files.ENVIRONMENT,
+            "inside": files.INSIDE,
             "schema": dict(self.packages.schema),
             "parameters": dict(self.packages.parameters),
         }
@@ -251,46 +261,101 @@ def _ready(
 @contextlib.contextmanager
 def _isolated(task: _Task, minimum: int, settings: IsolationSettings) -> Iterator[tuple[Child, Isolation]]:
     """A worker that has shown at least `minimum` and waits to be told to go on. Killed when the block ends."""
-    bwrap = bubblewrap.find(settings.bwrap)
-    reasons = [] if bwrap else [f"level 2 is not to be had: there is no bubblewrap; {bubblewrap.GET_BWRAP}"]
-    if minimum > BUILT:
-        reasons = [f"level {minimum} (gVisor or a virtual machine) is not built"]
-    for launcher in _launchers(bwrap, minimum):
+    launchers, reasons = _launchers(settings, minimum)
+    for launcher in launchers:
         with _worker(task, launcher) as child:
             layers, complaint = child.hello()
             level = level_of(layers)
             if layers and level >= max(minimum, 0):
                 yield child, Isolation(level, layers)
                 return
-            reasons.append(
-                bubblewrap.explained(complaint) if not layers else _explained_lack(lacking(layers, max(minimum, 0)))
-            )
+            reasons.append(launcher.explained(complaint) if not layers else _explained_lack(layers, minimum))
     raise IsolationUnavailable(
         f"the product demands isolation of level {minimum}: {'; '.join(reasons)}", demanded=minimum
     )
 
 
-def _launchers(bwrap: Path | None, minimum: int) -> list[Path | None]:
-    """The ways to try, best first: None is the worker alone, which cannot reach more than level 1."""
+@dataclass(frozen=True)
+class _Launch:
+    """A command that starts the worker, and the descriptors it is handed."""
+
+    command: Sequence[str]
+    descriptors: Sequence[int]
+
+
+class _Launcher(Protocol):
+    def __call__(self, task: _Task, held: contextlib.ExitStack) -> _Launch: ...
+
+    def explained(self, complaint: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class _Gvisor:
+    """Without limits around it: gVisor's kernel needs more of everything than a job may have; the worker's own hold."""
+
+    runsc: Path
+
+    def __call__(self, task: _Task, held: contextlib.ExitStack) -> _Launch:
+        memory = gvisor.MEMORY if gvisor.MEMORY.is_dir() else None
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="hexi-", dir=memory)))
+        gvisor.bundle(folder, task.inputs(), task.packages.folder if task.packages else None)
+        plan = _memory_file(held, task.plan(bound=True))
+        return _Launch(gvisor.arguments(self.runsc, folder, plan), [plan])
+
+    def explained(self, complaint: str) -> str:
+        return gvisor.explained(complaint)
+
+
+@dataclass(frozen=True)
+class _Bubblewrap:
+    bwrap: Path
+
+    def __call__(self, task: _Task, held: contextlib.ExitStack) -> _Launch:
+        plan = _memory_file(held, task.plan(bound=True))
+        program = seccomp.program(seccomp.OUTER_THREADS if task.packages else seccomp.OUTER)
+        filter_ = _memory_file(held, program) if program else None
+        folder = task.packages.folder if task.packages else None
+        command = bubblewrap.arguments(self.bwrap, task.inputs(), (plan, filter_), folder)
+        return _Launch([*_limited(task.limits), *command], [plan] if filter_ is None else [plan, filter_])
+
+    def explained(self, complaint: str) -> str:
+        return bubblewrap.explained(complaint)
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """The worker alone, which cannot reach more than level 1."""
+
+    def __call__(self, task: _Task, held: contextlib.ExitStack) -> _Launch:
+        plan = _memory_file(held, task.plan(bound=False))
+        packages = next((str(file.parent) for file in files.engine_files()), "")
+        command = files.worker(str(Path(__file__).parent / "worker.py"), packages, plan)
+        return _Launch([*_limited(task.limits), *command], [plan])
+
+    def explained(self, complaint: str) -> str:
+        return bubblewrap.explained(complaint)
+
+
+def _launchers(settings: IsolationSettings, minimum: int) -> tuple[list[_Launcher], list[str]]:
+    """The ways to try, best first, and why others are none. gVisor only where it is demanded: it costs much time."""
     if minimum > BUILT:
-        return []
-    return ([bwrap] if bwrap else []) + ([None] if minimum < BUILT else [])
+        return [], [f"level {minimum} is not built; the highest is {BUILT}"]
+    if minimum == BUILT:
+        runsc = gvisor.find(settings.runsc)
+        return ([_Gvisor(runsc)], []) if runsc else ([], [f"there is no gVisor; {gvisor.GET_GVISOR}"])
+    bwrap = bubblewrap.find(settings.bwrap)
+    alone: list[_Launcher] = [_Alone()] if minimum < BWRAP_LEVEL else []
+    if bwrap is None:
+        return alone, [f"level 2 is not to be had: there is no bubblewrap; {bubblewrap.GET_BWRAP}"]
+    return [_Bubblewrap(bwrap), *alone], []
 
 
 @contextlib.contextmanager
-def _worker(task: _Task, bwrap: Path | None) -> Iterator[Child]:
-    with contextlib.ExitStack() as files:
-        plan = _memory_file(files, task.plan(bound=bwrap is not None))
-        outer = seccomp.program(seccomp.OUTER_THREADS if task.packages else seccomp.OUTER) if bwrap else None
-        filter_ = _memory_file(files, outer) if outer else None
-        if bwrap:
-            folder = task.packages.folder if task.packages else None
-            command = bubblewrap.arguments(bwrap, task.inputs(), (plan, filter_), folder)
-        else:
-            packages = next((str(file.parent) for file in bubblewrap.engine_files()), "")
-            command = bubblewrap.worker(str(Path(__file__).parent / "worker.py"), packages, plan)
+def _worker(task: _Task, launcher: _Launcher) -> Iterator[Child]:
+    with contextlib.ExitStack() as held:
+        launch = launcher(task, held)
         process = subprocess.Popen(
-            [*_limited(task.limits), *command],
+            launch.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -298,19 +363,19 @@ def _worker(task: _Task, bwrap: Path | None) -> Iterator[Child]:
             # Not bubblewrap's --clearenv: process 1 in there is bubblewrap itself, and its environment can be read.
             env={},
             cwd="/",
-            pass_fds=[plan] if filter_ is None else [plan, filter_],
+            pass_fds=launch.descriptors,
             start_new_session=True,
         )
-    child = Child(process, task.limits, task.stop)
-    try:
-        yield child
-    finally:
-        child.end()
+        child = Child(process, task.limits, task.stop)
+        try:
+            yield child
+        finally:
+            child.end()
 
 
-def _memory_file(files: contextlib.ExitStack, data: bytes) -> int:
+def _memory_file(held: contextlib.ExitStack, data: bytes) -> int:
     descriptor = os.memfd_create("hexi")
-    files.callback(os.close, descriptor)
+    held.callback(os.close, descriptor)
     os.write(descriptor, data)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
@@ -325,7 +390,8 @@ def _limited(limits: Limits) -> list[str]:
     return [prlimit, f"--as={limits.memory_bytes}", f"--cpu={cpu}", f"--nofile={OPEN_FILES}", "--core=0", "--"]
 
 
-def _explained_lack(facts: Sequence[str]) -> str:
+def _explained_lack(layers: Layers, minimum: int) -> str:
+    facts = lacking(layers, max(minimum, 0))
     ways = [GET_SECCOMP] if "seccomp" in facts else []
     return "; ".join([f"measured from inside, it lacks {', '.join(facts)}", *ways])
 

@@ -42,9 +42,18 @@ NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
 # The C library's locale (Python sets it by itself) and the working directory (bubblewrap does) carry nothing.
 HARMLESS_VARIABLES = frozenset({"LC_CTYPE", "PWD"})
+# So does the home that gVisor gives whom it knows none of.
+NO_HOME = ("HOME", "/")
 
 # Every host has these, and the isolated file system has none of them.
 HOST_PATHS = ("/etc/passwd", "/sys", "/dev", "/boot", "/var")
+# A kernel of the job's own brings these of its own; what it has of the host's files comes over 9p.
+KERNEL_PATHS = frozenset({"/sys", "/dev"})
+GVISOR_FILES_OF_THE_HOST = "9p"
+
+# syslog(2): read the kernel's log, all of it. gVisor lets everybody, and begins with these words.
+SYSLOG_ACTION_READ_ALL, SYSLOG_BYTES = 3, 65_536
+GVISOR_GREETS = b"Starting gVisor"
 
 # Libraries of a program that would each start as many threads as there are processors.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS")
@@ -147,8 +156,8 @@ def limit(limits: Mapping[str, int]) -> None:
 
 def lock_in(plan: Mapping[str, Any]) -> Layers:
     """Apply Landlock and the inner seccomp program, and return what holds afterwards, all of it tried from here."""
-    before = look_around(plan["namespaces"])
     libc = ctypes.CDLL(None)
+    before = look_around(plan["namespaces"], own_kernel=is_own_kernel(libc, plan["kernel"]))
     # For the levels without bubblewrap, which sees to both itself.
     _control(libc, PR_SET_PDEATHSIG, SIGKILL)
     _control(libc, PR_SET_NO_NEW_PRIVS, 1)
@@ -172,19 +181,36 @@ def lock_in(plan: Mapping[str, Any]) -> Layers:
     }
 
 
-def look_around(outside: Mapping[str, int]) -> Layers:
+def is_own_kernel(libc: Any, outside: list[str]) -> bool:
+    """Whether the kernel that answers here is gVisor's and not the one the parent runs on, whose release and version
+    are `outside`. Asked by system call: files under /proc are whatever a launcher mounted there.
+    """
+    said = os.uname()
+    # The release alone would not do: personality(2) changes it, but nothing changes the version.
+    if said.release == outside[0] or said.version == outside[1]:
+        return False  # nor is the host's log read, where it could be
+    log = ctypes.create_string_buffer(SYSLOG_BYTES)
+    libc.klogctl(SYSLOG_ACTION_READ_ALL, log, SYSLOG_BYTES)
+    return GVISOR_GREETS in log.value.partition(b"\n")[0]
+
+
+def look_around(outside: Mapping[str, int], *, own_kernel: bool) -> Layers:
     """What can be seen from here: namespaces that are not the parent's, processes, files, variables."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:  # noqa: PTH123 - see main
         mounts = [line.split() for line in file]
     writable = [m[4] for m in mounts if "ro" not in m[5].split(",")]
-    private = [name for name in NAMESPACES if os.stat(f"/proc/self/ns/{name}").st_ino != outside[name]]  # noqa: PTH116
+    inside = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in os.listdir("/proc/self/ns")}  # noqa: PTH116, PTH208
+    private = [name for name in NAMESPACES if inside.get(name, outside[name]) != outside[name]]
+    made_up = {m[4] for m in mounts if own_kernel and m[m.index("-") + 1] != GVISOR_FILES_OF_THE_HOST}
+    variables = {name for name, value in os.environ.items() if (name, value) != NO_HOME}
     return {
+        "ownKernel": own_kernel,
         "namespaces": ",".join(private),
         "uid": os.getuid(),
         "processes": sum(entry.isdigit() for entry in os.listdir("/proc")),  # noqa: PTH208 - see main
-        "privateFiles": not any(map(os.path.exists, HOST_PATHS)),
+        "privateFiles": not any(map(os.path.exists, set(HOST_PATHS) - (KERNEL_PATHS & made_up))),
         "readOnlyFiles": not writable,
-        "emptyEnvironment": set(os.environ) <= HARMLESS_VARIABLES,
+        "emptyEnvironment": variables <= HARMLESS_VARIABLES,
     }
 
 

@@ -59,7 +59,7 @@ class ControlledLane:
         if known is not None:
             return _stored(work, known)
         with in_bucket(self._settings.bucket_seconds, work):
-            executed = execute(work, _job(work, self._settings), self._spares)
+            executed = execute(work, _job(work, self._settings), self._settings, self._spares)
             if isinstance(executed, Reason):
                 return refused(work, executed)
             return _controlled(work, *executed, hold=policy.airlock)

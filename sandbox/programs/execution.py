@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hexi.canonical import Json
 from sandbox.datasets import Dataset
 from sandbox.errors import DataChanged, JobFailed
-from sandbox.isolation.processes import Limits, Packages, run_program
+from sandbox.isolation.processes import IsolationSettings, Limits, Packages, run_program
 from sandbox.isolation.stopping import Stop
 from sandbox.programs.collecting import MAX_BYTES, Collected, Expected, Inadmissible, check_counts, collect
 from sandbox.programs.environment import Environment, default_folder, open_environment
@@ -63,6 +63,7 @@ def execute(
                 minimum_level=max(MINIMUM_LEVEL, minimum_level),
                 tables=inputs.tables,
                 limits=limits,
+                settings=IsolationSettings(runsc=settings.runsc),
                 stop=stop,
                 packages=packages,
             )

@@ -1,9 +1,9 @@
 """``make conformance``: everything that others verify us with, in one go; the last line says how it went.
 
 The official kit of the Dataspace Protocol on SQLite and on PostgreSQL; the messages we write against the
-specification's JSON Schemas; a live Eclipse EDC in both directions; object storage of moto and of versitygw; our
-exported logs read by Go's sumdb/tlog; our proofs checked by pymerkle; the cube of a million people published by Spark
-and by DuckDB.
+specification's JSON Schemas; a live Eclipse EDC in both directions; object storage of moto and of versitygw;
+jobs under gVisor's kernel; our exported logs read by Go's sumdb/tlog; our proofs checked by pymerkle; the cube of a
+million people published by Spark and by DuckDB.
 """
 
 import os
@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.conformance import maven, object_storage
+from tests.conformance import go, maven
 from tests.conformance.dsp import kit, runner
 from tests.conformance.edc import runtime
+from tests.connector.s3.peers import VERSITY_MODULE
+from tests.sandbox.isolation.gvisor_builds import GVISOR_MODULE
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -46,12 +48,14 @@ def main() -> int:
         "the kit, on PostgreSQL": lambda: _kit("postgresql", runs),
         "a live Eclipse EDC, in both directions": _edc,
         "object storage by others": _object_storage,
+        "isolation under gVisor's kernel": _gvisor,
         "a million people, published by Spark and by DuckDB": _spark,
     }
     total = Tally()
     try:
         maven.class_path(kit.FOLDER)
-        os.environ["HEXI_TEST_VERSITYGW"] = str(object_storage.program())
+        os.environ["HEXI_TEST_VERSITYGW"] = str(go.program(VERSITY_MODULE))
+        os.environ["HEXI_TEST_RUNSC"] = str(go.program(GVISOR_MODULE))
         for name, check in checks.items():
             print(f"== {name}", flush=True)
             total += check()
@@ -85,6 +89,12 @@ def _edc() -> Tally:
 def _object_storage() -> Tally:
     tally = _pytest("tests/connector/s3", "tests/connector/planes/test_s3.py")
     # Both servers are there: nothing excuses a test that did not ask them.
+    return Tally(tally.passed, tally.failed + tally.skipped)
+
+
+def _gvisor() -> Tally:
+    tally = _pytest("tests/sandbox/isolation/test_gvisor.py")
+    # gVisor is there: nothing excuses a test that did not run a job in it.
     return Tally(tally.passed, tally.failed + tally.skipped)
 
 

@@ -269,6 +269,9 @@ GOOD: dict[str, bool | int | str] = {
         ({"fileBytes": 1}, -1),
         ({"coreBytes": -1}, -1),
         ({"landlock": 7}, 2),
+        ({"ownKernel": True}, 3),
+        ({"ownKernel": "gVisor"}, 2),
+        ({"ownKernel": True, "privateFiles": False}, 1),
     ],
     ids=str,
 )
@@ -285,7 +288,8 @@ def test_a_fact_that_is_missing_is_a_no(name: str) -> None:
 
 def test_nothing_measured_is_no_level() -> None:
     assert level_of({}) == -1
-    assert lacking(GOOD, 3) == ["level 3"]
+    assert lacking(GOOD, 3) == ["ownKernel"]
+    assert lacking(GOOD, 4) == ["ownKernel", "level 4"]
 
 
 @isolated
@@ -324,10 +328,16 @@ def test_without_libseccomp_only_level_0_is_left(monkeypatch: pytest.MonkeyPatch
             run_isolated(job, minimum_level=level)
 
 
-@pytest.mark.parametrize("level", [3, 4])
-def test_a_level_that_is_not_built_is_refused(level: int, visits: Path) -> None:
-    with pytest.raises(IsolationUnavailable, match="not built"):
-        run_isolated(Job({"visits": visits}, "SELECT 1"), minimum_level=level)
+def test_a_level_that_is_not_built_is_refused(visits: Path) -> None:
+    with pytest.raises(IsolationUnavailable, match="level 4 is not built"):
+        run_isolated(Job({"visits": visits}, "SELECT 1"), minimum_level=4)
+
+
+def test_without_gvisor_level_3_is_refused_and_says_how_to_get_it(visits: Path) -> None:
+    with pytest.raises(IsolationUnavailable) as caught:
+        run_isolated(Job({"visits": visits}, "SELECT 1"), minimum_level=3, settings=IsolationSettings(runsc=None))
+    assert "HEXI_SANDBOX_RUNSC" in caught.value.detail
+    assert "https://gvisor.dev/" in caught.value.detail
 
 
 def launcher(folder: Path, change: str) -> IsolationSettings:
