@@ -146,6 +146,8 @@ class LatticePolicy:
     # Whom the product is about. Products of one provider about the same population share every family's ledger.
     population: str = ""
     cohorts: Cohorts | None = None
+    # Tables with at most one row an entity, by the product's names: what joins them multiplies nothing.
+    one_row: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check(self)
@@ -227,6 +229,7 @@ class LatticePolicy:
             **({"correlations": [list(pair) for pair in self.correlations]} if self.correlations else {}),
             **({"population": self.population} if self.population else {}),
             **({"cohorts": asdict(self.cohorts) | {"labels": list(self.cohorts.labels)}} if self.cohorts else {}),
+            **({"oneRow": list(self.one_row)} if self.one_row else {}),
         }
 
     @cached_property
@@ -300,6 +303,7 @@ def read_policy(document: Json) -> LatticePolicy:
             correlations=tuple((str(first), str(second)) for first, second in document.get("correlations", [])),
             population=str(document.get("population", "")),
             cohorts=_read_cohorts(document.get("cohorts")),
+            one_row=tuple(map(str, _listed(document.get("oneRow", [])))),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise PolicyUnusable(f"the lattice policy cannot be read: {type(error).__name__}: {error}") from error
@@ -315,6 +319,12 @@ def _read_attribute(document: Json) -> Attribute:
     other = document.get("other")
     column = str(document.get("column", document["name"]))
     return Attribute(str(document["name"]), tuple(placed), column, None if other is None else str(other))
+
+
+def _listed(document: Json) -> list[Json]:
+    if not isinstance(document, list):
+        raise TypeError("oneRow is a list of tables")
+    return document
 
 
 def _read_cohorts(document: Json) -> Cohorts | None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from math import ceil
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,7 +88,7 @@ class Cubes:
     def review(self, dataset: Dataset, text: str) -> CubeQuestion | Refusal:
         """The question in `text`, or why it may not be asked: by text and policy alone."""
         planned = self.plan(dataset)
-        return read_query(text, planned, table_of(dataset, planned))
+        return read_query(text, planned, table_of(dataset, planned), keys_of(dataset, planned))
 
     def published(self, dataset: Dataset) -> Published:
         """The cube, published now if it is not yet. Raises `BudgetSpent`, `ProductUnusable`."""
@@ -156,8 +155,9 @@ class Cubes:
     def _publish_edition(self, dataset: Dataset, planned: Plan, edition: "_Edition") -> None:
         from sandbox.engines.marginals import Marginals
 
-        product, number, path = dataset.product.identifier, edition.number, dataset.file(table_of(dataset, planned))
-        with Marginals(self._engine(), path, planned, edition.cohort, _others(dataset, planned)) as marginals:
+        product, number, own = dataset.product.identifier, edition.number, table_of(dataset, planned)
+        others = {name: (dataset.file(name), key) for name, key in keys_of(dataset, planned).items()}
+        with Marginals(self._engine(), dataset.file(own), planned, edition.cohort, others, own) as marginals:
             self._charge(planned, product, edition)
             for measure in planned.variances:
                 exact = partial(marginals.marginal, measure)
@@ -249,15 +249,16 @@ def table_of(dataset: Dataset, planned: Plan) -> str:
     raise ProductUnusable(f"no table of this product has the entity key {entity} that its lattice policy names")
 
 
-def _others(dataset: Dataset, planned: Plan) -> dict[str, tuple[Path, str]]:
-    """The tables beside the entities' own that the policy takes columns from. Raises `ProductUnusable`."""
+def keys_of(dataset: Dataset, planned: Plan) -> dict[str, str]:
+    """The entity keys of the tables beside the entities' own that the policy takes columns from. Raises
+    `ProductUnusable`."""
     keys = {table.name: table.entity_key for table in dataset.product.tables}
     found = {}
     for name in planned.policy.other_tables:
         key = keys.get(name)
         if key is None:
             raise ProductUnusable(f"the lattice policy takes columns from {name}, which is no table with an entity key")
-        found[name] = (dataset.file(name), key)
+        found[name] = key
     return found
 
 

@@ -4,7 +4,7 @@ A decision over the query's text and the published policy only. What it lets thr
 
     SELECT levels and count(*), count(DISTINCT entity), sum(m), avg(m), var_pop(m), stddev_pop(m), and of declared pairs
            corr(a, b), covar_pop(a, b), regr_slope(outcome, cause), regr_intercept(...), regr_r2(...)
-    FROM the product's table
+    FROM the product's table, or several about the same entities joined on their keys (`joins`)
     WHERE any condition on the levels of one attribute AND any on another's
     GROUP BY levels   HAVING conditions on those aggregates   ORDER BY anything selected   LIMIT n
 
@@ -16,6 +16,7 @@ are ordered as declared, so ``age >= '40-49'`` means what it says.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from sqlglot import exp
@@ -27,6 +28,7 @@ from privacy.lattice.plan import Plan
 from privacy.lattice.policy import COUNT, Measure
 from privacy.lattice.regression import check_regression
 from sandbox.cubes.conditions import COMPARE, number, restricted
+from sandbox.cubes.joins import collapse, joinable
 from sandbox.cubes.names import Divided, Names
 from sandbox.cubes.queries import OF_ONE, OF_TWO, SQUARES, Column, CubeQuery, CubeQuestion, RegressionQuery, Statistic
 from sandbox.queries.grammar import ALLOWED, Grammar, foreign_nodes, parse_select
@@ -51,17 +53,23 @@ _FUNCTIONS: Mapping[type[exp.Expr], str] = {
 GRAMMAR: Grammar = {
     **ALLOWED,
     **{node: _BINARY if name in OF_TWO else frozenset({"this"}) for node, name in _FUNCTIONS.items()},
-    exp.Select: ALLOWED[exp.Select] | {"having", "limit"},
+    exp.Select: ALLOWED[exp.Select] | {"having", "joins", "limit"},
+    exp.Join: frozenset({"this", "on", "using", "side", "kind"}),
     exp.Having: frozenset({"this"}),
     exp.Limit: frozenset({"expression"}),
     exp.Ordered: ALLOWED[exp.Ordered] | {"desc"},
 }
 
 
-def read_query(text: str, plan: Plan, table: str) -> CubeQuestion | Refusal:
-    """The question in `text`, or why it is none. Never raises on any text; reads neither table nor cube."""
+def read_query(
+    text: str, plan: Plan, table: str, keys: Mapping[str, str] = MappingProxyType({})
+) -> CubeQuestion | Refusal:
+    """The question in `text`, or why it is none. Never raises on any text; reads neither table nor cube.
+
+    `table` is the entities' own; `keys` are the entity keys of the policy's other tables, which may be joined.
+    """
     try:
-        return _Reader(plan, table).read(text)
+        return _Reader(plan, table, keys).read(text)
     except Refused as refused:
         return Refusal(refused.reasons)
     except NotReleased as error:
@@ -69,8 +77,9 @@ def read_query(text: str, plan: Plan, table: str) -> CubeQuestion | Refusal:
 
 
 class _Reader:
-    def __init__(self, plan: Plan, table: str) -> None:
+    def __init__(self, plan: Plan, table: str, keys: Mapping[str, str]) -> None:
         self._plan, self._table, self._names = plan, table, Names(plan.policy)
+        self._joinable = joinable(plan.policy, table, keys)
         self._moments: dict[str, None] = {}
 
     def read(self, text: str) -> CubeQuestion:
@@ -79,6 +88,9 @@ class _Reader:
             return self._regression(select, select.expressions[0])
         if foreign := list(dict.fromkeys(foreign_nodes(select, GRAMMAR))):
             raise Refused(*foreign)
+        canonical = select.sql(dialect="duckdb", normalize=True, comments=False, copy=False)
+        if select.args.get("joins"):
+            collapse(select, self._joinable, self._names)
         self._check_table(select)
         groups = self._groups(select)
         columns = self._columns(select, list(groups))
@@ -89,7 +101,7 @@ class _Reader:
             self._having(having.this) if having else _everything,
             self._order(select, list(groups), columns),
             self._limit(select),
-            select.sql(dialect="duckdb", normalize=True, comments=False, copy=False),
+            canonical,
             tuple(self._moments),
         )
         if query.question.sensitive and query.moments:
@@ -99,6 +111,8 @@ class _Reader:
 
     def _regression(self, select: exp.Select, call: exp.Expr) -> RegressionQuery:
         canonical = select.sql(dialect="duckdb", normalize=True, comments=False)
+        if select.args.get("joins"):
+            raise Refused(_ONE_TABLE)
         self._check_table(select)
         # The rest of the query is that of a count.
         select.set("expressions", [exp.Count(this=exp.Star())])
@@ -288,6 +302,10 @@ def _is_regression(node: exp.Expr) -> bool:
 _ALONE = Reason(
     "sandbox.query-function",
     f"{REGRESSION} takes a measure and one to {MAX_REGRESSED} levels, and stands alone, before FROM and WHERE",
+)
+_ONE_TABLE = Reason(
+    "sandbox.query-clause",
+    f"{REGRESSION} asks one table, the entities' own, which has the levels of every table; leave the JOIN out",
 )
 _TWICE = Reason(
     "sandbox.query-group",

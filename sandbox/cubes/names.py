@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from privacy.lattice.policy import LatticePolicy, Measure
+from privacy.lattice.policy import Attribute, LatticePolicy, Measure, table_of
 from sandbox.reasons import Reason, Refused
 
 
@@ -21,11 +21,19 @@ class Divided:
     # The attribute and how deep the level is; or the measure, and no depth.
     owner: str
     depth: int | None
+    # The table it is taken from, empty for the entities' own; and where in the domain whoever has no row there is put.
+    table: str = ""
+    home: int | None = None
 
     @property
     def is_sensitive(self) -> bool:
         """Whether it says something secret of people."""
         return self.depth is None
+
+    @property
+    def home_label(self) -> str:
+        """The label that whoever has no row in its table is put under; empty if that is no label."""
+        return "" if self.home is None else self.labels[self.of[self.home]]
 
 
 class Names:
@@ -35,11 +43,13 @@ class Names:
         self.entity = policy.entity
         self.measures = {measure.name: measure for measure in policy.measures if not measure.labels}
         self._divided = {
-            level.name: Divided(level.name, level.labels, level.of, attribute.name, depth)
+            level.name: Divided(level.name, level.labels, level.of, attribute.name, depth, *_placed(attribute))
             for attribute in policy.attributes
             for depth, level in enumerate(attribute.levels, start=1)
         } | {
-            measure.name: Divided(measure.name, measure.labels, tuple(range(len(measure.labels))), measure.name, None)
+            measure.name: Divided(
+                measure.name, measure.labels, tuple(range(len(measure.labels))), measure.name, None, *_placed(measure)
+            )
             for measure in policy.measures
             if measure.labels
         }
@@ -49,18 +59,28 @@ class Names:
         """Every name, for a refusal."""
         return ", ".join([*self._divided, *self.measures])
 
+    def find(self, name: str) -> Divided | Measure | None:
+        """What `name` stands for, if anything."""
+        return self._divided.get(name.lower()) or self.measures.get(name.lower())
+
+    def of_table(self, table: str) -> list[Divided]:
+        """The levels and sensitive columns taken from `table`, which is empty for the entities' own."""
+        return [one for one in self._divided.values() if one.table == table]
+
+    def singling_out(self, name: str) -> Reason:
+        """Why an entity key is refused that is not counted."""
+        return Reason(
+            "sandbox.singling-out",
+            f"{name} names single entities: it may only be counted, as count(DISTINCT {name})",
+        )
+
     def divided(self, node: exp.Expr, use: str) -> Divided:
         """The level or sensitive column that `node` is; `use` says what it was to be."""
         name = node.name.lower() if isinstance(node, exp.Column) else ""
         if name in self._divided:
             return self._divided[name]
         if name == self.entity:
-            raise Refused(
-                Reason(
-                    "sandbox.singling-out",
-                    f"{name} names single entities: it may only be counted, as count(DISTINCT {name})",
-                )
-            )
+            raise Refused(self.singling_out(name))
         if name in self.measures:
             raise Refused(
                 Reason(
@@ -101,3 +121,13 @@ class Names:
     def unknown(self, name: str) -> Reason:
         """Why a name is refused that stands for nothing."""
         return Reason("sandbox.query-column-unknown", f"there is no column {name!r:.80}; there are: {self.known}")
+
+
+def _placed(one: Attribute | Measure) -> tuple[str, int | None]:
+    """The table that an attribute or sensitive column is taken from, and where in its domain the others are put."""
+    table = table_of(one.column or one.name)
+    if isinstance(one, Attribute):
+        return table, None if one.other is None else one.domain.index(one.other)
+    if one.other is not None:
+        return table, one.labels.index(one.other)
+    return table, 0 if one.edges else None

@@ -59,6 +59,8 @@ class EntityView:
     dialect: Dialect
     # Which of the policy's cohorts it is of; empty where there are none.
     cohort: str = ""
+    # Tables that are said to have at most one row an entity.
+    one_row: frozenset[str] = frozenset()
 
     def query(self, sources: Mapping[str, str]) -> str:
         """The view of these tables: for each attribute and sensitive column a code, null outside its domain; for each
@@ -69,12 +71,17 @@ class EntityView:
         codes = [f"{self._code(attribute)} AS {quoted(attribute.name)}" for attribute in self.policy.attributes]
         steps = [f"{self._steps(measure)} AS {quoted(measure.name)}" for measure in plain]
         products = [f"{self._product(m.factors)} AS {quoted(m.name)}" for m in measures if m.factors]
-        totals, on_grid = f"({self._totals(sources)}) AS totals", ", ".join([*codes, *steps])
+        many = [f"coalesce({quoted(_rows(table))}, 0) AS {quoted(_rows(table))}" for table in sorted(self.one_row)]
+        totals, on_grid = f"({self._totals(sources)}) AS totals", ", ".join([*codes, *steps, *many])
         return f"SELECT {', '.join(['*', *products])} FROM (SELECT {on_grid} FROM {totals}) AS steps"  # noqa: S608
 
     def outside(self, name: str) -> str:
         """The condition that somebody's value is outside the domain of an attribute or sensitive column."""
         return f"{self.dialect.quoted(name)} IS NULL"
+
+    def several(self, table: str) -> str:
+        """The condition that somebody has several rows in one of the `one_row` tables."""
+        return f"{self.dialect.quoted(_rows(table))} > 1"
 
     def sums(self) -> dict[str, list[str]]:
         """For each measure what is summed over a cell, in steps of the grid: one sum, or one for each label."""
@@ -104,6 +111,8 @@ class EntityView:
                 of[_seen(column)] = self._least(column)
             else:
                 of[_summed(column)] = f"sum(CAST({self._millionths(column)} AS {self.dialect.wide}))"
+        for table in self.one_row:
+            wanted.setdefault(table, {})[_rows(table)] = "count(*)"
         if len(wanted) == 1:
             return self._collapsed(OWN, wanted[OWN], sources[OWN])
         collapsed = [self._collapsed(table, self._named(table) | of, sources[table]) for table, of in wanted.items()]
@@ -203,6 +212,10 @@ def _plain(column: str) -> str:
 
 def _seen(column: str) -> str:
     return f"{column} seen"
+
+
+def _rows(table: str) -> str:
+    return f"{table} rows"
 
 
 def _summed(column: str) -> str:

@@ -41,6 +41,7 @@ class Marginals:
     """The entity view of the table in `path` under a plan, or of one cohort, held by `engine`.
 
     `others` are the tables beside it that the policy names: where each is, and the column that says whose a row is.
+    `own` is what the policy calls the table in `path`, where it says that it has one row an entity.
     Raises `ProductUnusable`.
     """
 
@@ -51,6 +52,7 @@ class Marginals:
         plan: Plan,
         cohort: str = "",
         others: Mapping[str, tuple[Path, str]] = MappingProxyType({}),
+        own: str = OWN,
     ) -> None:
         self._engine, self._plan = engine, plan
         self._grouped: dict[tuple[str, ...], tuple[Integers, Mapping[str, Integers]]] = {}
@@ -60,9 +62,13 @@ class Marginals:
             rows = {table: Rows(engine.kinds(where), key) for table, (where, key) in tables.items()}
             if missing := [key for table, (_, key) in tables.items() if key not in rows[table].kinds]:
                 raise ProductUnusable(f"the table has no column {missing[0]} that says whose a row is")
-            self._view = EntityView(plan.policy, rows, engine.dialect, cohort)
+            one_row = {OWN if table == own else table: table for table in plan.policy.one_row}
+            if unknown := [name for table, name in one_row.items() if table not in rows]:
+                raise ProductUnusable(f"the lattice policy has {unknown[0]} under oneRow, which is no table of its own")
+            self._view = EntityView(plan.policy, rows, engine.dialect, cohort, frozenset(one_row))
             self._table = engine.view({table: where for table, (where, _) in tables.items()}, self._view)
             self._check_domains()
+            self._check_rows(one_row)
         except ProductUnusable:
             engine.close()
             raise
@@ -126,6 +132,16 @@ class Marginals:
             if found[name][0]:
                 raise ProductUnusable(
                     f"{name} has values outside its declared domain; name one of its labels as 'other'"
+                )
+
+    def _check_rows(self, one_row: Mapping[str, str]) -> None:
+        """Raise `ProductUnusable` where an entity has several rows in a table that is said to have one."""
+        quoted = self._engine.dialect.quoted
+        for table, name in one_row.items():
+            several = f"SELECT count(*) AS {quoted('n')} FROM {self._table} WHERE {self._view.several(table)}"  # noqa: S608
+            if self._engine.rows(several)["n"][0]:
+                raise ProductUnusable(
+                    f"{name} has several rows of one entity; leave it out of the lattice policy's oneRow"
                 )
 
 
