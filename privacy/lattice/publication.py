@@ -5,7 +5,7 @@ so that publishing again under the same key gives the same bytes. Whoever calls 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,11 @@ class Cube:
     plan: Plan
     residuals: Mapping[str, Mapping[Component, Integers]]
     is_smoothed: bool = True
+
+    @cached_property
+    def as_published(self) -> "Cube":
+        """The same with each table as it was published: what intervals stand about."""
+        return replace(self, is_smoothed=False) if self.is_smoothed else self
 
     @cached_property
     def tables(self) -> Tables:

@@ -3,8 +3,11 @@
 A residual table of a measure is mostly what the residual table of the counts says already (more people, larger sum),
 and the rest is mostly noise where the measure does not depend on the attributes. So the counts' part is taken from the
 counts, which are published with less noise, and what is left over is drawn towards nought by as much as its size says
-it is noise (James and Stein 1961, the positive part, one factor for a component so that all tables still agree).
+it is noise (Breiman's garrote of 1995, one factor for a component so that all tables still agree).
 It works on published numbers only, so the theorem holds for what comes out as for what goes in.
+
+What is drawn in is closer on average, not everywhere: a cell that stands out among others that do not is drawn in too
+far. So smoothed numbers are for values; an interval stands about what was published, and holds the truth as promised.
 """
 
 from collections.abc import Mapping
@@ -14,9 +17,6 @@ import numpy as np
 from privacy.lattice.blocks import Floats, Integers
 from privacy.lattice.plan import GRID, Component, Plan
 from privacy.lattice.policy import COUNT
-
-# Fewer independent numbers than this cannot tell noise from signal.
-LEAST_DIMENSION = 3
 
 Tables = Mapping[str, Mapping[Component, Floats]]
 
@@ -70,12 +70,10 @@ def _smooth(
 
 
 def _signal(plan: Plan, component: Component, left: Floats, noise: float) -> float:
-    """How much of what is left over is signal, between 0 and 1."""
+    """How much of what is left over is signal, between 0 and 1: its size without that of the noise expected in it."""
     dimension = int(np.prod([plan.blocks[name][depth - 1].dimension for name, depth in component]))
     size = float(np.sum(left**2))
-    if dimension < LEAST_DIMENSION or size == 0.0:
-        return 1.0
-    return max(0.0, 1.0 - (dimension - 2) * noise / size)
+    return max(0.0, 1.0 - dimension * noise / size) if size else 1.0
 
 
 def _scale(plan: Plan, component: Component, measure: str) -> Floats:

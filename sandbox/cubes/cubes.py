@@ -263,18 +263,22 @@ def keys_of(dataset: Dataset, planned: Plan) -> dict[str, str]:
 
 
 def ask(published: Published, query: CubeQuestion) -> Output:
-    """The answer to `query`: each statistic with the ends of its 95 % interval. Small cells are left out."""
+    """The answer to `query`: each statistic with the ends of its 95 % interval. Small cells are left out.
+
+    Values are smoothed, intervals are those of what was published (`smoothing` says why).
+    """
     if isinstance(query, RegressionQuery):
         return _regressed(published.cube, query)
     cells = answer(published.cube, query.question, query.moments)
-    declared = cells.labels
-    cells = cells.take(np.flatnonzero(cells.shown).tolist())
+    told = answer(published.cube.as_published, query.question, query.moments)
+    declared, kept = cells.labels, np.flatnonzero(cells.shown).tolist()
+    cells, told = cells.take(kept), told.take(kept)
     places = np.flatnonzero(query.having(cells)).tolist()
     for item, descending in reversed(query.order):
         places.sort(key=_keys(cells, item, declared).__getitem__, reverse=descending)
-    cells = cells.take(places[: query.limit])
+    cells, told = cells.take(places[: query.limit]), told.take(places[: query.limit])
     names = [name for column in query.columns for name in _names(column.name, is_level=isinstance(column.item, int))]
-    shown = [values for column in query.columns for values in _values(cells, column.item)]
+    shown = [values for column in query.columns for values in _values(cells, told, column.item)]
     return Output(tuple(names), tuple(zip(*shown, strict=True)), {})
 
 
@@ -291,30 +295,35 @@ def _names(name: str, *, is_level: bool) -> tuple[str, ...]:
     return (name,) if is_level else (name, f"{name}_low", f"{name}_high")
 
 
-def _values(cells: Cells, item: int | Statistic) -> Iterator[list[Json]]:
+def _values(cells: Cells, told: Cells, item: int | Statistic) -> Iterator[list[Json]]:
     """A level's labels, or a statistic and the ends of its interval, each rounded to what its deviation says."""
     if isinstance(item, int):
         yield [labels[item] for labels in cells.labels]
         return
-    yield from _rounded(item.of(cells))
+    yield from _rounded(item.of(cells), item.of(told))
 
 
 def _regressed(cube: Cube, query: RegressionQuery) -> Output:
     """One row a coefficient: which label of which level, how much more there, and the ends of the interval."""
-    found = regress(cube, query.cuts, query.where, query.measure)
+    found, told = (regress(one, query.cuts, query.where, query.measure) for one in (cube, cube.as_published))
     terms = ["intercept" if one.term is None else f"{query.names[one.term[0]]} = {one.term[1]}" for one in found]
-    estimate = Estimate(np.array([one.value for one in found]), np.array([one.sd for one in found]))
+    estimates = [Estimate(np.array([c.value for c in of]), np.array([c.sd for c in of])) for of in (found, told)]
     columns = ("term", *_names("coefficient", is_level=False))
-    return Output(columns, tuple(zip(terms, *_rounded(estimate), strict=True)), {})
+    return Output(columns, tuple(zip(terms, *_rounded(*estimates), strict=True)), {})
 
 
-def _rounded(estimate: Estimate) -> Iterator[list[Json]]:
-    """The numbers and the ends of their intervals, to a tenth of their deviation."""
-    certain = estimate.sd > 0
-    digits = np.where(certain, np.ceil(-np.log10(np.where(certain, estimate.sd, 1.0) / SHOWN_SHARE)), MOST_DECIMALS)
+def _rounded(estimate: Estimate, told: Estimate) -> Iterator[list[Json]]:
+    """The numbers of `estimate`, as far as they lie in the intervals of `told`, and the ends of those: to a tenth of
+    their deviation. Where only one of the two is open, noise leaves open whether it is: then both are those of
+    `estimate`."""
+    is_open = np.isnan(estimate.value) | np.isnan(told.value)
+    told = Estimate(*(np.where(is_open, mine, its) for mine, its in zip(estimate, told, strict=True)))
+    low, high = told.interval
+    certain = told.sd > 0
+    digits = np.where(certain, np.ceil(-np.log10(np.where(certain, told.sd, 1.0) / SHOWN_SHARE)), MOST_DECIMALS)
     decimals = np.clip(digits, 0, MOST_DECIMALS).astype(np.int64)
     scale, whole = 10.0**decimals, (decimals == 0).tolist()
-    for values in (estimate.value, *estimate.interval):
+    for values in (np.clip(estimate.value, low, high), low, high):
         rounded = (np.floor(values * scale + 0.5) / scale).tolist()
         yield [_plain(value, is_whole=is_whole) for value, is_whole in zip(rounded, whole, strict=True)]
 
