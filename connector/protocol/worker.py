@@ -12,6 +12,7 @@ and other processes, from doing the same work.
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,8 @@ import structlog
 
 from connector.protocol.dispatch import Outcome
 from connector.protocol.engine import Engine
-from connector.protocol.outbox_items import PEER
+from connector.protocol.outbox import Answer
+from connector.protocol.outbox_items import PEER, OutboxItem
 
 log = structlog.get_logger("connector.protocol.worker")
 
@@ -31,9 +33,9 @@ SENDERS = 8
 # How long stopping waits for attempts under way, in seconds; what is not recorded by then is sent again after the
 # restart.
 STOP_SECONDS = 20.0
-# How long the recorder waits for the reply that makes recording needless, in seconds. For so long our own end may show
-# the state before.
-REPLY_SECONDS = 0.02
+# How long the recorder waits for the reply that makes recording needless, in seconds; and how often it looks, so that
+# our own end may show the state before for twice as long. A busy peer of ours replies within a quarter of a second.
+REPLY_SECONDS = 0.5
 # Outcomes recorded in one transaction, and messages leased by one look, at most.
 GROUP = 64
 
@@ -56,6 +58,8 @@ class Worker:
         self._idle_seconds = idle_seconds
         self._stopping = threading.Event()
         self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        # Outcomes that a reply may settle, and until when it is waited for; oldest first.
+        self._expecting: deque[tuple[float, Outcome]] = deque()
         self._senders = [self._thread(f"send-{number}", self._send) for number in range(senders)]
         self._recorder = self._thread("record", self._record)
         self._lookers = [self._thread("find", self._find), self._thread("report", self._report)]
@@ -96,7 +100,10 @@ class Worker:
             try:
                 answer = self._engine.dispatcher.attempt(item)
                 answered = answer.status is not None
-                self._outcomes.put((item, answer))
+                if _expects_reply(item, answer):
+                    self._expecting.append((time.monotonic() + REPLY_SECONDS, (item, answer)))
+                else:
+                    self._outcomes.put((item, answer))
             except Exception as error:
                 log.error("message not sent", message=item.message_id, exc_info=error)
                 ready.forget(item)  # its lease runs out, and it is tried again
@@ -104,37 +111,41 @@ class Worker:
                 ready.sent(item, answered=answered)
 
     def _record(self) -> None:
-        waiting: list[tuple[float, Outcome]] = []
         ended = False
-        while not ended or waiting:
-            ended = self._collect(waiting, ended) or ended
-            ripe: dict[str, Outcome] = {}
-            now = time.monotonic()
-            for entry in list(waiting):
-                due, (item, _) = entry
-                process = item.process_pid or str(item.id)
-                if self._is_settled(entry[1]):
-                    self._engine.ready.forget(item)
-                    waiting.remove(entry)
-                elif (due <= now or ended) and process not in ripe and len(ripe) < GROUP:
-                    ripe[process] = entry[1]
-                    waiting.remove(entry)
-            if ripe:
-                self._record_group(list(ripe.values()))
+        while not ended:
+            ripe, ended = self._collect()
+            while self._expecting and (ended or self._expecting[0][0] <= time.monotonic()):
+                ripe.append(self._expecting.popleft()[1])
+            self._record_all(ripe)
 
-    def _collect(self, waiting: list[tuple[float, Outcome]], ended: bool) -> bool:
-        """Take the outcomes there are, and wait for one if there is nothing to do. True when there will be no more."""
-        if ended:
-            return True
-        soonest = min((due for due, _ in waiting), default=None)
-        timeout = None if soonest is None else max(0.0, soonest - time.monotonic())
+    def _collect(self) -> tuple[list[Outcome], bool]:
+        """The outcomes there are that expect no reply, waiting a little for one; True when there will be no more."""
+        found: list[Outcome] = []
+        timeout = REPLY_SECONDS
         try:
             while (outcome := self._outcomes.get(timeout=timeout)) is not None:
-                waiting.append((time.monotonic() + _patience(outcome), outcome))
+                found.append(outcome)
                 timeout = 0.0
         except queue.Empty:
-            return False
-        return True
+            return found, False
+        return found, True
+
+    def _record_all(self, outcomes: list[Outcome]) -> None:
+        while outcomes:
+            group: dict[str, Outcome] = {}
+            later: list[Outcome] = []
+            for outcome in outcomes:
+                item, _ = outcome
+                process = item.process_pid or str(item.id)
+                if self._is_settled(outcome):
+                    self._engine.ready.forget(item)
+                elif process in group or len(group) == GROUP:
+                    later.append(outcome)
+                else:
+                    group[process] = outcome
+            if group:
+                self._record_group(list(group.values()))
+            outcomes = later
 
     def _is_settled(self, outcome: Outcome) -> bool:
         """Whether a reply has settled it, and the answer says nothing that the reply did not."""
@@ -186,10 +197,9 @@ class Worker:
             return 0
 
 
-def _patience(outcome: Outcome) -> float:
-    item, answer = outcome
+def _expects_reply(item: OutboxItem, answer: Answer) -> bool:
     taken = answer.status is not None and answer.status < 300
-    return REPLY_SECONDS if taken and item.body.get("@type") in _REPLIED_TO else 0.0
+    return taken and item.body.get("@type") in _REPLIED_TO
 
 
 def _join(thread: threading.Thread, deadline: float) -> None:

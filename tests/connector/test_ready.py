@@ -3,13 +3,14 @@
 import itertools
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
 import pytest
 
-from connector.protocol import ready, store
+from connector.protocol import ready, store, worker
+from connector.protocol.dispatch import Outcome
 from connector.protocol.messages import PATH
 from connector.protocol.negotiation import TerminateNegotiation
 from connector.protocol.outbox_items import OutboxItem, OutboxState
@@ -17,7 +18,7 @@ from connector.protocol.ready import Ready
 from connector.protocol.worker import Worker
 from hexi.canonical import Json, instant, parse
 from sandbox import owners
-from tests.connector.pair import Pair, offer
+from tests.connector.pair import End, Pair, offer
 from tests.connector.test_dispatch import NOW, eventually
 
 # Longer than any test: a finder that looks so seldom finds nothing.
@@ -42,6 +43,27 @@ def test_a_message_due_now_is_sent_though_nobody_looks_for_it(pair_on_both: Pair
         eventually(lambda: all(is_concluded(pair, pid) for pid in pids))
     assert not pair.waiting() or pair.run() is None  # an answer that came while stopping is asked for again
     assert len(pair.provider.processes()) == 5
+
+
+def test_only_what_nobody_replies_to_is_recorded(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "REPLY_SECONDS", 60.0)  # no machine is so busy
+    recorded: list[str] = []
+
+    def watch(end: End) -> None:
+        record = end.engine.dispatcher.record
+
+        def recording(outcomes: Sequence[Outcome]) -> None:
+            recorded.extend(item.body["@type"] for item, _ in outcomes)
+            record(outcomes)
+
+        monkeypatch.setattr(end.engine.dispatcher, "record", recording)
+
+    watch(pair.provider)
+    watch(pair.consumer)
+    with Worker(pair.provider.engine, idle_seconds=NEVER), Worker(pair.consumer.engine, idle_seconds=NEVER):
+        pid = pair.consumer.negotiate(pair.provider)
+        eventually(lambda: is_concluded(pair, pid))
+    assert recorded == ["ContractNegotiationEventMessage"]
 
 
 def test_what_was_not_committed_is_not_sent(pair: Pair) -> None:
