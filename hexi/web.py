@@ -28,6 +28,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from pydantic import BaseModel
 from sqlmodel import Session
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hexi import __version__
@@ -84,6 +85,11 @@ class SessionRoute(APIRoute):
         shaped = any(name.startswith("response_model_") and options[name] for name in options if name != _BY_ALIAS)
         status = None if shaped else options.get("status_code") or 200
         super().__init__(path, _in_its_session(_in_json(endpoint, status)), **options)
+        self._beginning = path.partition("{")[0]
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As the framework says, where the path begins as it must: asking that first is a fifth of the price."""
+        return super().matches(scope) if scope["path"].startswith(self._beginning) else (Match.NONE, {})
 
 
 # The one way of shaping an answer that is on everywhere.
@@ -381,6 +387,7 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody here asks where a request came from
         ws="none",
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,

@@ -8,6 +8,7 @@ they speak the Dataspace Protocol. One module a subject, each with a `create_rou
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from connector.api.management import (
     agreements,
@@ -35,12 +36,18 @@ _SUBJECTS = (membership, products, offers, negotiations, agreements, transfers, 
 
 def create_router(desk: Desk, *others: APIRouter) -> APIRouter:
     """The routes under ``/management``: those of `desk`, and `others` that stand on collaborators of their own."""
-    router = APIRouter(responses=problems(ManagementTokenInvalid), generate_unique_id_function=_operation_id)
+    router = APIRouter()
     for subject in (*(module.create_router(desk) for module in _SUBJECTS), *others):
-        router.include_router(subject)
+        for route in subject.routes:
+            _complete(route)
+            # As it is: of an included route the framework makes the handler anew, for every request.
+            router.routes.append(route)
     return router
 
 
-def _operation_id(route: APIRoute) -> str:
-    """The endpoint's own name: generated clients get methods that people can say."""
-    return route.name
+def _complete(route: BaseRoute) -> None:
+    """What the routes of all subjects have alike, for the description."""
+    if isinstance(route, APIRoute):
+        route.responses = problems(ManagementTokenInvalid) | route.responses
+        # The endpoint's own name: generated clients get methods that people can say.
+        route.unique_id = route.name
