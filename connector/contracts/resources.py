@@ -7,6 +7,8 @@ catalogue says what is true rather than what was typed.
 """
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,25 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from connector.sources.errors import ResourceUnusable
-from hexi.canonical import Json
-from registry.catalogue import Column, Datatype, Table
+from hexi.canonical import Json, encode, parse
+from registry.catalogue import Table
 
 SUFFIXES = frozenset({".csv", ".parquet"})
 
 # Larger resources belong into an engine, not into one process's memory. In bytes, per file.
 MAX_FILE_BYTES = 2 * 1024**3
-# Data that end no longer ago than this count as timely; older ones in proportion. In days.
-TIMELY_DAYS = 366
 # Quality figures are published with this many decimals; more would pretend.
 DECIMALS = 4
-
-_ARROW = {
-    Datatype.INTEGER: "int64",
-    Datatype.NUMBER: "float64",
-    Datatype.BOOLEAN: "bool",
-    Datatype.DATE: "date32",
-    Datatype.STRING: "string",
-}
+# Data that end no longer ago than this count as timely; older ones in proportion. In days.
+TIMELY_DAYS = 366
 
 
 @dataclass(frozen=True)
@@ -72,25 +66,23 @@ def check_resource(resource: Resource) -> None:
 
 
 def count(resource: Resource, tables: Sequence[Table]) -> Count:
-    """Count `resource` as a product's `tables` describe it. Raises `ResourceUnusable` where they do not fit.
+    """Count `resource` as a product's `tables` describe it; see `connector.contracts.counting`.
 
-    Completeness: cells that are not empty. Normativity: filled cells that are of the declared type. Accuracy: filled
-    cells inside the declared domain or range. Consistency: rows that do not repeat another row of their table.
+    Raises `ResourceUnusable` where they do not fit. It is done by a process of its own, because what Arrow loads and
+    reads, 70 MB and the table itself, would stay in this one for good.
     """
-    tallies = [_tally(resource, table) for table in tables]
-    entities: set[str] = set()
-    for tally in tallies:
-        entities |= tally.entities
-    rows, cells = sum(t.rows for t in tallies), sum(t.cells for t in tallies)
-    filled = sum(t.filled for t in tallies)
-    return Count(
-        rows=rows,
-        entities=len(entities),
-        completeness=_share(filled, cells),
-        normativity=_share(sum(t.typed for t in tallies), filled),
-        accuracy=_share(sum(t.inside for t in tallies), filled),
-        consistency=_share(sum(t.distinct for t in tallies), rows),
-    )
+    for table in tables:
+        if table.name not in resource.tables:
+            raise ResourceUnusable(f"the resource {resource.name} has no table {table.name}")
+    asked = [[str(resource.tables[table.name]), table.model_dump(mode="json", by_alias=True)] for table in tables]
+    counting = [sys.executable, "-m", "connector.contracts.counting"]
+    done = subprocess.run(counting, input=encode(asked), stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise ResourceUnusable(f"counting the tables of {resource.name} ended with {done.returncode}; see the log")
+    answer = parse(done.stdout)
+    if "unusable" in answer:
+        raise ResourceUnusable(answer["unusable"])
+    return Count(**answer)
 
 
 def fingerprint(resource: Resource) -> dict[str, str]:
@@ -105,103 +97,11 @@ def quality(counted: Count, covers_until: date, today: date) -> dict[str, Any]:
         "completeness": counted.completeness,
         "accuracy": counted.accuracy,
         "consistency": counted.consistency,
-        "timeliness": _share(TIMELY_DAYS, max(TIMELY_DAYS, (today - covers_until).days)),
+        "timeliness": share(TIMELY_DAYS, max(TIMELY_DAYS, (today - covers_until).days)),
         # Every file was opened and read to the end a moment ago; `count` raises otherwise.
         "accessibility": 1.0,
         "assessedAt": today.isoformat(),
     }
-
-
-@dataclass(frozen=True)
-class _Tally:
-    rows: int
-    cells: int
-    filled: int
-    typed: int
-    inside: int
-    distinct: int
-    entities: frozenset[str]
-
-
-def _tally(resource: Resource, table: Table) -> _Tally:
-    import pyarrow.compute as pc
-
-    if table.name not in resource.tables:
-        raise ResourceUnusable(f"the resource {resource.name} has no table {table.name}")
-    names = [column.name for column in table.columns]
-    data = _read(resource.tables[table.name], table.name, names)
-    typed = {column.name: _typed(data[column.name], column.datatype) for column in table.columns}
-    key = table.entity_key
-    return _Tally(
-        rows=data.num_rows,
-        cells=data.num_rows * len(names),
-        filled=sum(len(data[name]) - data[name].null_count for name in names),
-        typed=sum(len(values) - values.null_count for values in typed.values()),
-        inside=sum(_inside(typed[column.name], column) for column in table.columns),
-        distinct=data.group_by(names).aggregate([]).num_rows,
-        entities=frozenset(pc.unique(data[key].drop_null()).to_pylist()) if key else frozenset(),
-    )
-
-
-def _read(path: Path, name: str, columns: list[str]) -> Any:
-    """The columns of a table, all as strings: whether they are of the declared type is what is to be counted."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    try:
-        if path.suffix == ".parquet":
-            table = pyarrow.parquet.read_table(path, columns=columns)
-            return table.cast(pa.schema([(field.name, pa.string()) for field in table.schema]))
-        options = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.string()), include_columns=columns, strings_can_be_null=True
-        )
-        return pyarrow.csv.read_csv(path, convert_options=options)
-    except (pa.ArrowException, KeyError, OSError) as error:
-        # Arrow's own message may quote a row, and rows stay at home.
-        raise ResourceUnusable(
-            f"the file of table {name} does not have the columns described ({type(error).__name__})"
-        ) from error
-
-
-def _typed(values: Any, datatype: Datatype) -> Any:
-    """`values` as `datatype`; those that are not become null. Whole columns first, since most are clean."""
-    import pyarrow as pa
-
-    kind = pa.type_for_alias(_ARROW[datatype])
-    try:
-        return values.cast(kind)
-    except pa.ArrowInvalid:
-        return pa.chunked_array([[_one(value, kind) for value in values]], type=kind)
-
-
-def _one(value: Any, kind: Any) -> Any:
-    import pyarrow as pa
-
-    try:
-        return value.cast(kind).as_py()
-    except pa.ArrowInvalid:
-        return None
-
-
-def _inside(values: Any, column: Column) -> int:
-    """How many of the non-null `values` lie in the column's declared domain or range."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if column.domain:
-        members = pa.array([_spelled(value) for value in column.domain])
-        return int(pc.sum(pc.is_in(values.cast(pa.string()), value_set=members)).as_py() or 0)
-    if column.range:
-        low, high = column.range
-        fits = pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
-        return int(pc.sum(fits).as_py() or 0)
-    return len(values) - int(values.null_count)
-
-
-def _spelled(value: str | bool | float) -> str:
-    """A domain value as Arrow spells it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _digest_of(path: Path) -> str:
@@ -209,5 +109,6 @@ def _digest_of(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def _share(part: int, whole: int) -> float:
+def share(part: int, whole: int) -> float:
+    """`part` of `whole`, rounded; all of nothing."""
     return round(part / whole, DECIMALS) if whole else 1.0

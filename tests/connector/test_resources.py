@@ -1,5 +1,7 @@
 """What is counted in a provider's files, against files made for the purpose."""
 
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -102,3 +104,16 @@ def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_resources_that_cannot_be_tables(tables: dict[str, Path]) -> None:
     with pytest.raises(ResourceUnusable):
         check_resource(Resource("x", tables))
+
+
+def test_what_counting_loads_does_not_stay(tmp_path: Path) -> None:
+    found = resource(tmp_path, "person,sex,cost,insured\np1,f,10,true\n")
+    path = found.tables["visits"]
+    program = (
+        "import sys; from pathlib import Path; from connector.contracts.resources import Resource, count;"
+        "from registry.catalogue import Table; table = Table.model_validate_json(sys.argv[2]);"
+        "assert count(Resource('hospital', {'visits': Path(sys.argv[1])}), [table]).rows == 1;"
+        "assert 'pyarrow' not in sys.modules"
+    )
+    described = VISITS.model_dump_json(by_alias=True)
+    subprocess.run([sys.executable, "-c", program, str(path), described], check=True)
