@@ -14,7 +14,7 @@ class ProcessRow(SQLModel, table=True):
     # The same opening message twice is the same process, not a second one. A peer_pid not known yet (NULL) is no key.
     __table_args__ = (
         Index("ix_connector_process_peer", "kind", "role", "counterparty", "peer_pid", unique=True),
-        Index("ix_connector_process_agreement", "agreement_id"),
+        Index("ix_connector_process_agreement", "agreement_id", "kind", "role", "counterparty", "created"),
         Index("ix_connector_process_created", "kind", "created"),
     )
 
