@@ -17,15 +17,17 @@ its records there).
     >>> too_close(second_year, [first_year], minimum=10)
     False
 
-What this does not see: a difference that takes three or more cells (a total minus all its parts but one, which two
-queries can give). Rounding blurs it for counts, hardly for sums whose values are far larger than the rounding, and not
-for means; the planned cube will exclude it. And a refusal is itself an answer: there is somebody in the difference.
+`too_close` does not see a difference that takes three or more cells: a total minus all its parts but one, which two
+queries can give. Rounding blurs it for counts, hardly for sums whose values are far larger than the rounding, and not
+for means. `leaves_few` sees those of one cell less others that lie in it without overlapping; combinations of cells that
+overlap it does not, and parts that are some records of an entity neither: only the planned cube excludes them. And a
+refusal is itself an answer: there is somebody in the difference.
 Source: Google Ads Data Hub, difference checks; finding 2 of the privacy survey.
 """
 
 import base64
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -91,6 +93,38 @@ def too_close(new: EntitySet, earlier: Iterable[EntitySet], minimum: int) -> boo
         abs(new.size - old.size) < minimum and not new.surely_apart(old, minimum) and 0 < new.distance(old) < minimum
         for old in earlier
     )
+
+
+def leaves_few(new: Sequence[EntitySet], earlier: Iterable[EntitySet], minimum: int) -> bool:
+    """Whether some cell, less others that lie in it side by side, leaves fewer than `minimum` entities, and not none.
+
+    At least one of them is of `new`, whose cells count as known too: a total and then its breakdown, or a breakdown,
+    and then one by one what it left out.
+
+        >>> town, others = EntitySet.of(range(130)), EntitySet.of(range(130, 260))
+        >>> leaves_few([EntitySet.of(range(266))], [town, others], minimum=10)
+        True
+        >>> leaves_few([EntitySet.of(range(300))], [town, others], minimum=10)
+        False
+    """
+    fresh = {cell.members for cell in new}
+    known = sorted({cell.members: cell for cell in (*earlier, *new)}.values(), key=lambda cell: -cell.size)
+    for whole in known:
+        parts = [part for part in known if part.size < whole.size and part.members < whole.members]
+        # Where nothing of it is new, it was looked at when the last of it was.
+        firsts = [part for part in parts if whole.members in fresh or part.members in fresh]
+        if any(0 < len(_rest(whole, first, parts)) < minimum for first in firsts):
+            return True
+    return False
+
+
+def _rest(whole: EntitySet, first: EntitySet, parts: Iterable[EntitySet]) -> frozenset[tuple[int, int]]:
+    """What is in `whole`, not in `first`, nor in others of `parts`, as many as fit beside each other, largest first."""
+    rest = whole.members - first.members
+    for part in parts:
+        if part.members <= rest:
+            rest -= part.members
+    return rest
 
 
 def sizes_to_compare(new: Iterable[EntitySet], minimum: int) -> list[tuple[int, int]]:

@@ -62,9 +62,12 @@ def _add_reviews(router: APIRouter, sandbox: Sandbox) -> None:
         """The outputs that wait for reviewers, oldest first; with `all` the newest of every state."""
         return sandbox.airlock.reviews(only_open=not all)
 
-    @router.get("/reviews/{run}", responses=problems(ReviewerUnknown, ReviewUnknown))
+    @router.get("/reviews/{run}", responses=problems(ReviewerUnknown, ReviewUnknown, ReviewerExcluded))
     def read_review(caller: Reviewing, run: str) -> ReviewBody:
-        """A held output with lineage, rule report and earlier releases. That it was looked at is on the audit."""
+        """A held output with lineage, rule report and earlier releases. That it was looked at is on the audit.
+
+        Not for a reviewer who speaks for the consumer.
+        """
         return sandbox.airlock.look(caller, run)
 
     deciding = (ReviewerUnknown, ReviewUnknown, ReviewerExcluded, VotedAlready, ReviewEnded, ReviewVoteInvalid)

@@ -1,7 +1,8 @@
 """Answers leave at fixed times, so that when one comes says little of how long the data took.
 
-How long a query takes over a table may hang on who is in it. So computing and controlling end at a whole multiple of a
-bucket's width after they began, whatever came of them. One person moves a query over an allowed grammar by
+How long a query takes over a table may hang on who is in it, and so may how long it takes to compare its cells with
+those released before. So computing, controlling and comparing end at a whole multiple of a bucket's width after they
+began, whatever came of them. One person moves a query over an allowed grammar by
 microseconds; of buckets of 50 ms that shows in one query of some ten thousand, and under the noise of the machine. What
 remains is a number of buckets, which grows with the table as everybody knows it.
 """
@@ -18,20 +19,21 @@ from sandbox.lane import Work
 
 
 @contextmanager
-def in_bucket(seconds: float, work: Work[Any]) -> Iterator[None]:
-    """End the block at a whole multiple of `seconds` after it began, errors of ours included; 0 does not wait.
+def in_bucket(seconds: float, work: Work[Any], *, last: bool = True) -> Iterator[None]:
+    """End the block at a whole multiple of `seconds` after the work began, errors of ours included; 0 does not wait.
 
-    A product that says it is without personal data does not wait either. Raises `Stopped` once the work is stopped.
+    With `last` false another block follows, and only an error waits. A product that says it is without personal data
+    does not wait either. Raises `Stopped` once the work is stopped.
     """
-    began = monotonic()
     personal = getattr(work.dataset.product, "has_personal_information", True)
     width = seconds if personal else 0.0
     try:
         yield
     except DataspaceError:
-        _wait(began, width, work.stop)
+        _wait(work.began, width, work.stop)
         raise
-    _wait(began, width, work.stop)
+    if last:
+        _wait(work.began, width, work.stop)
 
 
 def rest_of(passed: float, width: float) -> float:

@@ -6,6 +6,7 @@ computes and what it remembers, is the lane's.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from sqlmodel import Session
@@ -37,6 +38,8 @@ class Work(Generic[Question_co]):
     question: Question_co
     context: bytes | None = None
     stop: Stop | None = None
+    # When it was taken up to be executed, by the monotonic clock: answers leave at fixed times after this.
+    began: float = field(default_factory=monotonic, compare=False)
 
     @property
     def key(self) -> tuple[str, int]:

@@ -111,6 +111,14 @@ def add_cells(session: Session, product: str, version: int, cells: Mapping[str, 
             insert(session, row)
 
 
+def cells(session: Session, product: str, version: int, basis: str) -> list[EntitySet]:
+    """Every cell that was released on this basis."""
+    query = select(ReleasedCellRow.members).where(
+        ReleasedCellRow.product == product, ReleasedCellRow.version == version, ReleasedCellRow.basis == basis
+    )
+    return [EntitySet.from_text(one) for one in session.exec(query)]
+
+
 def aggregation(session: Session, job: str) -> AggregationRow | None:
     """The job's row, locked."""
     return session.exec(select(AggregationRow).where(AggregationRow.job == job).with_for_update()).first()
@@ -170,7 +178,7 @@ def charge_query_set(session: Session, asked: QuerySetRow, cap: int | None) -> b
     lock_ledger(session, asked.product)
     known = session.get(QuerySetRow, (asked.product, asked.consumers, asked.version, asked.query_digest))
     if known is not None:
-        if answered_before(session, asked.product, asked.version, asked.query_digest) is None:
+        if answered_before(session, asked.product, asked.version, asked.query_digest, asked.consumers) is None:
             known.run = asked.run
             save(session, known)
         return True
@@ -179,8 +187,10 @@ def charge_query_set(session: Session, asked: QuerySetRow, cap: int | None) -> b
     return insert(session, asked)
 
 
-def answered_before(session: Session, product: str, version: int, query_digest: str) -> str | None:
-    """The answer of a run that was released for this very question, whoever asked it."""
+def answered_before(
+    session: Session, product: str, version: int, query_digest: str, consumers: str | None = None
+) -> str | None:
+    """The answer of a run that was released for this very question: to `consumers`, or to whomever."""
     query = (
         select(RunRow.answer)
         .join(QuerySetRow, col(QuerySetRow.run) == RunRow.id)
@@ -192,6 +202,8 @@ def answered_before(session: Session, product: str, version: int, query_digest: 
         )
         .order_by(RunRow.id)
     )
+    if consumers is not None:
+        query = query.where(QuerySetRow.consumers == consumers)
     return session.exec(query).first()
 
 

@@ -23,6 +23,7 @@ from sandbox.airlock.decisions import (
     Reviewer,
     Vote,
     cast,
+    check_independent,
     is_overdue,
     reasons_for_consumer,
     visible_votes,
@@ -164,8 +165,10 @@ class Airlock:
         happened = replace(happened, review=_said(session, row, review))
         if review.state is ReviewState.APPROVED:
             return happened, None if shown is None else Output.from_json(shown)
-        # What was computed and not released leaves no digest either: a small output could be guessed from it.
-        return replace(happened, outcome=REFUSED, reasons=reasons_for_consumer(review), output=None), None
+        # What was computed and not released leaves no digest: a small output could be guessed from it. Nor does it leave
+        # what was measured of the isolation: where nothing was measured the job failed, and that may be a secret.
+        nothing = replace(happened, outcome=REFUSED, reasons=reasons_for_consumer(review), output=None, isolation=None)
+        return nothing, None
 
     # Looking -----------------------------------------------------------------------------------------------------
 
@@ -177,11 +180,15 @@ class Airlock:
             return [_summary(row, store.value_of(session, row)) for row in rows]
 
     def look(self, reviewer: Reviewer, run: str) -> ReviewBody:
-        """All there is to see about a held output; that it was looked at is on the audit. Raises `ReviewUnknown`."""
+        """All there is to see about a held output; that it was looked at is on the audit.
+
+        Raises `ReviewUnknown`, and `ReviewerExcluded` for whoever speaks for the consumer: what is held, is held from it.
+        """
         self.expire()
         with self._database.transaction() as session:
             row = self._review(session, run)
             review = store.value_of(session, row)
+            check_independent(review, reviewer)
             events = store.events(session, run)
             if not any((one.event, one.who) == (Event.SEEN, reviewer.name) for one in events):
                 store.add_event(session, run, Event.SEEN, reviewer.name, instant(self._clock()))

@@ -64,8 +64,7 @@ def cast(review: Review, vote: Vote) -> ReviewState:
     """
     if review.state not in OPEN or is_overdue(review, vote.at):  # (1) (2)
         raise ReviewEnded(f"the review is {review.state}, and its time ends at {review.expires}")
-    if vote.reviewer.organisation == review.holder:  # (3)
-        raise ReviewerExcluded(f"{vote.reviewer.name} speaks for the participant that asked for this run")
+    check_independent(review, vote.reviewer)  # (3)
     if any(cast_.reviewer.name == vote.reviewer.name for cast_ in review.votes):  # (4)
         raise VotedAlready(f"{vote.reviewer.name} has voted on this output; another reviewer's vote is needed")
     if not vote.reason.strip() or len(vote.reason) > MAX_REASON_CHARACTERS:  # (5)
@@ -75,6 +74,12 @@ def cast(review: Review, vote: Vote) -> ReviewState:
         return next_state(review.state, ReviewState.PARTIALLY_REVIEWED)
     agreed = all(one.decision is Decision.APPROVE for one in votes)
     return next_state(review.state, ReviewState.APPROVED if agreed else ReviewState.REJECTED)
+
+
+def check_independent(review: Review, reviewer: Reviewer) -> None:
+    """Raises `ReviewerExcluded` if the reviewer speaks for who asked: such a one neither decides nor looks."""
+    if reviewer.organisation == review.holder:
+        raise ReviewerExcluded(f"{reviewer.name} speaks for the participant that asked for this run")
 
 
 def is_overdue(review: Review, now: str) -> bool:

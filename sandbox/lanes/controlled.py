@@ -2,14 +2,17 @@
 
 Before anything is computed, the cells asked for are charged to the group of analysts that asks; the same question asked
 again costs nothing, and once it was released it gets the same answer. Unless the product says otherwise people look at
-every answer before it leaves; what they are shown of it, nobody else is.
+every answer before it leaves, also at one that another group got; what they are shown of it, nobody else is.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 
+from sqlmodel import Session
+
 from hexi.canonical import Json, parse
 from hexi.database import Database
+from privacy.differencing import leaves_few
 from registry.controlled import Controlled
 from sandbox import store
 from sandbox.buckets import in_bucket
@@ -23,7 +26,7 @@ from sandbox.isolation.spares import Spares
 from sandbox.lane import End, Hold, Result, Work
 from sandbox.lanes.tables import TOO_CLOSE, is_too_close
 from sandbox.messages import RunAnswer
-from sandbox.outputs import Output, read_cells, rules_of
+from sandbox.outputs import EntitySets, Output, read_cells, rules_of
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
@@ -53,12 +56,14 @@ class ControlledLane:
         if (group := policy.group_of(work.permit.holder)) is None:
             return refused(work, NOT_NAMED)
         with self._database.transaction() as session:
-            known = store.answered_before(session, *work.key, work.question.digest)
+            # What people let out was let out to those who asked, for their purpose: nobody looked at it for others.
+            asking = group if policy.airlock else None
+            known = store.answered_before(session, *work.key, work.question.digest, asking)
             if not store.charge_query_set(session, _asked(work, group), policy.query_sets):
                 return refused(work, _used_up(group, work.question.query_sets, policy))
         if known is not None:
             return _stored(work, known)
-        with in_bucket(self._settings.bucket_seconds, work):
+        with in_bucket(self._settings.bucket_seconds, work, last=False):
             executed = execute(work, _job(work, self._settings), self._settings, self._spares)
             if isinstance(executed, Reason):
                 return refused(work, executed)
@@ -66,11 +71,11 @@ class ControlledLane:
 
     def finish(self, work: Work[Question], computed: Result, end: End[Question]) -> RunAnswer:
         """See `Lane`."""
-        with self._database.transaction() as session:
+        with in_bucket(self._settings.bucket_seconds, work), self._database.transaction() as session:
             output = computed.output
             if output is not None and output.compared is not None:
                 pin(session, *work.key, str(computed.happened.data_digest))
-                close = is_too_close(session, work, output.compared)
+                close = is_too_close(session, work, output.compared) or _leaves_few(session, work, output.compared)
                 if close and computed.hold is None:
                     computed = refused(work, TOO_CLOSE, computed.happened.isolation)
                 else:
@@ -99,8 +104,15 @@ def _controlled(work: Work[Question], rows: list[list[Json]], isolation: Json, *
     return Result(released(work, isolation, output.digest), output, Hold(report, lineage) if hold else None)
 
 
+def _leaves_few(session: Session, work: Work[Question], sets: EntitySets) -> bool:
+    """Whether cells that were left out for being few come out again as what others leave over."""
+    minimum = work.dataset.product.disclosure.minimum_entities
+    return any(leaves_few(new, store.cells(session, *work.key, basis), minimum) for basis, new in sets.items())
+
+
 def _with_closeness(hold: Hold, *, close: bool) -> Hold:
-    says = "differs by a few entities from a release or from an answer held before" if close else "nothing too close"
+    says = "differs by a few entities from a release or an answer held before, or from several of them together"
+    says = says if close else "nothing too close"
     found: dict[str, Json] = {"rule": "differencing", "passed": not close, "says": says}
     return replace(hold, report=(*hold.report, found))
 

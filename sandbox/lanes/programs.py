@@ -74,11 +74,11 @@ class ProgramLane:
         return program if isinstance(program, Refusal) else Question(Asked(program))
 
     def compute(self, work: Work[Question]) -> Ran:
-        """What came of it, a fixed time after the start. Raises as `sandbox.programs.execution.execute` does."""
-        start, question = time.monotonic(), work.question
+        """What came of it, a fixed time after it started. Raises as `sandbox.programs.execution.execute` does."""
+        question = work.question
         level = max(work.permit.minimum_isolation, work.dataset.product.disclosure.minimum_isolation)
         ran = execute(question.asked, work.dataset, self._settings, minimum_level=level, stop=work.stop)
-        self._wait(start, seconds_of(question.program, self._settings))
+        self._wait(ran.began, seconds_of(question.program, self._settings))
         return ran
 
     def finish(self, work: Work[Question], computed: Ran, end: End[Question]) -> RunAnswer:
@@ -87,7 +87,11 @@ class ProgramLane:
             return end(session, work, _held(session, work, computed))
 
     def _wait(self, start: float, seconds: int) -> None:
-        """Until the next multiple of the program's time: when the answer comes says nothing of when it was done."""
+        """Until the next multiple of the program's time: when the answer comes says nothing of when it was done.
+
+        From the moment it started, for laying out large tables takes longer than any fixed time, and after that a
+        program could choose by its own duration into which multiple it falls.
+        """
         if self._settings.program_overhead_seconds:
             slot = seconds + self._settings.program_overhead_seconds
             time.sleep(slot - (time.monotonic() - start) % slot)
@@ -97,10 +101,15 @@ def _held(session: Session, work: Work[Question], ran: Ran) -> Result:
     """Held whatever came of it: that a program failed may say something too."""
     digest_, algorithm = work.question.program.digest, work.question.algorithm
     program = {"digest": digest_, "environment": ran.environment.digest, **algorithm}
-    happened = Happened(
-        REFUSED, (FAILED,), data_digest=work.dataset.fingerprint(), isolation=ran.isolation, program=program
-    )
-    lineage = {"program": digest_, "environment": ran.environment.to_json(), **algorithm}
+    # One receipt for everything inside: a program that ended with an error is not told from one whose outputs were not
+    # taken. Reviewers see which.
+    happened = Happened(REFUSED, (FAILED,), data_digest=work.dataset.fingerprint(), program=program)
+    lineage = {
+        "program": digest_,
+        "environment": ran.environment.to_json(),
+        "isolation": ran.isolation,
+        **algorithm,
+    }
     if algorithm:
         lineage["source"] = work.question.program.text
     if isinstance(ran.collected, str):

@@ -47,12 +47,13 @@ class SumLane:
             row = store.run(session, work.request.run)
         if row is not None and row.ciphertext is not None:
             return from_base64(row.ciphertext), parse(row.isolation or "null")
-        with in_bucket(self._settings.bucket_seconds, work):
+        with in_bucket(self._settings.bucket_seconds, work, last=False):
             return compute_sum(work, self._settings)
 
     def finish(self, work: Work[Reviewed], computed: "Kept | Summed", end: End[Reviewed]) -> RunAnswer:
         """See `Lane`. Raises what `contribute` raises; the run then goes on where it is when asked for again."""
-        kept = self._keep(work, computed)
+        with in_bucket(self._settings.bucket_seconds, work):
+            kept = self._keep(work, computed)
         if isinstance(kept, Reason):
             with self._database.transaction() as session:
                 return end(session, work, refused(work, kept, _isolation(computed)))

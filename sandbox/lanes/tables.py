@@ -42,14 +42,14 @@ class TableLane:
 
     def compute(self, work: Work[Reviewed]) -> Result:
         """The controlled table, or the answer given before. Raises as `sandbox.execution.compute` does."""
-        with in_bucket(self._settings.bucket_seconds, work):
+        with in_bucket(self._settings.bucket_seconds, work, last=False):
             with self._database.reading() as session:
                 known = store.release(session, *work.key, work.question.digest)
             return _stored(work, known) if known else compute(work, self._settings)
 
     def finish(self, work: Work[Reviewed], computed: Result, end: End[Reviewed]) -> RunAnswer:
         """See `Lane`."""
-        with self._database.transaction() as session:
+        with in_bucket(self._settings.bucket_seconds, work), self._database.transaction() as session:
             return end(session, work, _admit(session, work, computed))
 
 

@@ -7,7 +7,7 @@ drawn anew for every run, alike in all its tables.
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +26,9 @@ from sandbox.errors import ProductUnusable
 _PATTERNS = {"integer": r"^[+-]?\d{1,18}$", "number": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"}
 _BOOLEANS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
 
+# Values of some columns, as text.
+_Key = tuple[str | None, ...]
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -36,15 +39,19 @@ class Inputs:
     entities: int
     # The same tables here, to hold a program's counts against.
     typed: Mapping[str, Any]
+    # What was counted already, by the columns it was counted by: each table once, however many rows a program declares.
+    _counted: dict[tuple[str, ...], list[Mapping[_Key, int]]] = field(default_factory=dict, repr=False, compare=False)
 
     def most(self, names: Sequence[str], key: Sequence[Json]) -> int | None:
         """How many entities have `key` in the columns `names` of one table; None where no table has all of them."""
-        found = [
-            _entities(typed, entity, names, key)
-            for table, typed in self.typed.items()
-            if (entity := self.schema[table]["entity"]) and {*names} <= {*typed.column_names}
-        ]
-        return max(found, default=None)
+        wanted, columns = tuple(None if value is None else _as_text(value) for value in key), tuple(names)
+        if columns not in self._counted:
+            self._counted[columns] = [
+                _entities(typed, entity, columns)
+                for table, typed in self.typed.items()
+                if (entity := self.schema[table]["entity"]) and {*columns} <= {*typed.column_names}
+            ]
+        return max((one.get(wanted, 0) for one in self._counted[columns]), default=None)
 
 
 @contextmanager
@@ -70,13 +77,16 @@ def shown(table: Table) -> list[Column]:
     return [column for column in table.columns if column.role is not ColumnRole.HIDDEN]
 
 
-def _entities(typed: Any, entity: str, names: Sequence[str], key: Sequence[Json]) -> int:
-    having = pa.array([True] * typed.num_rows)
-    for name, value in zip(names, key, strict=True):
-        column = typed[name]
-        same = pc.is_null(column) if value is None else pc.equal(column.cast(pa.string()), _as_text(value))
-        having = pc.and_(having, pc.fill_null(same, False))
-    return int(pc.count_distinct(typed[entity].filter(having)).as_py())
+def _entities(typed: Any, entity: str, names: Sequence[str]) -> Mapping[_Key, int]:
+    """How many entities there are by the values, as text, of these columns."""
+    if not names:
+        return {(): int(pc.count_distinct(typed[entity]).as_py())}
+    # By place: the entity's own column may stand among them.
+    keys = [str(place) for place in range(len(names))]
+    columns = {place: typed[name].cast(pa.string()) for place, name in zip(keys, names, strict=True)}
+    counted = pa.table({**columns, "entity": typed[entity]}).group_by(keys).aggregate([("entity", "count_distinct")])
+    values = zip(*(counted[key].to_pylist() for key in keys), strict=True)
+    return dict(zip(values, counted["entity_count_distinct"].to_pylist(), strict=True))
 
 
 def _as_text(value: Json) -> str:

@@ -177,3 +177,28 @@ def test_q18_and_totals_that_say_what_was_left_out(clinic: Bench) -> None:
         total = clinic.ask("SELECT count(*) FROM patients").rows[0][0]
         rows = clinic.ask("SELECT county, count(*) FROM patients GROUP BY county").rows
         assert total - sum(row[1] for row in rows) > 100  # type: ignore[operator, misc]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (1, 2, 3, 0, 4)])
+def test_what_was_left_out_does_not_come_out_as_what_others_leave_over(clinic: Bench, order: tuple[int, ...]) -> None:
+    """Six people live in Zhengning: the total less the three other counties, however they are come by."""
+    questions = (
+        "SELECT sum(cost) FROM patients",
+        "SELECT county, sum(cost) FROM patients GROUP BY county",
+        *(f"SELECT sum(cost) FROM patients WHERE county = '{county}'" for county in ("Heshui", "Huan", "Ning")),
+    )
+    with counted("totals less what is shown, and what was hidden with it", REFUSED):
+        verdicts = [clinic.ask(questions[place]).verdict for place in order]
+        # All but one may be known, and the one before the last is enough to stop at.
+        assert verdicts.count("refused") >= 1
+        assert verdicts[0] == "released"
+
+
+def test_a_total_and_its_breakdowns_are_honest_questions(clinic: Bench) -> None:
+    for query in (
+        "SELECT sum(cost) FROM patients",
+        "SELECT county, sum(cost) FROM patients GROUP BY county",
+        "SELECT sex, sum(cost) FROM patients GROUP BY sex",
+        "SELECT county, sex, sum(cost) FROM patients GROUP BY county, sex",
+    ):
+        assert clinic.ask(query).verdict == "released", query

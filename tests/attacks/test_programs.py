@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.airlock.decisions import Decision, Reviewer
 from sandbox.airlock.messages import ReviewBody
-from sandbox.bench import REVIEWERS, Bench
+from sandbox.bench import DID, REVIEWERS, Bench
 from sandbox.messages import RunAnswer
 from sandbox.programs.environment import default_folder, open_environment
 from tests.attacks.clinic import clinic
@@ -354,6 +354,39 @@ def test_whatever_happens_inside_the_answer_is_the_same(bench: Bench, name: str,
         outcome = BLOCKED
     finally:
         BOARD.count(DOOR, name, outcome)
+
+
+@pytest.mark.parametrize("ending", ["withdrawn", "rejected"])
+def test_what_nobody_let_out_ends_alike_whatever_happened_inside(bench: Bench, ending: str) -> None:
+    """A consumer that withdraws its own run must not read in the receipt whether the program failed."""
+    said = {}
+    outcome = THROUGH
+    try:
+        for program in ("out(1)", "raise ValueError", "raw('no')"):
+            answer, _ = attack(bench, program)
+            if ending == "withdrawn":
+                bench.airlock.withdraw(answer.run, DID)
+            else:
+                bench.airlock.vote(WANG, answer.run, Decision.REJECT, "no")
+            receipt = (bench.answer(answer.run).receipt or {})["document"]
+            # Which run it was, and when, the consumer knows; what it asked, as well.
+            own = {"run", "request", "requestedAt", "finishedAt", "program", "review"}
+            said[program] = {name: value for name, value in receipt.items() if name not in own}
+        assert said["out(1)"] == said["raise ValueError"] == said["raw('no')"]
+        outcome = BLOCKED
+    finally:
+        BOARD.count(DOOR, "Q14 errors that speak from a withdrawn run", outcome)
+
+
+def test_an_approved_failure_is_one_failure(bench: Bench) -> None:
+    said = []
+    for program in ("raise ValueError", "raw('no')"):
+        answer, _ = attack(bench, program)
+        bench.airlock.vote(WANG, answer.run, Decision.APPROVE, "they may know that it failed")
+        ended = bench.answer(answer.run)
+        said.append((ended.reasons, (ended.receipt or {})["document"]["isolation"]))
+    BOARD.count(DOOR, "Q14 errors that speak", BLOCKED if said[0] == said[1] else THROUGH)
+    assert said[0] == said[1]
 
 
 def test_a_program_whose_text_is_none_is_refused_by_its_text(bench: Bench) -> None:

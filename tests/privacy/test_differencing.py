@@ -1,12 +1,13 @@
 """A new cell may equal an earlier one or differ by ten or more, and nothing in between."""
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.differencing import EntitySet, sizes_to_compare, too_close
+from privacy.differencing import EntitySet, leaves_few, sizes_to_compare, too_close
 
 EARLIER = EntitySet.of(range(100))
 
@@ -72,3 +73,20 @@ def test_sizes_outside_of_the_ranges_are_never_too_close(sizes: list[int], size:
     inside = any(low <= size <= high for low, high in ranges)
     assert inside or all(abs(size - n) >= minimum for n in sizes)
     assert all(first[1] < second[0] for first, second in pairwise(ranges))
+
+
+@given(st.lists(st.integers(10, 40), min_size=2, max_size=5), st.integers(0, 30), st.integers(0, 5), st.randoms())
+def test_parts_side_by_side_leave_none_or_enough_of_a_whole(
+    sizes: list[int], left: int, newest: int, random: Random
+) -> None:
+    """However the whole and its parts come, the last to come is seen to leave too few."""
+    places = iter(range(sum(sizes) + left))
+    parts = [EntitySet.of([next(places) for _ in range(size)]) for size in sizes]
+    crossing = EntitySet.of(range(0, sum(sizes) + left, 2))
+    cells = [EntitySet.of(range(sum(sizes) + left)), *parts]
+    random.shuffle(cells)
+    new = cells.pop(newest % len(cells))
+    assert leaves_few([new], [*cells, crossing], 10) or not 0 < left < 10
+    assert not leaves_few([new], cells, 10) or 0 < left < 10
+    # Two of one answer are as good as two that came one by one.
+    assert leaves_few([new, *cells], [], 10) == (0 < left < 10)

@@ -1,6 +1,7 @@
 """When an answer comes says little of how long it took."""
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,15 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hexi.database import Database
 from hexi.errors import DataspaceError
 from sandbox import buckets
 from sandbox.buckets import in_bucket, rest_of
 from sandbox.isolation.stopping import Stop, Stopped
+from sandbox.lanes import tables
+from tests.sandbox.builders import Clinic
 
 
 def work(stop: Stop | None = None, *, personal: bool | None = None) -> Any:
     product = SimpleNamespace() if personal is None else SimpleNamespace(has_personal_information=personal)
-    return SimpleNamespace(dataset=SimpleNamespace(product=product), stop=stop)
+    return SimpleNamespace(dataset=SimpleNamespace(product=product), stop=stop, began=100.0)
 
 
 @given(st.floats(0, 100), st.floats(0.001, 10))
@@ -65,6 +69,16 @@ def test_without_persons_or_buckets_nobody_waits(clock: list[float], width: floa
     assert clock[-1] == 100.0
 
 
+def test_of_several_blocks_the_last_one_waits(clock: list[float]) -> None:
+    asked = work()
+    with in_bucket(0.1, asked, last=False):
+        clock.append(clock[-1] + 0.03)
+    assert clock[-1] == pytest.approx(100.03)
+    with in_bucket(0.1, asked):
+        clock.append(clock[-1] + 0.05)
+    assert clock[-1] == pytest.approx(100.1)
+
+
 def test_whoever_is_stopped_does_not_wait() -> None:
     stop = Stop()
     stop.tell()
@@ -73,3 +87,16 @@ def test_whoever_is_stopped_does_not_wait() -> None:
         pass
     assert time.monotonic() - began < 30
     stop.close()
+
+
+def test_comparing_with_earlier_releases_is_in_the_bucket(
+    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many earlier cells a new one is compared with hangs on its size, to the person."""
+    sqlite.migrate("sandbox")
+    order: list[str] = []
+    compare, wait = tables.is_too_close, buckets._wait
+    monkeypatch.setattr(tables, "is_too_close", lambda *given: order.append("compared") or compare(*given))
+    monkeypatch.setattr(buckets, "_wait", lambda *given: order.append("waited") or wait(*given))
+    assert Clinic(sqlite, tmp_path).ask("SELECT count(*) FROM visits").verdict == "released"
+    assert order == ["compared", "waited"]

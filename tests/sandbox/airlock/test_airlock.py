@@ -163,6 +163,14 @@ def test_two_persons_are_two_persons(two: Held) -> None:
     assert [len(airlock.look(two.li, run).votes_seen), len(two.kinds())] == [2, 4]
 
 
+def test_whoever_speaks_for_the_consumer_does_not_even_look(clinic: Held) -> None:
+    run = clinic.hold()
+    zhao = Reviewer("zhao", clinic.planner.did)
+    with pytest.raises(ReviewerExcluded):
+        clinic.sandbox.airlock.look(zhao, run)
+    assert [one["event"] for one in clinic.sandbox.airlock.look(clinic.wang, run).audit] == ["held", "seen"]
+
+
 def test_the_consumer_withdraws_and_only_the_consumer(clinic: Held) -> None:
     run = clinic.hold()
     with pytest.raises(RunUnknown):

@@ -125,6 +125,14 @@ def test_what_does_not_give_what_it_declares_fails_its_trial(
         repository.judge(made.digest, ANN, YES)
 
 
+def test_what_reviewers_said_is_not_told_to_whoever_submits_the_same(repository: Algorithms) -> None:
+    made = tried(repository)
+    repository.judge(made.digest, ANN, YES)
+    with pytest.raises(AlgorithmConflict):
+        repository.submit(made.algorithm, "did:web:other.example")
+    assert repository.submit(made.algorithm, UNIVERSITY).judgements
+
+
 def test_two_people_of_two_organisations_and_not_the_authors(repository: Algorithms) -> None:
     made = tried(repository)
     assert repository.judge(made.digest, ANN, YES).state is AlgorithmState.PARTIALLY_REVIEWED

@@ -10,10 +10,15 @@ from hexi.canonical import digest, system_clock
 from hexi.database import Database
 from registry.catalogue import Product
 from registry.controlled import Controlled
+from registry.identity import Identity
+from sandbox.airlock.decisions import Decision, Reviewer
 from sandbox.bench import Bench, open_bench
 from sandbox.datasets import Dataset
 from sandbox.messages import RunAnswer
-from tests.sandbox.builders import Clinic
+from sandbox.permits import Permit, seal_permit
+from sandbox.requests import seal_request
+from sandbox.runs import Sandbox
+from tests.sandbox.builders import Clinic, identity
 from tests.sandbox.controlled.builders import CLINIC, POLICY, clinic_product, shop_product, write_clinic, write_shop
 
 BY_COUNTY = "SELECT county, count(*) AS n, sum(cost) FROM patients GROUP BY county"
@@ -127,6 +132,39 @@ def test_only_named_analysts_are_answered(database: Database, tmp_path: Path, gr
     assert answer.verdict == verdict
     if verdict == "refused":
         assert codes(answer) == {"sandbox.not-a-named-analyst"}
+
+
+def test_what_people_let_out_to_one_group_was_not_let_out_to_others(sqlite: Database, tmp_path: Path) -> None:
+    sqlite.migrate("sandbox")
+    write_clinic(tmp_path)
+    groups = [{"group": name, "members": [f"did:web:{name}.example"]} for name in ("planner", "insurer")]
+    policy = {**POLICY, "analysts": groups, "airlock": True}
+    product = clinic_product(tmp_path / "described").model_copy(
+        update={"controlled": Controlled.model_validate(policy)}
+    )
+    dataset = Dataset(product, digest(policy), {table["name"]: tmp_path / f"{table['name']}.csv" for table in CLINIC})
+    clinic = Clinic(sqlite, tmp_path)
+    insurer = identity("insurer")
+    clinic.people.add(insurer)
+    sandbox = Sandbox(
+        sqlite, clinic.identity, clinic.people, lambda *_: dataset, clinic.evidence, clinic.clock, key=b"k" * 32
+    )
+
+    def ask(who: Identity) -> RunAnswer:
+        permit = Permit.model_validate(
+            clinic.permit().payload()
+            | {"id": f"permit of {who.did}", "holder": who.did, "product": "p", "version": 1}
+            | {"productDigest": dataset.digest}
+        )
+        request = clinic.request(BY_COUNTY, permit=permit.id)
+        return sandbox.run(
+            seal_permit(permit, clinic.identity.key, clinic.identity.kid), seal_request(request, who.key, who.kid)
+        )
+
+    held = ask(clinic.planner)
+    sandbox.airlock.vote(Reviewer("wang", clinic.identity.did), held.run, Decision.APPROVE, "for the planner")
+    assert ask(clinic.planner).verdict == "released"
+    assert (ask(insurer).verdict, ask(insurer).rows) == ("held", ())
 
 
 def test_rows_without_persons_leave_as_they_are(tmp_path: Path) -> None:

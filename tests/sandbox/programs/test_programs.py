@@ -4,7 +4,8 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -15,8 +16,9 @@ from sandbox.datasets import Dataset
 from sandbox.errors import EnvironmentUnavailable, IsolationUnavailable
 from sandbox.isolation import bubblewrap
 from sandbox.lanes import programs as lane
+from sandbox.programs import execution, inputs
 from sandbox.programs.environment import SEAL, default_folder, open_environment, seal_environment
-from sandbox.programs.execution import seconds_of
+from sandbox.programs.execution import Asked, seconds_of
 from sandbox.programs.inputs import lay_out
 from sandbox.programs.source import Program, read_program, read_text
 from sandbox.queries.query import PROGRAM_MODE
@@ -84,18 +86,18 @@ def test_a_program_declares_what_a_reviewer_sees(clinic: Programs, library: str,
 
 
 def test_a_program_sees_declared_columns_typed_and_nobody_s_name(clinic: Programs) -> None:
-    with lay_out(clinic.dataset) as inputs:
-        text = inputs.tables["visits"].read_text()
-        schema: Any = inputs.schema["visits"]
+    with lay_out(clinic.dataset) as laid_out:
+        text = laid_out.tables["visits"].read_text()
+        schema: Any = laid_out.schema["visits"]
     assert "Name" not in text
     assert "P0001" not in text
     assert schema["columns"]["smoker"] == "boolean"
     assert list(schema["columns"]) == ["person", "county", "year", "day", "smoker", "bmi", "sex", "cost", "stay"]
-    assert inputs.entities == 74
-    assert inputs.most(["county"], ["Huan"]) == 40
-    assert inputs.most(["smoker", "county"], [True, "Zhengning"]) in {4, 5}
-    assert inputs.most(["county"], [None]) == 0
-    assert inputs.most(["cost", "nothing"], [1, 2]) is None
+    assert laid_out.entities == 74
+    assert laid_out.most(["county"], ["Huan"]) == 40
+    assert laid_out.most(["smoker", "county"], [True, "Zhengning"]) in {4, 5}
+    assert laid_out.most(["county"], [None]) == 0
+    assert laid_out.most(["cost", "nothing"], [1, 2]) is None
 
 
 def test_what_does_not_fit_a_column_is_missing(clinic: Programs) -> None:
@@ -104,8 +106,8 @@ def test_what_does_not_fit_a_column_is_missing(clinic: Programs) -> None:
         "P1,Huan,x,2024-02-30,maybe,abc,f,1e3,1.5,N\n"
         ",Huan,2024,2024-02-29,TRUE,20.5,f,,3,N\n"
     )
-    with lay_out(clinic.dataset) as inputs:
-        lines = inputs.tables["visits"].read_text().splitlines()
+    with lay_out(clinic.dataset) as laid_out:
+        lines = laid_out.tables["visits"].read_text().splitlines()
     assert lines[1] == '0,"Huan",,,,,"f",1000,'
     assert lines[2] == ',"Huan",2024,2024-02-29,true,20.5,"f",,3'
 
@@ -120,6 +122,48 @@ def test_the_answer_comes_at_a_time_that_says_nothing(
     waiting = lane.ProgramLane(clinic.database, SandboxSettings(program_overhead_seconds=4))
     waiting._wait(lane.time.monotonic(), 5)
     assert slept == [pytest.approx(waits)]
+
+
+def test_laying_out_large_tables_moves_no_program_over_a_boundary(
+    clinic: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables that take almost the fixed time, and a program that chooses its own duration, were two answers' times."""
+    left = []
+    for took in (0.2, 2.0):
+        now, slept = [100.0], list[float]()
+        ran = SimpleNamespace(began=103.9)  # laid out by then
+        monkeypatch.setattr(lane.time, "monotonic", lambda now=now: now[-1])
+        monkeypatch.setattr(lane.time, "sleep", slept.append)
+        monkeypatch.setattr(
+            lane, "execute", lambda *_, now=now, took=took, ran=ran, **__: now.append(103.9 + took) or ran
+        )
+        waiting = lane.ProgramLane(clinic.database, SandboxSettings(program_overhead_seconds=4))
+        asked = lane.Question(Asked(cast("Program", read_program("# hexi: seconds=1"))))
+        work = SimpleNamespace(permit=clinic.permit(), dataset=clinic.dataset, question=asked, stop=None)
+        assert waiting.compute(cast("Any", work)) is ran
+        left.append(now[-1] + slept[0])
+    assert left[0] == pytest.approx(left[1])
+
+
+def test_a_table_is_counted_once_however_many_rows_are_declared(
+    clinic: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, count = [], inputs._entities
+    monkeypatch.setattr(inputs, "_entities", lambda *given: counted.append(given[2]) or count(*given))
+    with lay_out(clinic.dataset) as laid_out:
+        for county in ("Huan", "Ning", "Zhengning", "Nowhere"):
+            laid_out.most(["county"], [county])
+        assert laid_out.most(["smoker", "county"], [None, "Huan"]) == 0
+    assert counted == [("county",), ("smoker", "county")]
+
+
+def test_what_takes_too_long_to_count_is_the_program_s_own_word(
+    clinic: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "COUNTING_SECONDS", 0.0)
+    seen = clinic.seen(BY_COUNTY.format(library="pandas", group="groupby"))
+    (rule,) = [one for one in seen.report if one["rule"] == "counts"]
+    assert (rule["passed"], "by_county" in rule["says"]) == (False, True)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("", 30), ("# hexi: seconds=5", 5), ("# hexi: seconds=999", 45)])
