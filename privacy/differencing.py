@@ -19,9 +19,9 @@ its records there).
 
 `too_close` does not see a difference that takes three or more cells: a total minus all its parts but one, which two
 queries can give. Rounding blurs it for counts, hardly for sums whose values are far larger than the rounding, and not
-for means. `leaves_few` sees those of one cell less others that lie in it without overlapping; combinations of cells that
-overlap it does not, and parts that are some records of an entity neither: only the planned cube excludes them. And a
-refusal is itself an answer: there is somebody in the difference.
+for means. `leaves_few` sees those of one cell less others that lie in it without overlapping; combinations of cells
+that overlap it does not, and parts that are some records of an entity neither: only the planned cube excludes them. And
+a refusal is itself an answer: there is somebody in the difference.
 Source: Google Ads Data Hub, difference checks; finding 2 of the privacy survey.
 """
 

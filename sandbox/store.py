@@ -5,7 +5,7 @@ Rows that two processes could write at once are taken with FOR UPDATE, which SQL
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import and_, func, or_
+from sqlalchemy import and_, func, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
@@ -59,7 +59,8 @@ def save(session: Session, row: SQLModel) -> None:
 
 
 def delete_run(session: Session, row: RunRow) -> None:
-    """Forget a run that never touched data."""
+    """Forget a run that never touched data. Its id may come again, with another question: no question points to it."""
+    session.connection().execute(update(QuerySetRow).where(col(QuerySetRow.run) == row.id).values(run=""))
     session.delete(row)
     session.flush()
 

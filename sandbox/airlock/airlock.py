@@ -165,8 +165,8 @@ class Airlock:
         happened = replace(happened, review=_said(session, row, review))
         if review.state is ReviewState.APPROVED:
             return happened, None if shown is None else Output.from_json(shown)
-        # What was computed and not released leaves no digest: a small output could be guessed from it. Nor does it leave
-        # what was measured of the isolation: where nothing was measured the job failed, and that may be a secret.
+        # What was computed and not released leaves no digest: a small output could be guessed from it. Nor does it
+        # leave what was measured of the isolation: where nothing was, the job failed, and that may be a secret.
         nothing = replace(happened, outcome=REFUSED, reasons=reasons_for_consumer(review), output=None, isolation=None)
         return nothing, None
 
@@ -182,7 +182,7 @@ class Airlock:
     def look(self, reviewer: Reviewer, run: str) -> ReviewBody:
         """All there is to see about a held output; that it was looked at is on the audit.
 
-        Raises `ReviewUnknown`, and `ReviewerExcluded` for whoever speaks for the consumer: what is held, is held from it.
+        Raises `ReviewUnknown`, and `ReviewerExcluded` for whoever speaks for the consumer, from whom it is held.
         """
         self.expire()
         with self._database.transaction() as session:

@@ -17,7 +17,7 @@ from sandbox.settings import SandboxSettings
 
 # Programs are never run with less between them and the machine.
 MINIMUM_LEVEL = 2
-# How long outputs are held against the tables, in seconds: which tables that takes is the program's choice, and must not
+# How long outputs are held against the tables, in seconds: how long that takes is the program's choice, and must not
 # show in when the answer comes. What is not counted by then is shown to reviewers as the program's own word.
 COUNTING_SECONDS = 1.0
 _FAILED = "it ended with an error, or at one of its limits"

@@ -3,6 +3,7 @@
 Beside the refusals stand honest queries that must be answered: whatever refuses everything holds anything.
 """
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,15 @@ from pathlib import Path
 import pytest
 
 from hexi.canonical import system_clock
+from hexi.database import Database
+from registry.controlled import Controlled
 from sandbox.bench import Bench, open_bench
+from sandbox.datasets import Dataset
+from sandbox.errors import IsolationUnavailable
+from sandbox.lanes import controlled
 from tests.attacks.scoreboard import BLOCKED, BOARD, HARMLESS, REFUSED, THROUGH
-from tests.sandbox.controlled.builders import clinic_product, shop_product, write_clinic, write_shop
+from tests.sandbox.builders import Clinic
+from tests.sandbox.controlled.builders import POLICY, clinic_product, shop_product, write_clinic, write_shop
 
 DOOR = "controlled"
 
@@ -192,6 +199,30 @@ def test_what_was_left_out_does_not_come_out_as_what_others_leave_over(clinic: B
         # All but one may be known, and the one before the last is enough to stop at.
         assert verdicts.count("refused") >= 1
         assert verdicts[0] == "released"
+
+
+def test_an_id_that_comes_again_answers_no_other_question(sqlite: Database, tables: Path, tmp_path: Path) -> None:
+    """A run that was given back leaves its id to its consumer, who asks something else under it."""
+    sqlite.migrate("sandbox")
+    clinic = Clinic(sqlite, tmp_path)
+    described = clinic_product(tmp_path / "described")
+    clinic.product = described.model_copy(update={"controlled": Controlled.model_validate(POLICY)})
+    clinic.dataset = Dataset(
+        clinic.product, "digest", {one.name: tables / f"{one.name}.csv" for one in clinic.product.tables}
+    )
+    one, other = "SELECT count(*) FROM patients", "SELECT count(*) FROM patients WHERE sex = 'f'"
+    run = f"urn:uuid:{uuid.uuid4()}"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(controlled, "execute", _unavailable)
+        with pytest.raises(IsolationUnavailable):
+            clinic.ask(one, run=run)
+    assert clinic.ask(other, run=run).rows == ((200,),)
+    with counted("S16 another question under an old id", BLOCKED):
+        assert clinic.ask(one).rows == ((400,),)
+
+
+def _unavailable(*_: object) -> None:
+    raise IsolationUnavailable("not now")
 
 
 def test_a_total_and_its_breakdowns_are_honest_questions(clinic: Bench) -> None:
