@@ -9,8 +9,9 @@ from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 from registry.controlled import Level
 from sandbox.controlled.columns import Columns, Source, Value, level_reason
 from sandbox.controlled.relations import RelationCompiler, Seen
+from sandbox.queries.grammar import aliased
 from sandbox.queries.query import Field, Group, Output, cell_sql, quote
-from sandbox.queries.review import ALIAS, MAX_GROUPS, MAX_OUTPUTS, ROWS
+from sandbox.queries.review import MAX_GROUPS, MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refused
 
 # The values of a boolean, which need not be declared.
@@ -175,13 +176,7 @@ class CellCompiler:
         keys: Mapping[str, tuple[str, Value]],
         measures: dict[str, tuple[str, Source]],
     ) -> Output:
-        alias, expression = (node.alias, node.this) if isinstance(node, exp.Alias) else (None, node)
-        if alias is not None and not ALIAS.fullmatch(alias):
-            raise Refused(
-                Reason(
-                    "sandbox.query-alias", "a name after AS has 1 to 32 small letters, digits and _, not first a digit"
-                )
-            )
+        alias, expression = aliased(node)
         if isinstance(expression, exp.Star) or (
             isinstance(expression.this, exp.Star) and isinstance(expression, exp.Column)
         ):

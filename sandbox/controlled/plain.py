@@ -22,7 +22,8 @@ from sandbox.controlled.columns import (
 )
 from sandbox.controlled.grammar import CASTS, FINDING, HIDING
 from sandbox.controlled.scopes import Names, Relation, Scope
-from sandbox.queries.review import ALIAS, MAX_OUTPUTS, ROWS
+from sandbox.queries.grammar import check_alias
+from sandbox.queries.review import MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refused
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In, exp.Between, exp.Like, exp.Is)
@@ -77,8 +78,7 @@ class PlainRewriter:
         rewritten = self._query(query, None, {})
         for output in rewritten.outputs:
             check_showable(output.value)
-            if not ALIAS.fullmatch(output.visible):
-                raise Refused(_ALIAS)
+            check_alias(output.visible)
         visible = [output.visible.lower() for output in rewritten.outputs]
         if not 0 < len(visible) <= MAX_OUTPUTS or len(set(visible)) < len(visible):
             raise Refused(_COLUMNS)
@@ -384,9 +384,6 @@ class PlainRewriter:
 
 
 _JOINS = "columns below plaintext are joined by = with those that the policy pairs them with (joins)"
-_ALIAS = Reason(
-    "sandbox.query-alias", "a name after AS has 1 to 32 small letters, digits and _, not starting with a digit"
-)
 _COLUMNS = Reason(
     "sandbox.query-alias", f"1 to {MAX_OUTPUTS} columns, each with a name of its own; use AS to name them"
 )

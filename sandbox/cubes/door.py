@@ -31,8 +31,8 @@ from sandbox.cubes.conditions import COMPARE, number, restricted
 from sandbox.cubes.joins import collapse, joinable
 from sandbox.cubes.names import Divided, Names
 from sandbox.cubes.queries import OF_ONE, OF_TWO, SQUARES, Column, CubeQuery, CubeQuestion, RegressionQuery, Statistic
-from sandbox.queries.grammar import ALLOWED, Grammar, foreign_nodes, parse_select
-from sandbox.queries.review import ALIAS, MAX_OUTPUTS, ROWS
+from sandbox.queries.grammar import ALLOWED, Grammar, aliased, foreign_nodes, parse_select
+from sandbox.queries.review import MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refusal, Refused
 
 # Our own function, and the levels it takes: every pair of them is a table.
@@ -181,16 +181,7 @@ class _Reader:
         return columns
 
     def _column(self, node: exp.Expr, groups: list[str]) -> Column:
-        alias = None
-        if isinstance(node, exp.Alias):
-            alias, node = node.alias, node.this
-            if not ALIAS.fullmatch(alias):
-                raise Refused(
-                    Reason(
-                        "sandbox.query-alias",
-                        "a name after AS has 1 to 32 small letters, digits and _, not first a digit",
-                    )
-                )
+        alias, node = aliased(node)
         if isinstance(node, exp.Star) or (isinstance(node.this, exp.Star) and isinstance(node, exp.Column)):
             raise Refused(ROWS)
         if isinstance(node, exp.Column):

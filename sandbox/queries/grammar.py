@@ -23,6 +23,10 @@ MAX_NODES, MAX_NESTING = 2000, 400
 FILES = re.compile(r"read_|.*_scan|.*scan_|glob$|sniff_|parquet_|copy_|write_|getenv|.*_metadata|load_|st_read|import_")
 
 
+# A name a consumer gives to a column: too short and too plain to carry data (attack Q16).
+_ALIAS = re.compile(r"[a-z_][a-z0-9_]{0,31}")
+
+
 def parse_select(text: str) -> exp.Select:
     """Exactly one SELECT, with no set operation around it. Raises `Refused`."""
     query = parse_query(text)
@@ -238,6 +242,25 @@ _WAYS_OUT = {
     "EXCEPT": "ask in several queries",
     "SUBQUERY": "ask one SELECT over one table",
 }
+
+
+def aliased(node: exp.Expr) -> tuple[str | None, exp.Expr]:
+    """The name after AS, None where there is none, and what bears it. Raises `Refused`."""
+    if not isinstance(node, exp.Alias):
+        return None, node
+    check_alias(node.alias)
+    return node.alias, node.this
+
+
+def check_alias(name: str) -> None:
+    """Raise `Refused` unless a consumer may give this name to a column."""
+    if not _ALIAS.fullmatch(name):
+        raise Refused(
+            Reason(
+                "sandbox.query-alias",
+                "a name after AS has 1 to 32 small letters, digits and _, not starting with a digit",
+            )
+        )
 
 
 def clause(name: str) -> Reason:

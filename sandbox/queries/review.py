@@ -12,7 +12,6 @@ Comparison controls (AWS Clean Rooms has them too) are what makes this hold: ent
 can never be compared, so nobody can choose *whom* a cell is about, only *what kind*.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from math import prod
 
@@ -21,15 +20,13 @@ from sqlglot import exp
 from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 from registry.catalogue import Column, Product, Table
 from sandbox.queries.conditions import read_condition
-from sandbox.queries.grammar import foreign_nodes, parse_select
+from sandbox.queries.grammar import aliased, foreign_nodes, parse_select
 from sandbox.queries.query import SQL_MODE, SQL_TYPES, SUM_MODE, Field, Group, Output, Query, Reviewed
 from sandbox.queries.scope import Scope, find_table
 from sandbox.reasons import Reason, Refusal, Refused
 
 # Dimensions in one GROUP BY, and columns in one SELECT list.
 MAX_GROUPS, MAX_OUTPUTS = 5, 20
-# A name a consumer gives to a column: too short and too plain to carry data (attack Q16).
-ALIAS = re.compile(r"[a-z_][a-z0-9_]{0,31}")
 
 
 def review(text: str, product: Product, mode: str = SQL_MODE) -> Reviewed | Refusal:
@@ -138,16 +135,7 @@ def _outputs(select: exp.Select, scope: Scope, groups: tuple[str, ...]) -> tuple
 
 
 def _output(node: exp.Expr, scope: Scope) -> Output:
-    alias = None
-    if isinstance(node, exp.Alias):
-        alias, node = node.alias, node.this
-        if not ALIAS.fullmatch(alias):
-            raise Refused(
-                Reason(
-                    "sandbox.query-alias",
-                    "a name after AS has 1 to 32 small letters, digits and _, not starting with a digit",
-                )
-            )
+    alias, node = aliased(node)
     name, item = _item(node, scope)
     return Output(alias or name, item)
 
