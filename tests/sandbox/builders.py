@@ -17,6 +17,7 @@ from registry.catalogue import Disclosure, Product
 from registry.errors import ParticipantUnknown
 from registry.identity import Identity
 from registry.participants import Participant
+from sandbox import store
 from sandbox.bench import read_bench_product
 from sandbox.datasets import Dataset
 from sandbox.messages import to_base64
@@ -207,3 +208,14 @@ __all__ = [
     "system_clock",
     "to_base64",
 ]
+
+
+def used(clinic: Clinic, permit: str = "urn:uuid:permit") -> int:
+    """How many runs a permit has been used for."""
+    with clinic.database.reading() as session:
+        return store.permit(session, permit).used
+
+
+def codes(answer: Any) -> list[str]:
+    """Why an answer was refused."""
+    return [reason.code for reason in answer.reasons]

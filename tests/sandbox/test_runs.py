@@ -8,36 +8,31 @@ from typing import Any
 
 import pytest
 
-from hexi.canonical import digest, digest_bytes
+from hexi.canonical import digest
 from hexi.database import Database
-from hexi.errors import DataspaceError, Unavailable
+from hexi.errors import DataspaceError
 from ledger.documents import SignedDocument, verify_document
 from ledger.entries import Kind
-from privacy.homomorphic import add, new_job
-from sandbox import execution, runs, store
+from sandbox import execution, runs
 from sandbox.errors import (
     CountExhausted,
     DataChanged,
     IsolationUnavailable,
     JobFailed,
-    NotAContributor,
     PermitExpired,
     PermitInvalid,
     PermitRevoked,
-    PointNotTrusted,
     QueryOutsidePermit,
     RequestInvalid,
     RunConflict,
     RunInProgress,
     RunUnknown,
 )
-from sandbox.messages import to_base64
 from sandbox.permits import seal_permit
 from sandbox.queries.review import SUM_MODE
-from sandbox.requests import EncryptedSum, seal_request, terms
+from sandbox.requests import seal_request
 from sandbox.states import TRANSITIONS, State, next_state
-from tests.builders import SettableClock
-from tests.sandbox.builders import POINT, Clinic, identity, write_visits
+from tests.sandbox.builders import Clinic, codes, identity, used, write_visits
 
 BY_COUNTY = "SELECT county, count(*) AS n FROM visits GROUP BY county"
 SUM = "SELECT sum(cost) FROM visits"
@@ -47,15 +42,6 @@ SUM = "SELECT sum(cost) FROM visits"
 def clinic(sqlite: Database, tmp_path: Path) -> Clinic:
     sqlite.migrate("sandbox")
     return Clinic(sqlite, tmp_path)
-
-
-def used(clinic: Clinic, permit: str = "urn:uuid:permit") -> int:
-    with clinic.database.reading() as session:
-        return store.permit(session, permit).used
-
-
-def codes(answer: Any) -> list[str]:
-    return [reason.code for reason in answer.reasons]
 
 
 def crash(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> Callable[[], None]:
@@ -369,129 +355,3 @@ def test_data_that_change_under_a_version_are_refused(clinic: Clinic) -> None:
     with pytest.raises(DataChanged):
         clinic.ask("SELECT smoker, count(*) FROM visits GROUP BY smoker")
     assert used(clinic) == 1
-
-
-# Encrypted sums ------------------------------------------------------------------------------------------------------
-
-
-class Point:
-    """An aggregation point that takes everything, or nothing."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, str, bytes, str]] = []
-        self.terms: list[str] = []
-        self.answers = True
-
-    def __call__(self, url: str, job: str, ciphertext: bytes, run: str, terms: str) -> None:
-        if not self.answers:
-            raise Unavailable("the aggregation point does not answer")
-        self.terms.append(terms)
-        self.received.append((url, job, ciphertext, run))
-
-
-CLINICS = ["did:web:clinic.example", "did:web:b.example", "did:web:c.example"]
-
-
-def test_an_encrypted_sum_leaves_as_ciphertext_only(sqlite: Database, tmp_path: Path) -> None:
-    sqlite.migrate("sandbox")
-    point, key = Point(), new_job()
-    clinic = Clinic(sqlite, tmp_path, contribute=point)
-    request = clinic.sum_request(f"{SUM} WHERE county = 'Ning'", CLINICS, key.public_context)
-    context = to_base64(key.public_context)
-    answer = clinic.sandbox.run(clinic.permit_jws(), request, context)
-    assert (answer.verdict, answer.columns, answer.rows) == ("released", (), ())
-    [(url, job, ciphertext, run)] = point.received
-    assert (url, job, run) == (POINT, "job-1", answer.run)
-    assert point.terms == [terms("did:web:planner.example", CLINICS, digest_bytes(key.public_context))]
-    assert answer.ciphertext == answer.receipt["document"]["output"]
-    numbers = [n for n in range(41, 66) if n % 10]
-    assert abs(key.decrypt(ciphertext, 1) - 2 * sum(n * 10 for n in numbers)) <= 1
-    assert clinic.sandbox.run(clinic.permit_jws(), request, context) == answer
-    assert (len(point.received), used(clinic)) == (1, 1)
-
-
-@pytest.mark.parametrize("query", [f"{SUM} WHERE county = 'Zhengning'", f"{SUM} WHERE year = 1900"])
-def test_a_sum_over_too_few_is_not_even_encrypted(sqlite: Database, tmp_path: Path, query: str) -> None:
-    sqlite.migrate("sandbox")
-    point, key = Point(), new_job()
-    clinic = Clinic(sqlite, tmp_path, contribute=point)
-    request = clinic.sum_request(query, CLINICS, key.public_context)
-    answer = clinic.sandbox.run(clinic.permit_jws(), request, to_base64(key.public_context))
-    assert codes(answer) == ["sandbox.too-few-entities"]
-    assert (point.received, answer.ciphertext) == ([], None)
-
-
-def test_a_point_that_does_not_answer_gets_the_same_ciphertext_later(sqlite: Database, tmp_path: Path) -> None:
-    sqlite.migrate("sandbox")
-    point, key = Point(), new_job()
-    clinic = Clinic(sqlite, tmp_path, contribute=point)
-    request = clinic.sum_request(SUM, CLINICS, key.public_context)
-    context = to_base64(key.public_context)
-    point.answers = False
-    with pytest.raises(Unavailable):
-        clinic.sandbox.run(clinic.permit_jws(), request, context)
-    assert clinic.evidence.entries == []
-    with clinic.database.reading() as session:
-        [row] = store.runs_in_state(session, State.RUNNING)
-    point.answers = True
-    assert clinic.again().recover() == 1
-    [(_, _, ciphertext, run)] = point.received
-    assert (run, to_base64(ciphertext)) == (row.id, row.ciphertext)
-    assert (used(clinic), len(clinic.evidence.entries)) == (1, 1)
-
-
-def test_an_encrypted_sum_too_close_to_an_earlier_one_is_refused(sqlite: Database, tmp_path: Path) -> None:
-    sqlite.migrate("sandbox")
-    point, key = Point(), new_job()
-    clinic = Clinic(sqlite, tmp_path, contribute=point)
-    verdicts = []
-    for query in (SUM, SUM, f"{SUM} WHERE county <> 'Zhengning'"):
-        request = clinic.sum_request(query, CLINICS, key.public_context)
-        verdicts.append(clinic.sandbox.run(clinic.permit_jws(), request, to_base64(key.public_context)).verdict)
-    assert (verdicts, len(point.received)) == (["released", "released", "refused"], 2)
-
-
-@pytest.mark.parametrize(
-    ("error", "changes"),
-    [
-        (PointNotTrusted, {"point": "http://planner.example"}),
-        (NotAContributor, {"contributors": ("did:web:b.example", "did:web:c.example", "did:web:d.example")}),
-        (RequestInvalid, {"contributors": tuple(CLINICS[:2])}),
-        (RequestInvalid, {"contributors": (*CLINICS, "did:web:planner.example")}),
-        (RequestInvalid, {"context": "sha256:other"}),
-    ],
-)
-def test_an_encrypted_sum_goes_only_where_the_provider_trusts(
-    sqlite: Database, tmp_path: Path, error: type[DataspaceError], changes: dict[str, Any]
-) -> None:
-    sqlite.migrate("sandbox")
-    point, key = Point(), new_job()
-    clinic = Clinic(sqlite, tmp_path, contribute=point)
-    wanted = {"job": "j", "point": POINT, "contributors": CLINICS, "context": digest_bytes(key.public_context)}
-    request = clinic.request_jws(SUM, mode=SUM_MODE, encrypted_sum=EncryptedSum(**{**wanted, **changes}))
-    with pytest.raises(error):
-        clinic.sandbox.run(clinic.permit_jws(), request, to_base64(key.public_context))
-    assert point.received == []
-
-
-def test_three_clinics_one_total(tmp_path: Path) -> None:
-    planner, key = identity("planner"), new_job()
-    parts: list[bytes] = []
-    truth = 0
-    for name in ("clinic", "b", "c"):
-        (tmp_path / name).mkdir()
-        database = Database(f"sqlite:///{tmp_path / name}/s.sqlite")
-        database.migrate("sandbox")
-        clinic = Clinic(
-            database,
-            tmp_path / name,
-            SettableClock(),
-            name=name,
-            planner=planner,
-            contribute=lambda _url, _job, ciphertext, *_: parts.append(ciphertext),
-        )
-        request = clinic.sum_request(SUM, CLINICS, key.public_context)
-        assert clinic.sandbox.run(clinic.permit_jws(), request, to_base64(key.public_context)).verdict == "released"
-        truth += 2 * sum(min(n * 10, 1000) for n in range(1, 75) if n % 10)
-        database.dispose()
-    assert key.decrypt(add(key.public_context, parts), 5) == truth
