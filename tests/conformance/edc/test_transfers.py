@@ -14,6 +14,7 @@ from tests.conformance.edc.transfers import (
     STOPPED,
     agreed_with_edc,
     agreed_with_us,
+    delivered_by_edc,
     is_over,
     of_edc,
     of_ours,
@@ -25,24 +26,17 @@ pytestmark = pytest.mark.edc
 
 def test_edc_pushes_to_us(parties: Exchange, tmp_path: Path) -> None:
     target = tmp_path / "arrived.csv"
-    ours = parties.ours.client
-    pid = ours.transfer(agreed_with_edc(parties, TABLE), PUSH, to=str(target)).id
 
-    seen = ours.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
+    pid = delivered_by_edc(parties, TABLE, to=str(target))
 
-    assert (seen.state, seen.reason) == ("COMPLETED", ())
     assert target.read_bytes() == parties.web.files[TABLE]
     assert eventually("EDC's", lambda: of_edc(parties, pid), is_over)["state"] in ARRIVED
 
 
 def test_edc_pushes_to_another_place_of_ours(parties: Exchange) -> None:
-    ours = parties.ours.client
-    place = {"type": "HttpData", "baseUrl": parties.web.url("sink/of-ours")}
-    pid = ours.transfer(agreed_with_edc(parties, TABLE), PUSH, destination=place).id
 
-    seen = ours.wait_transfer(pid, PATIENCE_SECONDS, to_the_end=True)
+    delivered_by_edc(parties, TABLE, destination={"type": "HttpData", "baseUrl": parties.web.url("sink/of-ours")})
 
-    assert (seen.state, seen.reason) == ("COMPLETED", ())
     assert parties.web.received["sink/of-ours"] == parties.web.files[TABLE]
 
 

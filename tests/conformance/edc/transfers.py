@@ -55,6 +55,25 @@ def pushed_by_edc(parties: Exchange, to: Path) -> str:
     raise AssertionError(ends)
 
 
+def delivered_by_edc(parties: Exchange, asset: str, **where: Any) -> str:
+    """Our transfer, as consumer, of what EDC pushed `where` we said, completed at our end; its id.
+
+    Two pushes of one transfer that run in EDC at once (when its start was sent again) read from one stream, and the
+    buffers they spoil are used again by later transfers: EDC ends such a one ("arraycopy: length -8183 is negative").
+    Then it says why, and another is asked for.
+    """
+    ours, agreement, ends = parties.ours.client, agreed_with_edc(parties, asset), []
+    for _ in range(ATTEMPTS):
+        seen = ours.wait_transfer(ours.transfer(agreement, PUSH, **where).id, PATIENCE_SECONDS, to_the_end=True)
+        if seen.state == "COMPLETED":
+            assert seen.reason == ()
+            return seen.id
+        assert (seen.state, bool(seen.reason)) == ("TERMINATED", True)
+        print(f"EDC ended a push of its own: {seen.reason}")
+        ends.append(seen.reason)
+    raise AssertionError(ends)
+
+
 def of_edc(parties: Exchange, pid: str) -> dict[str, Any]:
     """EDC's end, as provider, of our transfer."""
     found = [one for one in parties.provider.management.transfers() if one["correlationId"] == pid]
