@@ -23,7 +23,7 @@ from typing import Any
 
 from hexi.errors import DataspaceError
 
-# Workers kept at a time: each takes some 60 MB, and a provider has few products that are asked at one time.
+# Workers kept at a time: each takes some 100 MB, and a provider has few products that are asked at one time.
 MOST = 4
 # How long a worker waits for a job, in seconds.
 PATIENCE = 60.0

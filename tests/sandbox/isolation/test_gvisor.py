@@ -22,11 +22,13 @@ from sandbox.isolation.processes import (
     run_isolated,
     run_program,
 )
+from sandbox.isolation.spares import Spares
 from sandbox.isolation.stopping import Stop, Stopped
 from tests.sandbox.isolation.gvisor_builds import GVISOR_MODULE, RUNSC
 from tests.sandbox.isolation.test_endings import CROWD, lives, until
 from tests.sandbox.isolation.test_isolated_programs import PRELUDE
 from tests.sandbox.isolation.test_isolation import ATTACKS
+from tests.sandbox.isolation.test_spares import waiting
 from tests.sandbox.machine import skip_where_it_cannot
 
 REAL = IsolationSettings(runsc=RUNSC)
@@ -54,6 +56,21 @@ def test_a_query_is_answered_under_a_kernel_of_its_own(visits: Path) -> None:
     result = run_isolated(Job({"visits": visits}, "SELECT sum(cost) FROM visits"), minimum_level=3, settings=REAL)
     assert (result.rows, result.isolation.level) == ([[30.5]], 3)
     assert result.isolation.layers["ownKernel"] is True
+
+
+@real
+def test_a_worker_that_waited_under_its_own_kernel_answers_and_none_is_left(visits: Path) -> None:
+    spares = Spares()
+    job = Job({"visits": visits}, "SELECT sum(cost) FROM visits")
+    run_isolated(job, minimum_level=3, settings=REAL, spares=spares)
+    until(lambda: len(waiting(spares)) == 1)
+    (process,) = waiting(spares)
+    result = run_isolated(job, minimum_level=3, settings=REAL, spares=spares)
+    assert (result.rows, result.isolation.level, lives(process)) == ([[30.5]], 3, False)
+    until(lambda: len(waiting(spares)) == 1)
+    family = [*waiting(spares), *descendants(waiting(spares)[0])]
+    spares.close()
+    assert not any(lives(one) for one in family)
 
 
 @real
