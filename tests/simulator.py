@@ -45,9 +45,12 @@ class Member:
 
 
 class Dataspace:
-    """Everything in one process; `settle` delivers messages until nobody has any."""
+    """Everything in one process; `settle` delivers messages until nobody has any.
 
-    def __init__(self, tmp_path: Path, clock: SettableClock) -> None:
+    `databases` are the URLs of the provider's database and the consumer's; without them each has an SQLite file.
+    """
+
+    def __init__(self, tmp_path: Path, clock: SettableClock, databases: tuple[str, str] | None = None) -> None:
         self.clock, self.network, self.home = clock, Hosts(), tmp_path
         settings = SpaceSettings(home=tmp_path / "space", port=8080, insecure_http_did_web=True)
         self.space = marketplace_space.create_app(settings, clock=clock, transport=self.network)
@@ -58,8 +61,9 @@ class Dataspace:
             lambda: present(self.identity, self.identity.did, None, clock),
             self.network,
         )
-        self.provider = self.join("hospital", HOSPITAL, "provider")
-        self.consumer = self.join("planner", PLANNER, "consumer")
+        ours, theirs = ({"database": url} for url in databases) if databases else ({}, {})
+        self.provider = self.join("hospital", HOSPITAL, "provider", **ours)
+        self.consumer = self.join("planner", PLANNER, "consumer", **theirs)
 
     def join(self, name: str, host: str, *roles: str, **settings: Any) -> Member:
         told = ConnectorSettings(

@@ -27,11 +27,12 @@ from hexi.errors import PROBLEM_TYPE
 from tests.asgi import ASGITransport
 from tests.builders import SettableClock
 from tests.connector.pair import offer
+from tests.databases import fresh_postgresql
 from tests.profiles import looking
 from tests.simulator import HOSPITAL, PLANNER, QUERY, Dataspace, Member
 
-# Requests each route of each end is met with; the same on every run.
-EXAMPLES = 12
+# Requests each route of each end is met with on each database; the same on every run.
+EXAMPLES = 6
 # Longer addresses httpx does not send, whatever they would be answered.
 MAX_URL_CHARACTERS = 65_536
 # A peer or the space does not answer: that is told as it is, with a code of its own.
@@ -73,10 +74,23 @@ class Asked:
         return [{"providerPid": p.provider_pid or "", "consumerPid": p.consumer_pid or "", "pid": p.pid} for p in found]
 
 
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Asked]:
-    """Both ends of a data space in use."""
-    dataspace = Dataspace(Path(tmp_path_factory.mktemp("space")), SettableClock())
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def space(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Asked]]:
+    """Both ends of a data space in use, once on SQLite and once on PostgreSQL."""
+    home = Path(tmp_path_factory.mktemp("space"))
+    if request.param == "sqlite":
+        yield in_use(Dataspace(home, SettableClock()))
+        return
+    server = request.getfixturevalue("postgresql_url")
+    with fresh_postgresql(server) as ours, fresh_postgresql(server) as theirs:
+        dataspace = Dataspace(home, SettableClock(), (ours, theirs))
+        yield in_use(dataspace)
+        for member in (dataspace.provider, dataspace.consumer):
+            member.app.state.database.dispose()
+
+
+def in_use(dataspace: Dataspace) -> dict[str, Asked]:
+    """Both ends, once a product was agreed on, transferred and computed with."""
     product = dataspace.publish().identifier
     agreement = dataspace.agree(product).agreement
     transfer = dataspace.transfer(agreement).id
