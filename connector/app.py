@@ -53,8 +53,8 @@ from connector.services import Services, services_places
 from connector.settings import ConnectorSettings
 from connector.sources.descriptions import Sources
 from connector.space import Space, space_of
-from connector.webhooks.delivering import Courier
 from connector.webhooks.events import PRODUCT_PUBLISHED, PRODUCT_WITHDRAWN
+from connector.webhooks.sender import WebhookSender
 from connector.webhooks.signing import webhook_key
 from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Clock, Json, system_clock
@@ -75,7 +75,7 @@ def create_app(
     other kinds of peers beside those of the space (`connector.protocol.peers`).
 
     Without the worker nothing goes by itself: whoever has the application steps the outbox
-    (``app.state.engine.deliver_due()``) and the webhooks (``app.state.courier.deliver_due()``), looks at the
+    (``app.state.engine.deliver_due()``) and the webhooks (``app.state.webhook_sender.deliver_due()``), looks at the
     deliveries (``app.state.monitor.look()``) and crawls (``app.state.federated.crawler.step()``).
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -103,7 +103,7 @@ def create_app(
     subscriptions = Subscriptions(
         identity.did, webhook_key(settings.home), clock, unsafe_allow_private=settings.allows_private_webhooks
     )
-    courier = Courier(database, subscriptions, transport)
+    webhook_sender = WebhookSender(database, subscriptions, transport)
     endings = Endings(evidence, partial(views.announce_end, subscriptions))
     engine = Engine(
         database,
@@ -186,12 +186,14 @@ def create_app(
             ),
             *services.management,
         ),
-        lifespan=_lifespan(computing, engine, catalogues, federated, delivered, monitor, worker, services, courier),
+        lifespan=_lifespan(
+            computing, engine, catalogues, federated, delivered, monitor, worker, services, webhook_sender
+        ),
         streamed=DELIVERIES_PATH,
     )
     app.state.presentations = space.peers.verifier
     app.state.management_token = management_token(settings.home)
-    app.state.monitor, app.state.courier = monitor, courier
+    app.state.monitor, app.state.webhook_sender = monitor, webhook_sender
     app.state.engine, app.state.sandbox, app.state.identity = engine, computing.sandbox, identity
     app.state.computing = computing
     app.state.membership, app.state.desk = space.membership, desk
@@ -210,7 +212,7 @@ def _lifespan(
     monitor: Monitor,
     worker: Worker | None,
     services: Services,
-    courier: Courier,
+    webhook_sender: WebhookSender,
 ) -> Lifespan:
     """What a crash interrupted is taken up before the first request; what is under way is finished at the end."""
     delivering, crawling = delivered.worker(), federated.worker()
@@ -225,7 +227,7 @@ def _lifespan(
             worker.start()
             monitor.start()
             delivering.start()
-            courier.start()
+            webhook_sender.start()
             computing.worker.start()
             crawling.start()
         async with services.running():
@@ -234,12 +236,12 @@ def _lifespan(
             await run_in_threadpool(crawling.stop)
             await run_in_threadpool(delivering.stop)
             await run_in_threadpool(monitor.stop_looking)
-            await run_in_threadpool(courier.stop)
+            await run_in_threadpool(webhook_sender.stop)
             await run_in_threadpool(computing.worker.stop)
             await run_in_threadpool(worker.stop)
         engine.close()
         delivered.close()
-        courier.close()
+        webhook_sender.close()
         catalogues.close()
         federated.crawler.close()
 

@@ -15,7 +15,8 @@ well be the answer to it. Five rules make both ends come to one result whatever 
 5. A provider that finalizes once more, under a new id, is told that we have heard: Eclipse EDC does so where its two
    threads meet, takes a refusal for the end, and would be left without the contract that we hold.
 
-Source: Dataspace Protocol 2025-1 leaves crossings open; this is our choice, held by the property tests.
+Source: Dataspace Protocol 2025-1 leaves open what follows when messages cross; this is our choice, held by the property
+tests.
 """
 
 from dataclasses import dataclass, replace

@@ -168,7 +168,7 @@ def test_webhooks_from_the_command_line(dataspace: Dataspace, hexi: Hexi) -> Non
     assert made["secret"].startswith("whsec_")
     assert "whsec_" not in hexi("webhook", "list").stdout
     hexi("webhook", "ping", made["id"])
-    dataspace.consumer.app.state.courier.deliver_due()
+    dataspace.consumer.app.state.webhook_sender.deliver_due()
     waiting = hexi("webhook", "deliveries", made["id"], "--outcome", "waiting").stdout
     assert "nobody answered (ConnectError)" in waiting
     (event,) = told(hexi("webhook", "deliveries", made["id"], "--json"))

@@ -13,8 +13,8 @@ from connector.protocol.errors import CallbackRefused
 from connector.protocol.outbox_items import WEBHOOK, OutboxState
 from connector.protocol.store import count_items
 from connector.settings import ConnectorSettings
-from connector.webhooks.delivering import LEASE_SECONDS, PATIENCE, Courier
 from connector.webhooks.events import TYPES
+from connector.webhooks.sender import LEASE_SECONDS, PATIENCE, WebhookSender
 from connector.webhooks.signing import verify
 from connector.webhooks.subscriptions import MAX_SUBSCRIPTIONS, Subscriptions
 from hexi.database import Database
@@ -56,7 +56,7 @@ def receiver(dataspace: Dataspace) -> Receiver:
 
 
 def deliver(dataspace: Dataspace) -> int:
-    return int(dataspace.provider.app.state.courier.deliver_due(limit=100))
+    return int(dataspace.provider.app.state.webhook_sender.deliver_due(limit=100))
 
 
 def test_every_state_is_told_signed_and_once(dataspace: Dataspace, receiver: Receiver) -> None:
@@ -308,9 +308,9 @@ def test_a_name_that_leads_inwards_is_not_connected_to(
         inside.setblocking(False)
         address = inside.getsockname()
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, 1, 6, "", address)])
-        courier = Courier(database, subscriptions, peer_transport(unsafe_allow_loopback=False))
-        assert courier.deliver_due() == 1
-        courier.close()
+        webhook_sender = WebhookSender(database, subscriptions, peer_transport(unsafe_allow_loopback=False))
+        assert webhook_sender.deliver_due() == 1
+        webhook_sender.close()
         with pytest.raises(BlockingIOError):
             inside.accept()
     with database.reading() as session:

@@ -46,7 +46,7 @@ STOP_SECONDS = 20.0
 _GONE = 410
 
 
-class Courier:
+class WebhookSender:
     """Delivers what `subscriptions` queued in `database`. `transport` replaces the network."""
 
     def __init__(
