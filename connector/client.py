@@ -7,7 +7,7 @@ transfer = connector.wait_transfer(connector.transfer(negotiation.agreement, "He
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -62,6 +62,21 @@ LOOK_SECONDS, LOOK_CAP_SECONDS = 0.1, 1.0
 P = TypeVar("P", Negotiation, Transfer, Delivery)
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
+
+
+class _OfAgreements(TypedDict, total=False):
+    """What a listing of agreements is asked for."""
+
+    state: str | None
+    role: str | None
+    counterparty: str | None
+    product: str | None
+
+
+class _OfProcesses(_OfAgreements, total=False):
+    """What a listing of negotiations or transfers is asked for."""
+
+    agreement: str | None
 
 
 class ConnectorClient:
@@ -149,18 +164,9 @@ class ConnectorClient:
         asked = _given(provider=provider, product=product, purpose=purpose, id=request_id)
         return self._post(Negotiation, "/negotiations", asked)
 
-    def negotiations(
-        self,
-        *,
-        state: str | None = None,
-        role: str | None = None,
-        counterparty: str | None = None,
-        product: str | None = None,
-        agreement: str | None = None,
-    ) -> Iterator[Negotiation]:
+    def negotiations(self, **wanted: Unpack[_OfProcesses]) -> Iterator[Negotiation]:
         """Negotiations, newest first; None means any."""
-        wanted = {"state": state, "role": role, "counterparty": counterparty, "product": product}
-        return self._pages(Negotiations, "/negotiations", **wanted, agreement=agreement)
+        return self._pages(Negotiations, "/negotiations", **wanted)
 
     def negotiation(self, pid: str) -> Negotiation:
         """One negotiation: its state, its agreement, and why it ended if it did."""
@@ -216,11 +222,9 @@ class ConnectorClient:
 
     # Agreements
 
-    def agreements(
-        self, *, state: str | None = None, role: str | None = None, counterparty: str | None = None
-    ) -> Iterator[Agreement]:
+    def agreements(self, **wanted: Unpack[_OfAgreements]) -> Iterator[Agreement]:
         """Agreements, newest first; None means any."""
-        return self._pages(Agreements, "/agreements", state=state, role=role, counterparty=counterparty)
+        return self._pages(Agreements, "/agreements", **wanted)
 
     def agreement(self, agreement: str) -> Agreement:
         """One agreement, signed, with the ledger's receipt or None."""
@@ -276,18 +280,9 @@ class ConnectorClient:
         """The newest deliveries to us."""
         return [self._service.read(Delivery, found) for found in self._service.get("/deliveries")]
 
-    def transfers(
-        self,
-        *,
-        state: str | None = None,
-        role: str | None = None,
-        counterparty: str | None = None,
-        product: str | None = None,
-        agreement: str | None = None,
-    ) -> Iterator[Transfer]:
+    def transfers(self, **wanted: Unpack[_OfProcesses]) -> Iterator[Transfer]:
         """Transfers, newest first; None means any."""
-        wanted = {"state": state, "role": role, "counterparty": counterparty, "product": product}
-        return self._pages(Transfers, "/transfers", **wanted, agreement=agreement)
+        return self._pages(Transfers, "/transfers", **wanted)
 
     def transfer_status(self, pid: str) -> Transfer:
         """One transfer: its state, and the provider's reasons where it refused."""

@@ -13,12 +13,19 @@ COLUMNS = ("id", "role", "state", "counterparty", "product", "created")
 
 
 @app.command("list")
-def list_(home: Home = HOME, as_json: AsJson = False) -> None:
+def list_(
+    state: Annotated[str | None, typer.Option(help="Only those in this state, such as ENDED. 状态。")] = None,
+    product: Annotated[str | None, typer.Option(help="Only those about this product. 数据产品。")] = None,
+    counterparty: Annotated[str | None, typer.Option(help="Only those with this participant, a DID. 对方。")] = None,
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
     """List the agreements, newest first, in either role. 列出合约。
 
-    Example: hexi connector agreement list --home planner
+    Example: hexi connector agreement list --state CONCLUDED --home planner
     """
-    show_some(client_of(home).agreements(), COLUMNS, as_json)
+    found = client_of(home).agreements(state=state, product=product, counterparty=counterparty)
+    show_some(found, COLUMNS, as_json)
 
 
 @app.command("show")

@@ -20,7 +20,7 @@ from connector.protocol import store
 from connector.protocol.history import Received, Sent
 from connector.protocol.outbox_items import PEER, OutboxState
 from connector.protocol.processes import Kind, Process
-from connector.protocol.tables import InboxRow, OutboxRow
+from connector.protocol.tables import InboxRow, OutboxRow, ProcessRow
 from hexi.canonical import parse
 
 # The most messages of one direction that a history shows.
@@ -64,9 +64,14 @@ def _sent(row: OutboxRow) -> Sent:
     )
 
 
-def agreements(session: Session, wanted: dict[str, str], cursor: Cursor | None, limit: int) -> Page[HeldAgreement]:
-    """Agreements. `wanted` names columns (state, role, counterparty)."""
+def agreements(
+    session: Session, wanted: dict[str, str], product: str | None, cursor: Cursor | None, limit: int
+) -> Page[HeldAgreement]:
+    """Agreements. `wanted` names columns (state, role, counterparty); `product` is what was negotiated over."""
     query = _matching(select(AgreementRow), AgreementRow, wanted)
+    if product is not None:
+        negotiation = col(ProcessRow.pid) == col(AgreementRow.negotiation)
+        query = query.join(ProcessRow, negotiation).where(col(ProcessRow.dataset_id) == product)
     rows = session.exec(_page(query, col(AgreementRow.created), col(AgreementRow.id), cursor, limit)).all()
     return Page.of(rows, limit, business_store.held_of, lambda row: Cursor(row.created, row.id))
 

@@ -151,7 +151,7 @@ class Party:
 
     def agreements(self) -> list[HeldAgreement]:
         with self.database.reading() as session:
-            return management_store.agreements(session, {}, None, 100).items
+            return management_store.agreements(session, {}, None, None, 100).items
 
     def evidence(self) -> list[RecordedEvidence]:
         with self.database.reading() as session:

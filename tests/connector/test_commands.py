@@ -59,6 +59,8 @@ def test_the_road_from_product_to_history(dataspace: Dataspace, hexi: Hexi) -> N
     assert negotiated["state"] == "FINALIZED"
     assert told(hexi("negotiate", "request", product, "--id", "one", "--json"))["id"] == negotiated["id"]
     (agreement,) = told(hexi("agreement", "list", "--json"))
+    assert told(hexi("agreement", "list", "--product", agreement["product"], "--json")) == [agreement]
+    assert told(hexi("agreement", "list", "--state", "ENDED", "--json")) == []
     assert told(hexi("agreement", "show", agreement["id"], "--json"))["receipt"]
 
     transfer = told(hexi("transfer", "request", agreement["id"], "--json"))

@@ -132,6 +132,13 @@ def test_listings_are_filtered(dataspace: Dataspace) -> None:
         assert [found.id for found in client.negotiations(**wanted)] == expected, wanted
     assert [held.id for held in client.agreements(role="consumer", state="CONCLUDED")] == [ended.agreement]
     assert list(client.agreements(role="provider")) == []
+    assert [held.id for held in client.agreements(product=product, counterparty=dataspace.provider.did)] == [
+        ended.agreement
+    ]
+    assert list(client.agreements(product="another")) == []
+    client.end_agreement(ended.agreement, "the study is over")
+    assert [held.id for held in client.agreements(product=product, state="ENDED")] == [ended.agreement]
+    assert list(client.agreements(product=product, state="CONCLUDED")) == []
     assert [p.identifier for p in dataspace.provider.client.products(resource="claims")] == [product]
     assert list(dataspace.provider.client.products(resource="other")) == []
     assert [e.kind for e in dataspace.provider.client.evidence(kind="agreement-concluded")] == ["agreement-concluded"]

@@ -24,7 +24,7 @@ def create_router(desk: Desk) -> APIRouter:
     @router.get("/agreements", responses=problems(CursorInvalid))
     def list_agreements(_: Owner, session: Read, asked: Annotated[AgreementsAsked, Query()]) -> Agreements:
         """Agreements, newest first, in either role. 合约列表。"""
-        found = management_store.agreements(session, asked.wanted, asked.after, asked.limit)
+        found = management_store.agreements(session, asked.wanted, asked.product, asked.after, asked.limit)
         return Agreements(**views.page(found, views.agreement))
 
     @router.get("/agreements/{agreement}", responses=problems(AgreementUnknown))

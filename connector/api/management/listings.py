@@ -70,13 +70,14 @@ class TransfersAsked(_Processes):
 class AgreementsAsked(Paged):
     """Which agreements."""
 
-    state: AgreementState | None = None
-    role: Role | None = None
-    counterparty: str | None = Field(default=None, max_length=2_048)
+    state: AgreementState | None = Field(default=None, description="ENDED: those that were ended. 状态。")
+    role: Role | None = Field(default=None, description="Which end we are. 本方角色。")
+    counterparty: str | None = Field(default=None, max_length=2_048, description="The other end's DID. 对方。")
+    product: str | None = _NAME
 
     @property
     def wanted(self) -> dict[str, str]:
-        """The columns and values asked for."""
+        """The columns and values asked for, but for the product, which stands with the negotiation."""
         asked = {"state": self.state, "role": self.role, "counterparty": self.counterparty}
         return {column: str(value) for column, value in asked.items() if value is not None}
 
