@@ -9,7 +9,7 @@ from sqlalchemy import and_, func, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
-from privacy.differencing import EntitySet, sizes_to_compare, too_close
+from privacy.differencing import EntitySet, sizes_to_compare, too_close, too_close_across
 from sandbox.states import State
 from sandbox.tables import (
     AggregationRow,
@@ -91,7 +91,7 @@ def add_release(session: Session, row: ReleaseRow) -> None:
 def is_too_close(
     session: Session, product: str, version: int, cells: Mapping[str, Sequence[EntitySet]], minimum: int
 ) -> bool:
-    """Whether one of `cells` (by basis) is too close to one released earlier."""
+    """Whether one of `cells` (by basis) is too close to one released earlier, from this version or another one."""
     return any(
         _any_too_close(session, product, version, basis, new_cells, minimum) for basis, new_cells in cells.items()
     )
@@ -112,11 +112,9 @@ def add_cells(session: Session, product: str, version: int, cells: Mapping[str, 
             insert(session, row)
 
 
-def cells(session: Session, product: str, version: int, basis: str) -> list[EntitySet]:
-    """Every cell that was released on this basis."""
-    query = select(ReleasedCellRow.members).where(
-        ReleasedCellRow.product == product, ReleasedCellRow.version == version, ReleasedCellRow.basis == basis
-    )
+def cells(session: Session, product: str, basis: str) -> list[EntitySet]:
+    """Every cell that was released on this basis, from all versions of the product."""
+    query = select(ReleasedCellRow.members).where(ReleasedCellRow.product == product, ReleasedCellRow.basis == basis)
     return [EntitySet.from_text(one) for one in session.exec(query)]
 
 
@@ -139,26 +137,30 @@ def contributions(session: Session, job: str) -> Sequence[ContributionRow]:
 def _any_too_close(
     session: Session, product: str, version: int, basis: str, cells: Sequence[EntitySet], minimum: int
 ) -> bool:
-    earlier = list(_near(session, product, version, basis, cells, minimum))
-    known = {entities.members for entities in earlier}
+    earlier, others = list[EntitySet](), list[EntitySet]()
+    for released_from, entities in _near(session, product, basis, cells, minimum):
+        (earlier if released_from == version else others).append(entities)
     # A set released before was compared with all others then, and they with it since.
-    return any(too_close(new, earlier, minimum) for new in cells if new.members not in known)
+    known, known_elsewhere = ({entities.members for entities in sets} for sets in (earlier, others))
+    return any(
+        (new.members not in known and too_close(new, earlier, minimum))
+        or (new.members not in known_elsewhere and too_close_across(new, others, minimum))
+        for new in cells
+    )
 
 
 def _near(
-    session: Session, product: str, version: int, basis: str, cells: Sequence[EntitySet], minimum: int
-) -> Iterable[EntitySet]:
+    session: Session, product: str, basis: str, cells: Sequence[EntitySet], minimum: int
+) -> Iterable[tuple[int, EntitySet]]:
+    """Sets whose size is near that of one of `cells`, and the version each was released from."""
     ranges = sizes_to_compare(cells, minimum)
     size = col(ReleasedCellRow.size)
     for start in range(0, len(ranges), _RANGES):
         near = or_(*(and_(size >= low, size <= high) for low, high in ranges[start : start + _RANGES]))
-        query = select(ReleasedCellRow.members).where(
-            ReleasedCellRow.product == product,
-            ReleasedCellRow.version == version,
-            ReleasedCellRow.basis == basis,
-            near,
+        query = select(ReleasedCellRow.version, ReleasedCellRow.members).where(
+            ReleasedCellRow.product == product, ReleasedCellRow.basis == basis, near
         )
-        yield from map(EntitySet.from_text, session.exec(query).all())
+        yield from ((version, EntitySet.from_text(members)) for version, members in session.exec(query).all())
 
 
 def insert(session: Session, row: SQLModel) -> bool:

@@ -90,7 +90,7 @@ class CellCompiler:
         base = f"SELECT {', '.join(chosen)} FROM {rows.text}{self._relations.where(select, seen)}"  # noqa: S608 - all is quoted
         sources = {name: source for name, source in named.items() if source is not None}
         sql = cell_sql(
-            [*self._relations.entities(), *self._relations.common, f"base AS ({base})"],
+            [*self._relations.common, f"base AS ({base})"],
             {name: str(source.column.datatype) for name, source in sources.items()},
             {name: Field("number") for name in sorted(measures)},
             None,

@@ -19,7 +19,7 @@ from registry.controlled import Level
 from sandbox.controlled.columns import Columns, Source, Value, level_reason
 from sandbox.controlled.scopes import Names, Relation, Scope
 from sandbox.queries.conditions import read_condition
-from sandbox.queries.query import Field, literal, quote, typed
+from sandbox.queries.query import Field, entity_number, literal, quote, typed
 from sandbox.reasons import Reason, Refused
 
 _TITLE = Text(zh="行数", en="rows")
@@ -226,27 +226,20 @@ class RelationCompiler:
         if not table.entity_key:
             text = f"SELECT {', '.join(chosen)} FROM {quote(table.name)}"  # noqa: S608 - all is quoted
             return self._named(text, columns, frozenset(), simple=True, about=False)
-        record = f"hash({literal(table.name, 'string')}, row_number() OVER ())"
-        inner = f"SELECT *, {record} AS hexi_r FROM {quote(table.name)}"  # noqa: S608 - all is quoted
-        key = f"CAST(hexi_rows.{quote(table.entity_key)} AS VARCHAR)"
-        text = (
-            f"SELECT {', '.join([*chosen, 'hexi_number AS hexi_e', 'hexi_rows.hexi_r AS hexi_r'])} "  # noqa: S608
-            f"FROM ({inner}) AS hexi_rows JOIN hexi_entities ON {key} = hexi_key"
+        key = f"CAST({quote(table.entity_key)} AS VARCHAR)"
+        values = ", ".join(quote(name) for name, _ in columns.values())
+        inner = (
+            f"SELECT {', '.join([*chosen, f'{entity_number(key)} AS hexi_e'])} FROM {quote(table.name)} "  # noqa: S608
+            f"WHERE {key} IS NOT NULL"
         )
+        # A record is known by what may be asked of it, also where it stands elsewhere in another version; of those
+        # that are alike in everything each has a number.
+        alike = f"SELECT *, hash({literal(table.name, 'string')}, {values}) AS hexi_c FROM ({inner})"  # noqa: S608
+        record = "hash(hexi_c, row_number() OVER (PARTITION BY hexi_e, hexi_c)) AS hexi_r"
+        names = ", ".join([*(quote(name) for name, _ in columns.values()), "hexi_e"])
+        text = f"SELECT {names}, {record} FROM ({alike})"  # noqa: S608 - all is quoted
         keys = frozenset(name for name, value in columns.values() if value.source and value.source.is_entity)
         return replace(self._named(text, columns, keys, simple=True), tables=frozenset({table.name}))
-
-    def entities(self) -> list[str]:
-        """Everybody in any table of the product, numbered: one entity has one number in every question."""
-        about = [table for table in self._columns.product.tables if table.entity_key]
-        keys = " UNION ".join(
-            f"SELECT CAST({quote(str(table.entity_key))} AS VARCHAR) AS hexi_key FROM {quote(table.name)}"  # noqa: S608
-            for table in about
-        )
-        return [
-            "hexi_entities AS (SELECT hexi_key, row_number() OVER (ORDER BY hexi_key) - 1 AS hexi_number "  # noqa: S608 - all is quoted
-            f"FROM (SELECT DISTINCT hexi_key FROM ({keys}) WHERE hexi_key IS NOT NULL))"
-        ]
 
     def _joined(self, left: Rows, right: Rows, join: exp.Join, seen: Seen) -> Rows:
         side, kind = (str(join.args.get(part) or "").upper() for part in ("side", "kind"))

@@ -107,7 +107,9 @@ def _controlled(work: Work[Question], rows: list[list[Json]], isolation: Json, *
 def _leaves_few(session: Session, work: Work[Question], sets: EntitySets) -> bool:
     """Whether cells that were left out for being few come out again as what others leave over."""
     minimum = work.dataset.product.disclosure.minimum_entities
-    return any(leaves_few(new, store.cells(session, *work.key, basis), minimum) for basis, new in sets.items())
+    return any(
+        leaves_few(new, store.cells(session, work.permit.product, basis), minimum) for basis, new in sets.items()
+    )
 
 
 def _with_closeness(hold: Hold, *, close: bool) -> Hold:

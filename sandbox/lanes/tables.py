@@ -55,8 +55,9 @@ class TableLane:
 
 def is_too_close(session: Session, work: Work[Asked], sets: EntitySets) -> bool:
     """Whether the records by which a cell differs from an earlier one belong to too few entities."""
-    # The row that names the data is the lock: releases from one product version come one after another.
     store.pin_data(session, *work.key, work.dataset.fingerprint())
+    # Releases from one product come one after another, whichever version they are from.
+    store.lock_ledger(session, work.permit.product)
     minimum = work.dataset.product.disclosure.minimum_entities
     return store.is_too_close(session, *work.key, sets, minimum)
 
