@@ -23,6 +23,7 @@ from connector.deliveries.receiving import DeliveryClosed, Receiving
 from connector.deliveries.tokens import DownloadInterrupted, TokenRefused, Tokens, authorization, refuse
 from connector.deliveries.worker import SHARE
 from connector.protocol import outbox
+from connector.protocol.deadlines import Deadline
 from connector.protocol.engine import Engine
 from connector.sources import CHUNK_BYTES
 from connector.sources.digests import read_repr_digest
@@ -37,7 +38,12 @@ LEASE_SECONDS = 600
 RENEW_SECONDS = 60.0
 # How often it is asked, while data come, if our own side still wants them, in seconds.
 LOOK_SECONDS = 1.0
-# Attempts without a single byte of progress before the download is given up: some four minutes with the back-off.
+# What has to come in every window of so many seconds, in bytes, beginning with the connection: 1 KiB a second,
+# a third of what a telephone modem brings. Who sends less holds a thread for nothing, and is asked again later.
+WINDOW_SECONDS = 60.0
+LEAST_WINDOW_BYTES = 60 * 1024
+# Attempts in a row that brought less than that before the download is given up: some four minutes of back-off, and at
+# the worst a window for each.
 MAX_ATTEMPTS = 12
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
@@ -65,13 +71,17 @@ class _Rate:
 
 @dataclass(frozen=True)
 class Downloads:
-    """Fetches. `client` is httpx over the guarded network."""
+    """Fetches. `client` is httpx over the guarded network, whose connections keep to `deadline`; the limits are the
+    constants, but in tests."""
 
     engine: Engine
     receiving: Receiving
     tokens: Tokens
     client: httpx.Client
+    deadline: Deadline
     clock: Clock
+    window_seconds: float = WINDOW_SECONDS
+    least_window_bytes: int = LEAST_WINDOW_BYTES
     # One at a time leases, so that none of them overlooks what another has just leased.
     _leasing: threading.Lock = field(default_factory=threading.Lock)
     _rates: dict[str, _Rate] = field(default_factory=dict)
@@ -88,7 +98,8 @@ class Downloads:
         try:
             self._attempt(arrival, rate)
         except (DownloadInterrupted, Unavailable, DeliveryClosed) as error:
-            self._again(replace(arrival, attempts=1) if rate.received else arrival, error)
+            progressed = rate.received >= self.least_window_bytes
+            self._again(replace(arrival, attempts=1) if progressed else arrival, error)
         except DataspaceError as error:
             self.receiving.fail(arrival.transfer, error.detail)
         finally:
@@ -122,7 +133,7 @@ class Downloads:
                 part.restart()
             part.make_room(0 if whole.size is None else whole.size - part.size)
             self._note(arrival.transfer, whole)
-            for chunk in self._wanted(arrival.transfer, answer.iter_raw(CHUNK_BYTES)):  # (3)
+            for chunk in self._wanted(arrival.transfer, _gathered(answer)):  # (3)
                 part.write(chunk)
                 rate.received += len(chunk)
         if whole.size is not None and part.size != whole.size:
@@ -134,12 +145,17 @@ class Downloads:
         headers = {"Authorization": authorization(address), "Accept-Encoding": "identity"}
         if part.size and arrival.version:
             headers |= {"Range": f"bytes={part.size}-", "If-Range": arrival.version}
+        endpoint = self.tokens.checked(address.get("endpoint"))
+        self.deadline.begin(self.window_seconds, least=self.least_window_bytes)
         try:
-            with self.client.stream("GET", self.tokens.checked(address.get("endpoint")), headers=headers) as answer:
+            with self.client.stream("GET", endpoint, headers=headers) as answer:
                 if answer.status_code not in {200, 206, 416}:
                     refuse(answer)
                 yield answer
         except httpx.HTTPError as error:
+            if self.deadline.is_over:
+                least = f"{self.least_window_bytes} bytes in {self.window_seconds:g} s"
+                raise DownloadInterrupted(f"the provider's data plane sent less than {least}") from error
             raise DownloadInterrupted(f"the provider's data plane went away ({type(error).__name__})") from error
 
     def _note(self, pid: str, whole: _Whole) -> None:
@@ -174,6 +190,23 @@ class Downloads:
                 due = instant(now + outbox.backoff(arrival.attempts))
                 known = replace(known, due=due, holder=None, attempts=arrival.attempts, error=error.detail)
                 store.save_arrival(session, replace(known, updated=instant(now)))
+
+
+def _gathered(answer: httpx.Response) -> Iterator[bytes]:
+    """The body in pieces worth writing; what has come is given out also where the rest does not."""
+    pieces, broken = bytearray(), None
+    try:
+        for piece in answer.iter_raw():
+            pieces += piece
+            if len(pieces) >= CHUNK_BYTES:
+                yield bytes(pieces)
+                pieces.clear()
+    except httpx.HTTPError as error:
+        broken = error
+    if pieces:
+        yield bytes(pieces)
+    if broken is not None:
+        raise broken
 
 
 def _whole(answer: httpx.Response) -> tuple[_Whole, int]:

@@ -20,6 +20,7 @@ from connector.planes.http_pull import FORMAT as PULL
 from connector.planes.http_push import FORMAT as PUSH
 from connector.planes.s3_push import FORMAT as S3
 from connector.protocol.callbacks import peer_transport
+from connector.protocol.deadlines import Deadline
 from connector.protocol.engine import Engine
 from connector.protocol.transfer import State
 from connector.settings import ConnectorSettings
@@ -44,7 +45,7 @@ class Deliveries:
     pushes: Pushes
     downloads: Downloads
     tokens: Tokens
-    client: httpx.Client
+    clients: tuple[httpx.Client, ...]
     clock: Clock
 
     def worker(self) -> DeliveryWorker:
@@ -98,7 +99,8 @@ class Deliveries:
 
     def close(self) -> None:
         """Close the connections."""
-        self.client.close()
+        for client in self.clients:
+            client.close()
 
 
 def deliveries(
@@ -112,21 +114,23 @@ def deliveries(
     on_ended: OnEnded,
 ) -> Deliveries:
     """The deliveries of one connector. `transport` replaces the network; `on_ended` is told of each that has ended."""
-    loopback = settings.allows_loopback
-    client = httpx.Client(
-        transport=transport or peer_transport(unsafe_allow_loopback=loopback),
-        timeout=httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS),
-        trust_env=False,
-        follow_redirects=False,
-    )
+    loopback, deadline = settings.allows_loopback, Deadline()
+    sending = _client(transport or peer_transport(unsafe_allow_loopback=loopback))
+    fetching = _client(transport or peer_transport(unsafe_allow_loopback=loopback, through=deadline.over))
     receiving = Receiving(engine, settings.home, settings.url, clock, on_ended)
-    tokens = Tokens(engine, client, authorise, clock, loopback)
+    tokens = Tokens(engine, fetching, deadline, authorise, clock, loopback)
     return Deliveries(
         engine,
         receiving,
-        Pushes(engine, sources, handovers, client, Uploads(engine.database, loopback), clock, loopback, on_ended),
-        Downloads(engine, receiving, tokens, client, clock),
+        Pushes(engine, sources, handovers, sending, Uploads(engine.database, loopback), clock, loopback, on_ended),
+        Downloads(engine, receiving, tokens, fetching, deadline, clock),
         tokens,
-        client,
+        (sending, fetching),
         clock,
     )
+
+
+def _client(transport: httpx.BaseTransport) -> httpx.Client:
+    """No proxies or credentials from the environment, and no redirects: a checked address, or none."""
+    timeout = httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
+    return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)

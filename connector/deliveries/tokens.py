@@ -17,6 +17,7 @@ from connector.deliveries import store
 from connector.planes.data_address import properties_of
 from connector.protocol import store as protocol_store
 from connector.protocol.callbacks import check_callback
+from connector.protocol.deadlines import Deadline
 from connector.protocol.engine import Engine
 from connector.protocol.errors import CallbackRefused
 from hexi.canonical import Clock, Json, instant, parse
@@ -24,7 +25,10 @@ from hexi.errors import DataspaceError, Unavailable
 
 # The most that is read of an answer that is not the data, in bytes.
 MAX_ANSWER_BYTES = 64 * 1024
-# How long a renewal is left to whoever has begun it, and how often the others look meanwhile, in seconds.
+# How long a provider may take for a renewal from beginning to end, in seconds, however slowly it sends.
+EXCHANGE_SECONDS = 20.0
+# How long a renewal is left to whoever has begun it, and how often the others look meanwhile, in seconds. It outlasts
+# the exchange, or a second one would show the same refresh token.
 RENEWAL_SECONDS = 30.0
 LOOK_SECONDS = 0.2
 _NOT_NOW = "connector.transfer-not-active"
@@ -51,13 +55,16 @@ class TokenRefused(DownloadInterrupted):
 
 @dataclass(frozen=True)
 class Tokens:
-    """`client` is httpx over the guarded network, `authorise` gives a presentation for a participant."""
+    """`client` is httpx over the guarded network, whose connections keep to `deadline`; `authorise` gives a
+    presentation for a participant. A renewal takes `seconds` at most."""
 
     engine: Engine
     client: httpx.Client
+    deadline: Deadline
     authorise: Callable[[str], str]
     clock: Clock
     unsafe_allow_loopback: bool
+    seconds: float = EXCHANGE_SECONDS
 
     def current(self, pid: str) -> dict[str, str]:
         """The properties of the data address, with the newest tokens. Raises `ProcessUnknown`."""
@@ -123,10 +130,10 @@ class Tokens:
         with self.engine.database.reading() as session:
             provider = self.engine.transfer(session, pid).counterparty
         body: Json = {"refreshToken": refresh}
+        address, headers = self.checked(endpoint), {"Authorization": self.authorise(provider)}
+        self.deadline.begin(self.seconds)
         try:
-            with self.client.stream(
-                "POST", self.checked(endpoint), json=body, headers={"Authorization": self.authorise(provider)}
-            ) as answer:
+            with self.client.stream("POST", address, json=body, headers=headers) as answer:
                 if not answer.is_success:
                     refuse(answer, final=True)
                 renewed = parse(_body(answer))

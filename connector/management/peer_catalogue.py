@@ -15,6 +15,7 @@ from connector.contracts import store
 from connector.contracts.errors import PeerRefused
 from connector.management.peer_messages import AskCatalogue, NegotiateOffer
 from connector.protocol.callbacks import check_callback, peer_transport
+from connector.protocol.deadlines import Deadline
 from connector.protocol.engine import Engine
 from connector.protocol.messages import CatalogRequestMessage
 from connector.protocol.peers import Peers
@@ -25,7 +26,8 @@ from hexi.database import Database
 from hexi.errors import DataspaceError
 
 # How long a peer may take to connect, and to write its catalogue, in seconds. Large ones of other makes take half a
-# second for every thousand datasets.
+# second for every thousand datasets. Together they are a deadline, however slowly a peer sends: it must not hold a
+# thread.
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 # The longest catalogue read, in bytes: some 20,000 datasets with an offer each.
@@ -51,7 +53,7 @@ class PeerCatalogue:
 
 
 class PeerCatalogues:
-    """Asks peers for their catalogues. `transport` replaces the network."""
+    """Asks peers for their catalogues. `transport` replaces the network; a peer has `seconds` for all of its answer."""
 
     def __init__(
         self,
@@ -61,13 +63,17 @@ class PeerCatalogues:
         *,
         unsafe_allow_loopback: bool,
         transport: httpx.BaseTransport | None = None,
+        seconds: float = CONNECT_SECONDS + ANSWER_SECONDS,
     ) -> None:
         self._database = database
         self._engine = engine
         self._peers = peers
         self._unsafe_allow_loopback = unsafe_allow_loopback
+        self._seconds = seconds
+        self._deadline = Deadline()
+        guarded = peer_transport(unsafe_allow_loopback=unsafe_allow_loopback, through=self._deadline.over)
         self._http = httpx.Client(
-            transport=transport or peer_transport(unsafe_allow_loopback=unsafe_allow_loopback),
+            transport=transport or guarded,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             trust_env=False,
             follow_redirects=False,
@@ -117,10 +123,15 @@ class PeerCatalogues:
 
     def _post(self, url: str, audience: str, body: Json) -> Json:
         headers = {"Content-Type": "application/json", "Authorization": self._peers.authorise(audience)}
+        self._deadline.begin(self._seconds)
         try:
             with self._http.stream("POST", url, content=encode(body), headers=headers) as answer:
-                content = b"".join(_limited(answer))
+                content = b"".join(self._limited(answer))
         except httpx.HTTPError as error:
+            if self._deadline.is_over:
+                raise Unreachable(
+                    f"{url} did not answer to the end in {self._seconds:g} s; ask with a filter"
+                ) from error
             raise Unreachable(f"{url} does not answer ({type(error).__name__}); is the peer running?") from error
         try:
             said = parse(content)
@@ -130,14 +141,14 @@ class PeerCatalogues:
             raise PeerRefused(f"{url} answered {answer.status_code}: {_reason(said)}")
         return said
 
-
-def _limited(answer: httpx.Response) -> Iterator[bytes]:
-    read = 0
-    for chunk in answer.iter_bytes():
-        read += len(chunk)
-        if read > MAX_CATALOGUE_BYTES:
-            raise PeerRefused(f"the catalogue is longer than {MAX_CATALOGUE_BYTES} bytes; ask with a filter")
-        yield chunk
+    def _limited(self, answer: httpx.Response) -> Iterator[bytes]:
+        read = 0
+        for chunk in answer.iter_bytes():
+            read += len(chunk)
+            if read > MAX_CATALOGUE_BYTES:
+                raise PeerRefused(f"the catalogue is longer than {MAX_CATALOGUE_BYTES} bytes; ask with a filter")
+            self._deadline.check()
+            yield chunk
 
 
 def _reason(said: Json) -> str:

@@ -1,14 +1,21 @@
 """A peer's own catalogue and what is negotiated from it, over the simulator and against peers that write otherwise."""
 
-from typing import Any
+import time
+from http.server import BaseHTTPRequestHandler
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from connector.management.peer_messages import PeerDatasetAnswer
+from connector.management.peer_catalogue import PeerCatalogues
+from connector.management.peer_messages import AskCatalogue, PeerDatasetAnswer
+from connector.protocol.peers import Peers
+from hexi.client import Unreachable
 from hexi.errors import RemoteProblem
+from tests.connector.crawler.peers import serving
 from tests.simulator import PLANNER, Dataspace
 
 STRANGE = "127.0.0.1:9999"
@@ -97,3 +104,20 @@ def test_an_offer_that_could_not_be_sent_starts_nothing(dataspace: Dataspace) ->
         client.negotiate_offer(dataspace.provider.did, {"@id": "o1", "@type": "Offer"})
     assert malformed.value.code == "connector.message-malformed"
     assert list(client.negotiations()) == []
+
+
+def test_a_byte_now_and_then_holds_nobody(dataspace: Dataspace) -> None:
+    def trickle(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(200):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+
+    state = dataspace.consumer.app.state
+    with serving(trickle) as address:
+        known = SimpleNamespace(participant=lambda _: SimpleNamespace(dsp_url=address))
+        peers = cast("Peers", SimpleNamespace(trust=known, authorise=lambda _: "Bearer x"))
+        asking = PeerCatalogues(state.database, state.engine, peers, unsafe_allow_loopback=True, seconds=0.3)
+        with pytest.raises(Unreachable, match=r"did not answer to the end in 0\.3 s"):
+            asking.catalogue(AskCatalogue(counterparty="did:web:slow.example"))
+        asking.close()
