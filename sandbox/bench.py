@@ -85,6 +85,8 @@ class Bench:
     ) -> None:
         self._identity = identity
         self._clock = clock
+        # Why the last program failed, in its own words: a provider tells nobody, the bench its owner.
+        self.said: str | None = None
         product = dataset.product
         self._permit = Permit(
             id=f"urn:uuid:{uuid.uuid4()}",
@@ -109,6 +111,7 @@ class Bench:
             clock,
             settings or SandboxSettings(program_overhead_seconds=0),
             key=key,
+            unsafe_hear=self._hear,
         )
 
     @property
@@ -129,7 +132,11 @@ class Bench:
         """The answer to an earlier run."""
         return self._sandbox.answer(run, DID)
 
+    def _hear(self, said: str) -> None:
+        self.said = said
+
     def _run(self, query: str, mode: str) -> RunAnswer:
+        self.said = None
         key, kid = self._identity.key, self._identity.kid
         request = RunRequest(
             run=f"urn:uuid:{uuid.uuid4()}",
@@ -156,11 +163,15 @@ def open_bench(product: Product, tables: Path, state: Path | None, clock: Clock)
             database.dispose()
 
 
-def dry_bench(product: Product, clock: Clock) -> Callable[[str], DryRun]:
-    """Says what would come of a query; needs no tables, because it looks at none. Raises as `Preview.dry_run` does."""
+def dry_bench(product: Product, clock: Clock, mode: str = SQL_MODE) -> Callable[[str], DryRun]:
+    """Says what would come of a query, or by `mode` of a program; needs no tables, because it looks at none.
+
+    Raises as `Preview.dry_run` does.
+    """
+    longest = MAX_PROGRAM_CHARACTERS if mode == PROGRAM_MODE else MAX_QUERY_CHARACTERS
     preview = Preview(Lanes(Database("sqlite://"), SandboxSettings(), None, b"", clock))
     dataset = Dataset(product, _digest(product), {})
-    return lambda query: preview.dry_run(dataset, query[: MAX_QUERY_CHARACTERS + 1], SQL_MODE)
+    return lambda text: preview.dry_run(dataset, text[: longest + 1], mode)
 
 
 def bench_twin(

@@ -22,12 +22,12 @@ from sandbox.isolation.levels import BUILT
 from sandbox.isolation.processes import IsolationSettings
 from sandbox.isolation.processes import probe as probe_isolation
 from sandbox.messages import RunAnswer
-from sandbox.preview import MAX_TWIN_ROWS, TwinFormat
+from sandbox.preview import MAX_TWIN_ROWS, PRODUCT_FILE, TwinFormat
 from sandbox.preview.shown import show_dry_run
 from sandbox.programs.environment import default_folder, open_environment, seal_environment
 from sandbox.programs.source import read_text
 from sandbox.programs.telling import draw_charts, print_outputs, print_report, print_review
-from sandbox.queries.query import MAX_QUERY_CHARACTERS
+from sandbox.queries.query import MAX_QUERY_CHARACTERS, PROGRAM_MODE, SQL_MODE
 from sandbox.settings import SandboxSettings
 
 app = typer.Typer(no_args_is_help=True, help="Sandboxed computation: usable but invisible. 可用不可见的沙箱计算。")
@@ -51,7 +51,10 @@ ProductFile = Annotated[Path, typer.Option("--product", help="Product descriptio
 
 @app.command("try")
 def try_(
-    product: ProductFile,
+    product: Annotated[
+        Path | None,
+        typer.Option("--product", help="Product description; left out: product.json in --tables.", dir_okay=False),
+    ] = None,
     tables: Annotated[Path | None, typer.Option("--tables", help="Folder with <table>.csv or <table>.parquet.")] = None,
     state: Annotated[Path | None, typer.Option("--state", help="Remember releases here across calls.")] = None,
     query: Annotated[str | None, typer.Option("--query", help="One SELECT, or - for a stream of them.")] = None,
@@ -68,17 +71,17 @@ def try_(
     """Ask a product, as a consumer would: review, isolation, disclosure control, receipt. No service, no contract.
 
     With --dry-run only the description is looked at: whether the query may be asked, by which rules, and how far off
-    the numbers will be.
+    the numbers will be. The folder of 'hexi connector twin' has all that is needed: --tables twin.
     """
-    described = read_bench_product(product)
+    described = read_bench_product(_product_file(product, tables))
     if query is None and program is None:
         print(_HOW)
         return
-    if program is not None and (query is not None or dry_run):
-        raise Malformed("a --program is run by itself: without --query, and without --dry-run, which is for queries")
+    if program is not None and query is not None:
+        raise Malformed("a --program is run by itself, without --query")
     configure_logging("ERROR")
     if dry_run:
-        _dry_run(described, query or "", as_json=as_json)
+        _dry_run(described, query, program, as_json=as_json)
         return
     if tables is None:
         raise Malformed("name the folder with the tables (--tables), or ask what would come of it (--dry-run)")
@@ -88,7 +91,8 @@ def try_(
             return
         answer = bench.ask(query or "") if program is None else bench.run_program(read_text(program))
         seen, answer = _reviewed(bench, answer, as_reviewer, decide, reason)
-    _tell(answer, seen, as_json=as_json)
+        said = bench.said
+    _tell(answer, seen, said, as_json=as_json)
     if charts is not None:
         draw_charts(answer.outputs, charts)
     raise typer.Exit({"released": DONE, "held": HELD}.get(answer.verdict, REFUSED))
@@ -97,7 +101,7 @@ def try_(
 @app.command()
 def twin(
     product: ProductFile,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the tables and twin.json; it is made.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables, product.json and twin.json; it is made.")],
     state: Annotated[Path | None, typer.Option("--state", help="A folder of 'try': draw from its cube.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, max=MAX_TWIN_ROWS, help="Rows of each table.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed gives another twin.")] = None,
@@ -110,7 +114,9 @@ def twin(
     numbers in it. The same again gives the same bytes.
     """
     made = bench_twin(read_bench_product(product), state, system_clock, rows=rows, seed=seed)
+    described = product.read_bytes()
     said = made.write(out, format_)
+    (out / PRODUCT_FILE).write_bytes(described)
     print(pretty(said)) if as_json else print(f"{', '.join(said['files'])} in {out}, drawn from the {said['source']}")
 
 
@@ -159,12 +165,19 @@ def probe(
     Console().print(table)
 
 
-def _dry_run(product: Product, query: str, *, as_json: bool) -> None:
-    ask = dry_bench(product, system_clock)
+def _product_file(product: Path | None, tables: Path | None) -> Path:
+    """The description that is named, or lies beside the tables."""
+    if product is None and tables is None:
+        raise Malformed(f"name the product's description (--product), or a folder with {PRODUCT_FILE} (--tables)")
+    return product or (tables or Path()) / PRODUCT_FILE
+
+
+def _dry_run(product: Product, query: str | None, program: Path | None, *, as_json: bool) -> None:
+    ask = dry_bench(product, system_clock, SQL_MODE if program is None else PROGRAM_MODE)
     if query == "-":
         _stream(lambda text: ask(text).to_json(), sys.stdin.buffer, sys.stdout)
         return
-    found = ask(query)
+    found = ask(query or "" if program is None else read_text(program))
     print(pretty(found.to_json())) if as_json else show_dry_run(found)
     raise typer.Exit(REFUSED if found.reasons else DONE)
 
@@ -209,9 +222,11 @@ def environment(
     Console().print(table)
 
 
-def _tell(answer: RunAnswer, seen: dict[str, Json] | None, *, as_json: bool) -> None:
+def _tell(answer: RunAnswer, seen: dict[str, Json] | None, said: str | None, *, as_json: bool) -> None:
+    if said is not None:
+        typer.echo(f"the program failed, which a provider would tell nobody: {said}", err=True)
     if as_json:
-        print(pretty(_shown(answer) | ({"review": seen} if seen else {})))
+        print(pretty(_shown(answer) | ({"review": seen} if seen else {}) | ({"said": said} if said else {})))
         return
     if seen:
         print_review(seen, with_outputs=answer.verdict != "released")

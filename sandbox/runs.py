@@ -71,6 +71,7 @@ class Sandbox:
 
     `contribute` sends encrypted numbers to the aggregation point named in `settings`; without one there are no
     encrypted sums. `key` is the secret that a lattice's noise is drawn from; without one no cube is published.
+    `unsafe_hear` is told why a program failed, in its own words: for the bench alone, where the tables are the asker's.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Sandbox:
         *,
         contribute: Contribute | None = None,
         key: bytes = b"",
+        unsafe_hear: Callable[[str], None] | None = None,
     ) -> None:
         self._database = database
         self._identity = identity
@@ -94,7 +96,7 @@ class Sandbox:
         self._clock = clock
         self._settings = settings or SandboxSettings()
         self._contribute = contribute
-        self._lanes = Lanes(database, self._settings, contribute, key, clock)
+        self._lanes = Lanes(database, self._settings, contribute, key, clock, unsafe_hear)
         self._busy: set[str] = set()
         self._lock = Lock()
         self.preview = Preview(self._lanes)

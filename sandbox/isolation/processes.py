@@ -97,11 +97,15 @@ class Packages:
     """What a program may import besides the standard library: a folder, mounted read-only. `hexi_outputs` is there too,
     and is told `schema` (per table, the columns and their datatypes) and `parameters`. Libraries start threads, so
     threads are allowed.
+
+    `unsafe_tells`: a program that ends with an exception has not failed, but says ``{"raised": ...}``. That may carry
+    data, so it is for tables that whoever reads it may see anyhow.
     """
 
     folder: Path
     schema: Mapping[str, Json]
     parameters: Mapping[str, Json] = field(default_factory=dict)
+    unsafe_tells: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,7 @@ class _Task:
             "inside": files.INSIDE,
             "schema": dict(self.packages.schema),
             "parameters": dict(self.packages.parameters),
+            "tells": self.packages.unsafe_tells,
         }
 
 

@@ -8,7 +8,8 @@ the descriptor of a memory file with the plan as JSON. It imports nothing of Hex
 3. Landlock closes every path but the inputs and the libraries; the inner seccomp program closes the rest.
 4. What holds is tried, not assumed, and written to standard output as one line of JSON.
 5. The parent judges this line. Then only it says the job, a line of JSON on standard input; no input is opened before.
-6. The answer is written as JSON. Whatever goes wrong ends in exit code 1 without a word: its text may carry data.
+6. The answer is written as JSON. Whatever goes wrong ends in exit code 1 without a word: its text may carry data. Only
+   on the bench, where program and tables are the same person's, the plan says that a program's last words are told.
 """
 
 import contextlib
@@ -61,6 +62,9 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POL
 
 # Whoever is not asked within this time was started to wait, and may use the processor for getting ready.
 IDLE_SECONDS = 0.1
+
+# Characters of what a program said when it ended with an error, where that is told.
+LAST_WORDS = 500
 
 Layers = dict[str, bool | int | str]
 
@@ -125,9 +129,25 @@ def run_declaring(plan: Mapping[str, Any], program: str) -> None:
     import hexi_outputs  # type: ignore[import-not-found,unused-ignore]
 
     hexi_outputs.begin(plan["tables"], plan["schema"], plan["parameters"])
-    exec(compile(program, "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - as above
+    try:
+        exec(compile(program, "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - as above
+        answer = hexi_outputs.declared()
+    except BaseException as error:
+        if not plan["tells"]:  # step 6
+            raise
+        answer = {"raised": last_words(error)}
     with os.fdopen(1, "wb", closefd=False) as out:
-        out.write(_json(hexi_outputs.declared()))
+        out.write(_json(answer))
+
+
+def last_words(error: BaseException) -> str:
+    """What the traceback of a program ends with, and the line of the program where it began to go wrong."""
+    line, at = 0, error.__traceback__
+    while at is not None:
+        line = at.tb_lineno if at.tb_frame.f_code.co_filename == "program" else line
+        at = at.tb_next
+    said = f"{type(error).__name__}: {error}".removesuffix(": ")[:LAST_WORDS]
+    return f"{said} (line {line})" if line else said
 
 
 class Nowhere(io.TextIOBase):

@@ -16,19 +16,27 @@ from sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     from sandbox.cubes.cubes import Cubes
+    from sandbox.programs.execution import Hear
 
 
 class Lanes:
     """The lanes of one provider; for what they are given, see `sandbox.runs.Sandbox`."""
 
     def __init__(
-        self, database: Database, settings: SandboxSettings, contribute: Contribute | None, key: bytes, clock: Clock
+        self,
+        database: Database,
+        settings: SandboxSettings,
+        contribute: Contribute | None,
+        key: bytes,
+        clock: Clock,
+        unsafe_hear: "Hear | None" = None,
     ) -> None:
         self._database = database
         self._settings = settings
         self._contribute = contribute
         self._key = key
         self._clock = clock
+        self._unsafe_hear = unsafe_hear
 
     def of(self, dataset: Dataset, request: RunRequest) -> Lane[Any, Any]:
         """The lane of this product for this request."""
@@ -69,7 +77,7 @@ class Lanes:
     def _program_lane(self) -> Lane[Any, Any]:
         from sandbox.lanes.programs import ProgramLane
 
-        return ProgramLane(self._database, self._settings)
+        return ProgramLane(self._database, self._settings, self._unsafe_hear)
 
     @cached_property
     def _sum_lane(self) -> Lane[Any, Any]:

@@ -19,7 +19,7 @@ from sandbox.datasets import Dataset
 from sandbox.lane import End, Hold, Result, Work
 from sandbox.messages import RunAnswer
 from sandbox.outputs import Output
-from sandbox.programs.execution import Asked, Ran, execute, seconds_of
+from sandbox.programs.execution import Asked, Hear, Ran, execute, seconds_of
 from sandbox.programs.rules import inadmissible, report
 from sandbox.programs.source import Program, read_program
 from sandbox.reasons import Reason, Refusal
@@ -58,9 +58,10 @@ class Question:
 class ProgramLane:
     """Programs over the tables of a product that has neither a lattice nor a controlled policy."""
 
-    def __init__(self, database: Database, settings: SandboxSettings) -> None:
+    def __init__(self, database: Database, settings: SandboxSettings, unsafe_hear: Hear | None = None) -> None:
         self._database = database
         self._settings = settings
+        self._unsafe_hear = unsafe_hear
 
     def review(self, dataset: Dataset, request: RunRequest) -> Question | Refusal:
         """See `Lane`. Which algorithms are accepted is public: like the text, it says nothing of the data."""
@@ -77,7 +78,14 @@ class ProgramLane:
         """What came of it, a fixed time after it started. Raises as `sandbox.programs.execution.execute` does."""
         question = work.question
         level = max(work.permit.minimum_isolation, work.dataset.product.disclosure.minimum_isolation)
-        ran = execute(question.asked, work.dataset, self._settings, minimum_level=level, stop=work.stop)
+        ran = execute(
+            question.asked,
+            work.dataset,
+            self._settings,
+            minimum_level=level,
+            stop=work.stop,
+            unsafe_hear=self._unsafe_hear,
+        )
         self._wait(ran.began, seconds_of(question.program, self._settings))
         return ran
 

@@ -14,6 +14,8 @@ from registry.catalogue import Name
 from sandbox.messages import ReasonBody
 from sandbox.queries.query import MAX_QUERY_CHARACTERS, SQL_MODE
 
+# The product's description, beside the tables of its twin: there 'hexi sandbox try' looks for it.
+PRODUCT_FILE = "product.json"
 # Rows of one table of a twin: enough to try on, and soon drawn.
 MAX_TWIN_ROWS = 20_000
 
@@ -145,10 +147,15 @@ class DryRun(Wire):
     run_time: str
     # Whoever knows the listing puts it in; a sandbox sells nothing.
     price: Price | None = None
+    price_unknown: str | None = Field(default=None, description="Where the price was looked for: why there is none.")
 
     def priced(self, amount: int) -> "DryRun":
         """The same with the price of a run, in hundredths of a yuan, for whoever knows the product's listing."""
-        return self.model_copy(update={"price": Price(amount=amount)})
+        return self.model_copy(update={"price": Price(amount=amount), "price_unknown": None})
+
+    def unpriced(self, why: str) -> "DryRun":
+        """The same without a price, for whoever looked for one and knows why there is none."""
+        return self.model_copy(update={"price": None, "price_unknown": why})
 
     def to_json(self) -> dict[str, Json]:
         """As it travels."""

@@ -27,5 +27,7 @@ def show_dry_run(found: DryRun) -> None:
             typer.echo(f"means are judged {assumed}", err=True)
     for rule in found.rules:
         typer.echo(f"{rule.rule}: {rule.says}", err=True)
-    price = "" if found.price is None else f"; {found.price.amount / 100:.2f} {found.price.currency} a run"
+    price = f"; price unknown: {found.price_unknown}" if found.price_unknown else ""
+    if found.price is not None:
+        price = f"; {found.price.amount / 100:.2f} {found.price.currency} a run"
     typer.echo(f"admissible in the lane {found.lane}; {found.run_time}{price}")

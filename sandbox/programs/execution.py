@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hexi.canonical import Json
+from hexi.canonical import Json, parse
+from hexi.errors import Malformed
 from sandbox.datasets import Dataset
 from sandbox.errors import DataChanged, JobFailed
 from sandbox.isolation.processes import IsolationSettings, Limits, Packages, run_program
@@ -22,6 +23,8 @@ MINIMUM_LEVEL = 2
 COUNTING_SECONDS = 1.0
 _FAILED = "it ended with an error, or at one of its limits"
 
+# Is told why a program failed, in its own words: see `sandbox.runs.Sandbox`.
+Hear = Callable[[str], None]
 # Says of collected outputs what about them is not as promised, or None.
 Promise = Callable[[Sequence[Json]], str | None]
 
@@ -52,7 +55,13 @@ class Ran:
 
 
 def execute(
-    asked: Asked, dataset: Dataset, settings: SandboxSettings, *, minimum_level: int, stop: Stop | None = None
+    asked: Asked,
+    dataset: Dataset,
+    settings: SandboxSettings,
+    *,
+    minimum_level: int,
+    stop: Stop | None = None,
+    unsafe_hear: Hear | None = None,
 ) -> Ran:
     """See the module. Raises `IsolationUnavailable`, `EnvironmentUnavailable`, `DataChanged`, `ProductUnusable`."""
     environment = open_environment((settings.environment or default_folder()).absolute())
@@ -60,7 +69,7 @@ def execute(
     with lay_out(dataset) as inputs:
         words = asked.program.words | {value for value in asked.parameters.values() if isinstance(value, str)}
         expected = Expected(dataset.product, words, inputs.entities)
-        packages = Packages(environment.packages, inputs.schema, asked.parameters)
+        packages = Packages(environment.packages, inputs.schema, asked.parameters, unsafe_tells=unsafe_hear is not None)
         limits = Limits(settings.program_memory_bytes, seconds, float(seconds), MAX_BYTES)
         began = time.monotonic()
         try:
@@ -73,13 +82,29 @@ def execute(
                 stop=stop,
                 packages=packages,
             )
-        except JobFailed:
+            if unsafe_hear is not None and (raised := _raised(result.output)) is not None:
+                raise JobFailed(raised)
+        except JobFailed as error:
+            if unsafe_hear is not None:
+                unsafe_hear(error.detail)
             return Ran(_FAILED, (), expected, None, environment, began)
         isolation: Json = {"level": result.isolation.level, "layers": dict(result.isolation.layers)}
         collected, unchecked = _collected(result.output, expected, inputs, asked.promised)
+        if unsafe_hear is not None and isinstance(collected, str):
+            unsafe_hear(collected)
     if dataset.fingerprint() != before:
         raise DataChanged("the files of this product changed while they were read; ask again")
     return Ran(collected, unchecked, expected, isolation, environment, began)
+
+
+def _raised(output: bytes) -> str | None:
+    """The last words of a program that ended with an exception, as a terminal may show them."""
+    try:
+        said = parse(output)
+    except Malformed:
+        return None
+    words = said.get("raised") if isinstance(said, dict) else None
+    return "".join(letter if letter.isprintable() else " " for letter in words) if isinstance(words, str) else None
 
 
 def seconds_of(program: Program, settings: SandboxSettings) -> int:

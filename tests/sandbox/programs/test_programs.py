@@ -11,7 +11,8 @@ import pytest
 
 from hexi.database import Database
 from hexi.errors import DataspaceError, Malformed
-from sandbox.airlock.decisions import Reviewer
+from sandbox.airlock.decisions import Decision, Reviewer
+from sandbox.bench import open_bench, read_bench_product
 from sandbox.datasets import Dataset
 from sandbox.errors import EnvironmentUnavailable, IsolationUnavailable
 from sandbox.isolation import bubblewrap
@@ -24,6 +25,7 @@ from sandbox.programs.source import Program, read_program, read_text
 from sandbox.queries.query import PROGRAM_MODE
 from sandbox.runs import Sandbox
 from sandbox.settings import SandboxSettings
+from tests.builders import SettableClock
 from tests.sandbox.builders import Clinic
 
 WANG = Reviewer("wang", "did:web:clinic.example")
@@ -258,6 +260,54 @@ def test_trying_a_program_and_reviewing_it(tried: Path) -> None:
     assert (rejected.exit_code, json.loads(rejected.stdout)["reasons"][0]["message"]) == (1, "no")
     for wrong in (("--decide", "approve"), ("--query", "SELECT 1")):
         assert isinstance(call(*wrong).exception, DataspaceError)
+
+
+# What they say stands nowhere in their text, and so nowhere in what is kept of it.
+SECRET = "raise ValueError('SEC' + 'RET' + str(6 * 7))"
+FORGED = """
+import os
+os.write(1, b'{"raised": "SEC' + b'RET42"}')
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        pytest.param(f"import hexi_outputs\n{SECRET}", "ValueError: SECRET42 (line 2)", id="raised"),
+        pytest.param("raise ValueError(chr(27) + '[2J')", "ValueError:  [2J (line 1)", id="to a terminal"),
+        pytest.param("def f():\n    return 1 / 0\nf()", "ZeroDivisionError: division by zero (line 2)", id="deeper"),
+        pytest.param("import hexi_outputs\nhexi_outputs.table('no')", "(line 2)", id="in a library"),
+        pytest.param("raise SystemExit", "SystemExit (line 1)", id="left"),
+        pytest.param("# hexi: seconds=1\nwhile True: pass", "limit of 1 s", id="too long"),
+        pytest.param("import os\nos._exit(3)", "failed inside the sandbox", id="without a word"),
+        pytest.param(
+            "import hexi_outputs as h\nh.release_table('a' + 'b', [{'n': 500}], {'n': 'count'})",
+            "does not stand in the program's own text",
+            id="not taken",
+        ),
+    ],
+)
+def test_the_bench_says_what_a_program_said(tried: Path, program: str, says: str) -> None:
+    with open_bench(read_bench_product(tried / "product.json"), tried / "tables", None, SettableClock()) as bench:
+        assert bench.run_program(program).verdict == "held"
+        assert says in str(bench.said)
+        assert str(bench.said).isprintable()
+        bench.run_program('import hexi_outputs\nhexi_outputs.release_table("t", [{"n": 500}], {"n": "count"})')
+        assert bench.said is None
+
+
+@pytest.mark.parametrize("program", [SECRET, FORGED], ids=["raised", "written"])
+def test_a_provider_tells_nobody_what_a_program_said(clinic: Programs, tmp_path: Path, program: str) -> None:
+    answer = clinic.run(program)
+    seen = clinic.sandbox.airlock.look(WANG, answer.run)
+    clinic.sandbox.airlock.vote(WANG, answer.run, Decision.APPROVE, "it failed")
+    after = clinic.sandbox.answer(answer.run, clinic.planner.did)
+    assert [(reason.code, reason.message) for reason in after.reasons] == [(lane.FAILED.code, lane.FAILED.message)]
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert answer.run.encode() in stored
+    for said in (stored, answer.model_dump_json().encode(), after.model_dump_json().encode(), repr(seen).encode()):
+        assert b"SECRET42" not in said
 
 
 def test_the_environment_has_what_the_reference_says() -> None:
