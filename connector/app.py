@@ -36,6 +36,7 @@ from connector.management.dealings import Dealings
 from connector.management.desk import Desk
 from connector.management.peer_catalogue import PeerCatalogues
 from connector.management.previews import Previews
+from connector.management.prices import Prices
 from connector.management.token import management_token
 from connector.monitoring import Monitor
 from connector.planes import DataPlane, http_pull, http_push, s3_push
@@ -292,7 +293,12 @@ def _desk(
             transport=transport,
         ),
         previews=Previews(
-            space.registry, space.peers.trust, space.peers.authorise, settings.allows_loopback, transport
+            space.registry,
+            space.peers.trust,
+            space.peers.authorise,
+            Prices.of_space(settings.space_url, transport),
+            settings.allows_loopback,
+            transport,
         ),
         registry=space.registry,
         ledger=space.ledger,

@@ -21,12 +21,13 @@ from connector.commands import (
     transfers,
     webhooks,
 )
+from connector.commands.asked import Program, Query, text_of
 from connector.commands.homes import HOME, SETTINGS_FILE, Home, client_of, saved, settings_of
 from connector.commands.output import AsJson, of_product, read_object, show, to_json
 from hexi.canonical import Json, encode, pretty
 from hexi.cli import REFUSED, start_as_service
-from hexi.errors import Malformed
-from sandbox.preview import TwinFormat
+from hexi.errors import Conflict, Malformed
+from sandbox.preview import PRODUCT_FILE, TwinFormat
 
 app = typer.Typer(no_args_is_help=True, help="A participant's node: products, contracts, permits, runs. 接入连接器。")
 resource_app = typer.Typer(no_args_is_help=True, help="Tables on this machine. 数据资源。")
@@ -209,10 +210,8 @@ def catalogue(
 @app.command()
 def run(
     transfer: Annotated[str, typer.Argument(help="A transfer that has STARTED.")],
-    query: Annotated[str, typer.Argument(help="SQL over the product's tables.")] = "",
-    program: Annotated[
-        Path | None, typer.Option("--program", help="A Python program instead.", exists=True, dir_okay=False)
-    ] = None,
+    query: Query = "",
+    program: Program = None,
     purpose: Annotated[str | None, typer.Option(help="Left out: the purpose of the agreement.")] = None,
     run_id: Annotated[str | None, typer.Option("--run", help="A urn:uuid of yours, for asking again safely.")] = None,
     home: Home = HOME,
@@ -222,9 +221,7 @@ def run(
 
     Example: hexi connector run urn:uuid:... "SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex" --home planner
     """
-    if bool(query) == (program is not None):
-        raise Malformed("give either a query or a --program")
-    text = query if program is None else program.read_text(encoding="utf-8")
+    text = text_of(query, program)
     answer = to_json(client_of(home).run(transfer, text, purpose=purpose, run=run_id))
     if as_json:
         show(answer, as_json)
@@ -241,20 +238,25 @@ def run(
 @app.command("dry-run")
 def dry_run(
     product: Annotated[str, typer.Argument(help="The product's identifier in the space's catalogue.")],
-    query: Annotated[str, typer.Argument(help="SQL over the product's tables.")],
+    query: Query = "",
+    program: Program = None,
     home: Home = HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Say what would come of a query, before anything is agreed. 试算。
+    """Say what would come of a query or a program, before anything is agreed. 试算。
 
-    Its provider looks at the query and the published description, at no data: whether it may be asked, by which rules,
-    how far off the numbers will be, how long it takes.
+    Its provider looks at the text and the published description, at no data: whether it may be asked, by which rules,
+    how far off the numbers will be, how long it takes. The price of a run is that of the space's market.
 
     Example: hexi connector dry-run 6916... "SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex" --home planner
+
+    Example: hexi connector dry-run 6916... --program costs.py --home planner
     """
     from sandbox.preview.shown import show_dry_run
+    from sandbox.queries.query import PROGRAM_MODE, SQL_MODE
 
-    found = client_of(home).jobs.dry_run(product, query)
+    mode = SQL_MODE if program is None else PROGRAM_MODE
+    found = client_of(home).jobs.dry_run(product, text_of(query, program), mode)
     show(found.to_json(), as_json) if as_json else show_dry_run(found)
     if found.reasons:
         raise typer.Exit(REFUSED)
@@ -263,22 +265,27 @@ def dry_run(
 @app.command()
 def twin(
     product: Annotated[str, typer.Argument(help="The product's identifier in the space's catalogue.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the tables and twin.json; it is made.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables, product.json and twin.json; it is made.")],
     format_: Annotated[TwinFormat, typer.Option("--format", help="csv or parquet.")] = TwinFormat.CSV,
     home: Home = HOME,
     as_json: AsJson = False,
 ) -> None:
     """Fetch synthetic tables of a product, on which anybody may try queries: no row is anybody's. 合成孪生数据。
 
-    With them and the product's description, 'hexi sandbox try' answers as the provider would.
+    The product's signed description comes with them (product.json), so that queries and programs may be tried at once,
+    and are answered by the provider's rules: hexi sandbox try --tables twin --query "SELECT ..."
 
     Example: hexi connector twin 6916... --out twin --home planner
     """
     jobs = client_of(home).jobs
-    said = to_json(jobs.twin(product))
+    said, signed = to_json(jobs.twin(product)), jobs.described(product)
+    if signed.digest != said["productDigest"]:
+        raise Conflict("the product was published anew just now, and its twin is of another version; ask again")
     out.mkdir(parents=True, exist_ok=True)
     for table in said["rows"]:
         (out / f"{table}.{format_}").write_bytes(jobs.twin_table(product, table, format_))
+    described = {"document": signed.document, "signatures": signed.signatures}
+    (out / PRODUCT_FILE).write_text(pretty(described) + "\n", encoding="utf-8")
     (out / "twin.json").write_text(pretty(said) + "\n", encoding="utf-8")
     show(said, as_json)
 

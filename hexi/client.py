@@ -5,6 +5,7 @@ that a command that only calls a service need not wait for what serves one.
 """
 
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -13,8 +14,8 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from hexi.canonical import Json
-from hexi.errors import RemoteProblem, Unavailable
+from hexi.canonical import Json, parse
+from hexi.errors import Malformed, RemoteProblem, Unavailable
 
 # How long a call to another service may take, in seconds: connecting, and each read. A sandboxed run is the slowest.
 CONNECT_SECONDS = 5.0
@@ -23,6 +24,10 @@ READ_SECONDS = 60.0
 # into a connection that is just being closed.
 KEEP_SECONDS = 3.0
 LIMITS = httpx.Limits(keepalive_expiry=KEEP_SECONDS)
+# What is read of a stream, in bytes: the longest line, and all of it. Ours have some hundred bytes a line.
+MAX_LINE_BYTES, MAX_STREAM_BYTES = 64 * 1024, 4 * 1024 * 1024
+# How long a stream may take for its next line, in seconds, however its bytes come in: ours say every 15 that they live.
+LINE_SECONDS = 60.0
 
 _Message = TypeVar("_Message", bound=BaseModel)
 
@@ -125,18 +130,46 @@ class ServiceClient:
             return self._http.request(method, url, **rest)
 
     @contextmanager
-    def lines(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[str]]:
-        """The lines of an answer as they come, while the block lasts. Raises `RemoteProblem`, `Unreachable`."""
+    def lines(
+        self, path: str, headers: Mapping[str, str], params: Mapping[str, Any] | None = None
+    ) -> Iterator[Iterator[str]]:
+        """The lines of an answer as they come, while the block lasts. Raises `RemoteProblem`, `Unreachable`.
+
+        The peer holds nobody: a longer line, a longer answer, or a line that is not there in time ends it (see
+        `MAX_LINE_BYTES`, `LINE_SECONDS`). Nothing is unpacked on the way: few bytes could become many.
+        """
         shown = {"Authorization": self._authorise()} if self._authorise else {}
+        headers = {"Accept-Encoding": "identity", **headers, **shown}
+        timeout = httpx.Timeout(LINE_SECONDS, connect=CONNECT_SECONDS)
         try:
-            with self._http.stream("GET", self.base_url + path, headers={**headers, **shown}) as answer:
+            with self._http.stream(
+                "GET", self.base_url + path, params=params, headers=headers, timeout=timeout
+            ) as answer:
+                lines = self._lines(answer)
                 if not answer.is_success:
-                    answer.read()
-                    raise RemoteProblem(answer.status_code, _problem_of(answer), self._service)
-                yield answer.iter_lines()
+                    raise RemoteProblem(answer.status_code, _object_in("".join(lines)), self._service)
+                yield lines
         except httpx.HTTPError as error:
             kind = type(error).__name__
             raise Unreachable(f"{self._service} at {self.base_url} does not answer ({kind}); is it running?") from error
+
+    def _lines(self, answer: httpx.Response) -> Iterator[str]:
+        held, told, until = bytearray(), 0, time.monotonic() + LINE_SECONDS
+        for chunk in answer.iter_raw():
+            held += chunk
+            lines = []
+            if b"\n" in chunk:
+                *lines, held = held.split(b"\n")
+            told += len(chunk)
+            late = not lines and time.monotonic() > until
+            if late or told > MAX_STREAM_BYTES or max(map(len, (held, *lines))) > MAX_LINE_BYTES:
+                raise Unreachable(f"{self._service} at {self.base_url} sends lines that do not end, or too many")
+            for line in lines:
+                yield _text(line)
+            if lines:  # how long whoever reads took for them is not the peer's doing
+                until = time.monotonic() + LINE_SECONDS
+        if held:
+            yield _text(held)
 
     def read(self, message: type[_Message], answer: Json) -> _Message:
         """`answer` as the `message` it should be. Raises `Unreachable`: what speaks otherwise is not this service."""
@@ -186,6 +219,18 @@ class Network(httpx.BaseTransport):
         """Close what was opened."""
         if "_opened" in vars(self):
             self._opened.close()
+
+
+def _text(line: bytearray) -> str:
+    return line.removesuffix(b"\r").decode(errors="replace")
+
+
+def _object_in(text: str) -> Mapping[str, Any]:
+    try:
+        body = parse(text)
+    except Malformed:
+        body = None
+    return body if isinstance(body, dict) else {}
 
 
 def _problem_of(answer: httpx.Response) -> Mapping[str, Any]:

@@ -1,12 +1,14 @@
 """Calls to a sandbox, to its reviewers' desk, and to an aggregation point."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from urllib.parse import quote
 
 import httpx
 
-from hexi.canonical import parse
-from hexi.client import ServiceClient
+from hexi.canonical import Json, parse
+from hexi.client import ServiceClient, Unreachable
+from hexi.errors import Malformed
 from sandbox.airlock.messages import ReviewBody, ReviewSummary
 from sandbox.messages import (
     AggregationAnswer,
@@ -83,11 +85,12 @@ class SandboxClient:
 
         Raises `RemoteProblem`, `Unreachable`; whoever asks again after the last event had misses nothing.
         """
-        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": str(after)} if after else {})}
-        with self._service.lines(f"{_job(run)}/events", headers) as lines:
-            for line in lines:
-                if line.startswith("data: "):
-                    yield self._service.read(JobEvent, parse(line.removeprefix("data: ")))
+        with closing(self.follow(run, after)) as told:
+            yield from (event for event in told if event is not None)
+
+    def follow(self, run: str, after: int = 0) -> Generator[JobEvent | None, None, None]:
+        """As `events`; None is a sign of life: the first comes when the provider has begun to tell."""
+        return job_events(self._service, f"{_job(run)}/events", after)
 
     def close(self) -> None:
         """Close the connections."""
@@ -113,6 +116,27 @@ class ReviewClient:
         """``approve`` or ``reject``, with a reason."""
         path = f"/sandbox/reviews/{quote(run, safe='')}/votes"
         return self._service.read(ReviewSummary, self._service.post(path, {"decision": decision, "reason": reason}))
+
+
+def job_events(
+    service: ServiceClient, path: str, after: int, params: Mapping[str, str] | None = None
+) -> Generator[JobEvent | None, None, None]:
+    """The events of a job that `service` tells at `path`; None for a sign of life. Raises as `SandboxClient.events`."""
+    headers = {"Accept": "text/event-stream", **({"Last-Event-ID": str(after)} if after else {})}
+    with service.lines(path, headers, params) as lines:
+        yield None
+        for line in lines:
+            if line.startswith("data:"):
+                yield service.read(JobEvent, _json(line.removeprefix("data:")))
+            elif line.startswith(":"):
+                yield None
+
+
+def _json(text: str) -> Json:
+    try:
+        return parse(text)
+    except Malformed as error:
+        raise Unreachable("a stream of events tells something that is not JSON") from error
 
 
 def _job(run: str) -> str:

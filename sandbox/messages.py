@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from hexi.canonical import Wire
+from hexi.canonical import Wire, encode
 from hexi.errors import Malformed
 from privacy.aggregation import MAXIMUM_CONTRIBUTORS
 from privacy.homomorphic import MAX_CIPHERTEXT_BYTES, MAX_CONTEXT_BYTES
@@ -98,6 +98,11 @@ class JobEvent(Wire):
     attempt: int
     at: str
     reason: ReasonBody | None = None
+
+    def written(self) -> bytes:
+        """As a server-sent event, whose id is its number. Source: WHATWG HTML, section 9.2."""
+        data = encode(self.model_dump(mode="json", by_alias=True)).decode()
+        return f"id: {self.number}\nevent: {self.state}\ndata: {data}\n\n".encode()
 
 
 class AggregationBody(Wire):

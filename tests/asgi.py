@@ -84,10 +84,15 @@ class Hosts(httpx.BaseTransport):
 
     def __init__(self, apps: Mapping[str, ASGIApp] | None = None) -> None:
         self._apps = {host: ASGITransport(app) for host, app in (apps or {}).items()}
+        self._ways: dict[str, httpx.BaseTransport] = {}
 
     def join(self, host: str, app: ASGIApp) -> None:
         """From now on `app` answers at `host` (``127.0.0.1:8081``)."""
         self._apps[host] = ASGITransport(app)
+
+    def lead(self, host: str, way: httpx.BaseTransport) -> None:
+        """From now on requests to `host` go this way: to a real socket, where streams flow."""
+        self._ways[host] = way
 
     def leave(self, host: str) -> None:
         """From now on nobody answers at `host`."""
@@ -95,6 +100,8 @@ class Hosts(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         host = request.url.netloc.decode()
+        if host in self._ways:
+            return self._ways[host].handle_request(request)
         if host not in self._apps:
             raise httpx.ConnectError(f"nobody listens at {host}", request=request)
         if request.method == "POST" and request.url.path.startswith(PATH):

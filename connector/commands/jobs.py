@@ -1,38 +1,45 @@
 """``hexi connector job``: runs that wait at a provider."""
 
-import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.commands.asked import Program, Query, text_of
 from connector.commands.homes import HOME, Home, client_of
 from connector.commands.output import AsJson, show_some
 from connector.management.answers import Job
 from hexi.cli import REFUSED
+
+if TYPE_CHECKING:
+    from sandbox.messages import JobEvent
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: runs that wait at their provider. 计算任务。")
 
 Transfer = Annotated[str, typer.Argument(help="The transfer it is asked under; it must have STARTED. 传输。")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run, from 'submit' or 'list'. 计算编号。")]
 COLUMNS = ("run", "state", "attempts", "product", "submitted", "finished", "reason", "answer")
-# How often --wait asks, in seconds.
-ASK_SECONDS = 0.5
 
 
 @app.command()
 def submit(
     transfer: Transfer,
-    query: Annotated[str, typer.Argument(help="SQL over the product's tables.")],
+    query: Query = "",
+    program: Program = None,
     purpose: Annotated[str | None, typer.Option(help="Left out: the purpose of the agreement.")] = None,
     run_id: Annotated[str | None, typer.Option("--run", help="A urn:uuid of yours, for asking again safely.")] = None,
     home: Home = HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Let a query wait at the provider's sandbox, and print the job. 提交计算任务。
+    """Let a query or a program wait at the provider's sandbox, and print the job. 提交计算任务。
+
+    Which of the two a transfer takes is a matter of its format: HexiSandbox-SQL or HexiSandbox-Program.
 
     Example: hexi connector job submit urn:uuid:... "SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex" --home planner
+
+    Example: hexi connector job submit urn:uuid:... --program costs.py --home planner
     """
-    _print(client_of(home).jobs.submit(transfer, query, purpose=purpose, run=run_id), as_json)
+    text = text_of(query, program)
+    _print(client_of(home).jobs.submit(transfer, text, purpose=purpose, run=run_id), as_json)
 
 
 @app.command()
@@ -45,14 +52,12 @@ def show(
 ) -> None:
     """Show how a job stands, and its answer once there is one. 查看任务。
 
+    With --wait every state that it enters is told on standard error as it happens.
+
     Example: hexi connector job show urn:uuid:... urn:uuid:... --wait --home planner
     """
-    client = client_of(home)
-    job = client.jobs.show(transfer, run)
-    while wait and job.finished is None:
-        time.sleep(ASK_SECONDS)
-        job = client.jobs.show(transfer, run)
-    _print(job, as_json)
+    jobs = client_of(home).jobs
+    _print(jobs.wait(transfer, run, _tell) if wait else jobs.show(transfer, run), as_json)
 
 
 @app.command()
@@ -71,6 +76,12 @@ def list_jobs(transfer: Transfer, home: Home = HOME, as_json: AsJson = False) ->
     Example: hexi connector job list urn:uuid:... --home planner
     """
     show_some(client_of(home).jobs.list(transfer), COLUMNS, as_json)
+
+
+def _tell(event: "JobEvent") -> None:
+    why = f": {event.reason.message} [{event.reason.code}]" if event.reason else ""
+    attempt = f" (attempt {event.attempt})" if event.attempt > 1 else ""
+    typer.echo(f"{event.at} {event.state}{attempt}{why}", err=True)
 
 
 def _print(job: Job, as_json: bool) -> None:

@@ -176,6 +176,24 @@ class Product(Answer):
     receipt: dict[str, Any] | None
 
 
+class CatalogueProduct(Answer):
+    """A product of the space's catalogue, as its provider signed it. 目录产品。"""
+
+    model_config = _shown(
+        identifier=PRODUCT,
+        version=1,
+        digest=f"sha256:{'5' * 64}",
+        document={"type": "data-product", "identifier": PRODUCT, "version": 1, "title": {"zh": "门诊", "en": "Visits"}},
+        signatures={PROVIDER: "header..signature"},
+    )
+
+    identifier: str
+    version: int
+    digest: str
+    document: dict[str, Any] = Field(description="The product document, as signed; the signatures were verified here.")
+    signatures: dict[str, str]
+
+
 class Products(Page[Product]):
     """A page of products."""
 

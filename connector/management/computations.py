@@ -23,6 +23,7 @@ from connector.contracts.errors import (
 )
 from connector.contracts.store import Asked
 from connector.fulfilment import SANDBOX_PATH, permit_in
+from connector.management.following import Followed, Following
 from connector.protocol.callbacks import check_callback, peer_transport
 from connector.protocol.engine import Engine
 from connector.protocol.processes import Process, Role
@@ -115,6 +116,7 @@ class Computations:
         self._authorise = authorise
         self._unsafe_allow_loopback = unsafe_allow_loopback
         self._transport = transport or peer_transport(unsafe_allow_loopback=unsafe_allow_loopback)
+        self._following = Following(authorise, unsafe_allow_loopback=unsafe_allow_loopback, transport=transport)
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
 
@@ -145,6 +147,16 @@ class Computations:
     def jobs(self, transfer: str) -> list[dict[str, Any]]:
         """Our newest jobs at the provider of `transfer`, without their answers."""
         return [{**job.to_json(), "answer": None} for job in self._client(self._access(transfer)).jobs().jobs]
+
+    def follow(self, transfer: str, run: str, after: int) -> Followed:
+        """What happens to a job of ours after its event number `after`, as its provider tells it, until it ends.
+
+        Raises `TransferNotStarted`, `RunUnknown`; and when it is read, what `Following.events` raises.
+        """
+        access = self._access(transfer)
+        with self._database.reading() as session:
+            store.asked(session, RUN, run)
+        return self._following.events(access.provider, access.service, run, after)
 
     def cancel(self, transfer: str, run: str) -> dict[str, Any]:
         """End a job of ours. Raises as `job` does."""

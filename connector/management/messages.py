@@ -20,6 +20,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f
 RequestId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9:._~-]+$")]
 RunId = Annotated[str, Field(pattern=r"^urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Query = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
+PreviewMode = Literal["sandbox-sql", "sandbox-program"]
 
 
 # What examples show.
@@ -188,12 +189,13 @@ class AskRun(Wire):
 
 
 class AskPreview(Wire):
-    """Ask what would come of a query over a product of the space."""
+    """Ask what would come of a query or a program over a product of the space."""
 
     model_config = _asked(product=PRODUCT, query="SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex")
 
     product: Name
     query: Query
+    mode: PreviewMode = Field(default="sandbox-sql", description="sandbox-program: `query` is the text of a program.")
 
 
 class CancelJob(Wire):

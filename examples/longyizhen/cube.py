@@ -16,9 +16,11 @@ def tell_cube(road: Road, story: Story, papers: Papers) -> RunAnswer:
     """
     hospital, product = road.hospitals[0], road.products[cast.CUBE].identifier
     listing, jobs = road.listings[cast.CUBE], road.planner.client.jobs
-    before = jobs.dry_run(product, cast.CUBE_QUESTION).priced(listing.unit_price_fen)
+    before = jobs.dry_run(product, cast.CUBE_QUESTION)
     if before.verdict != "admissible":
         raise StepFailed(f"the dry run refused the planner's question: {before.reasons}")
+    if before.price is None or before.price.amount != listing.unit_price_fen:
+        raise StepFailed(f"the dry run names another price than the market: {before.price or before.price_unknown}")
     errors = ", ".join(f"{error.column} ± {error.half_width:g}" for error in before.errors)
     story.fact(
         f"dry run, before anything is agreed: {cast.CUBE_QUESTION}\n      admissible; 95 % of answers within {errors}; "

@@ -13,7 +13,6 @@ from fastapi import APIRouter, Header, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from hexi.canonical import encode
 from hexi.errors import Malformed
 from hexi.web import SessionRoute, problems
 from registry.access import Member
@@ -150,7 +149,7 @@ async def _stream(jobs: Jobs, run: str, consumer: str, after: int, streams: Coun
             job = await run_in_threadpool(jobs.job, run, consumer)
             if job.events > after:
                 for event in await run_in_threadpool(jobs.events, run, consumer, after):
-                    yield _written(event)
+                    yield as_event(event).written()
                     after, silent = event.number, 0.0
             if job.state in ENDED:
                 return
@@ -162,11 +161,6 @@ async def _stream(jobs: Jobs, run: str, consumer: str, after: int, streams: Coun
         streams[consumer] -= 1
         if not streams[consumer]:
             del streams[consumer]
-
-
-def _written(event: Event) -> bytes:
-    data = encode(as_event(event).model_dump(mode="json", by_alias=True)).decode()
-    return f"id: {event.number}\nevent: {event.state}\ndata: {data}\n\n".encode()
 
 
 def _reason(reason: Reason | None) -> ReasonBody | None:

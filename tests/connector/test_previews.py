@@ -4,12 +4,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
-from hexi.canonical import parse
-from hexi.cli import REFUSED
-from hexi.errors import RemoteProblem
+from connector.job_client import JobClient
+from hexi.canonical import digest, parse
+from hexi.cli import DONE, REFUSED
+from hexi.errors import Conflict, RemoteProblem
+from sandbox.cli import HELD
+from sandbox.cli import app as sandbox_commands
 from sandbox.client import SandboxClient
 from tests.connector.test_commands import Hexi, hexi
+from tests.connector.test_held_runs import PROGRAM
 from tests.simulator import HOSPITAL, Dataspace
 
 __all__ = ["hexi"]
@@ -28,6 +33,59 @@ def test_a_dry_run_before_any_agreement(dataspace: Dataspace, hexi: Hexi) -> Non
     assert "admissible" in hexi("dry-run", product, BY_SEX).stdout
     shown = parse(hexi("dry-run", product, "SELECT * FROM visits", "--json", code=REFUSED).stdout)
     assert shown["verdict"] == "refused"
+
+
+def test_a_dry_run_of_a_program_says_its_verdict(dataspace: Dataspace, hexi: Hexi, tmp_path: Path) -> None:
+    product = dataspace.publish(modes=["sandbox-program"]).identifier
+    found = dataspace.consumer.client.jobs.dry_run(product, PROGRAM, "sandbox-program")
+    assert (found.verdict, found.lane) == ("admissible", "programs")
+    assert "airlock" in {rule.rule for rule in found.rules}
+    (tmp_path / "p.py").write_text("def")
+    asked = ("dry-run", product, "--program", str(tmp_path / "p.py"), "--json")
+    assert parse(hexi(*asked, code=REFUSED).stdout)["reasons"][0]["code"] == "sandbox.program-unreadable"
+    as_sql = dataspace.consumer.client.jobs.dry_run(product, BY_SEX)
+    assert [reason.code for reason in as_sql.reasons] == ["sandbox.query-outside-permit"]
+    with pytest.raises(RemoteProblem) as unknown:
+        dataspace.consumer.client.jobs.dry_run(product, BY_SEX, "encrypted-sum")
+    assert unknown.value.status == 422
+
+
+def test_queries_and_programs_are_tried_in_the_folder_of_a_twin(
+    dataspace: Dataspace, hexi: Hexi, tmp_path: Path
+) -> None:
+    product, twin = dataspace.publish(modes=["sandbox-sql", "sandbox-program"]).identifier, tmp_path / "twin"
+    hexi("twin", product, "--out", str(twin))
+    hexi("twin", product, "--out", str(twin))  # the same again
+    signed = parse((twin / "product.json").read_text())
+    assert dataspace.consumer.client.jobs.described(product).document == signed["document"]
+    assert digest(signed["document"]) == parse((twin / "twin.json").read_text())["productDigest"]
+
+    def tried(*words: str, code: int = DONE) -> Result:
+        result = CliRunner().invoke(sandbox_commands, ["try", "--tables", str(twin), *words])
+        assert result.exit_code == code, result.output
+        return result
+
+    answer = parse(tried("--query", BY_SEX, "--json").stdout)
+    assert (answer["verdict"], [row[0] for row in answer["rows"]]) == ("released", ["f", "m"])
+    assert (
+        "sandbox.singling-out" in tried("--query", "SELECT person, count(*) FROM visits GROUP BY person", code=1).stderr
+    )
+    (tmp_path / "p.py").write_text(PROGRAM)
+    seen = parse(tried("--program", str(tmp_path / "p.py"), "--as-reviewer", "wang", "--json", code=HELD).stdout)
+    assert seen["review"]["output"]["outputs"][0]["name"] == "by_sex"
+    assert "said" not in seen
+
+
+def test_a_twin_of_another_version_than_the_catalogue_is_not_written(
+    dataspace: Dataspace, hexi: Hexi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = dataspace.publish().identifier
+    stale = dataspace.consumer.client.jobs.described(product)
+    dataspace.publish(title={"zh": "门诊", "en": "Visits"}, keywords=["next"])
+    monkeypatch.setattr(JobClient, "described", lambda *_: stale.model_copy(update={"digest": "sha256:0"}))
+    with pytest.raises(Conflict, match="ask again"):
+        hexi("twin", product, "--out", str(tmp_path / "twin"))
+    assert not (tmp_path / "twin").exists()
 
 
 def test_a_twin_to_try_on_before_any_agreement(dataspace: Dataspace, hexi: Hexi, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from connector.settings import ConnectorSettings
 from hexi.canonical import parse
 from hexi.cli import REFUSED
 from hexi.errors import Malformed, RemoteProblem
+from sandbox.lanes import programs
 from tests.connector.test_commands import Hexi, hexi
+from tests.connector.test_held_runs import PROGRAM, reviewer
 from tests.simulator import Dataspace
 
 __all__ = ["hexi"]
@@ -71,6 +73,35 @@ def test_jobs_from_the_command_line(dataspace: Dataspace, transfer: str, hexi: H
     hexi("job", "submit", transfer, "SELECT person, count(*) FROM visits GROUP BY person", "--run", OTHER, code=REFUSED)
     hexi("job", "submit", transfer, "SELECT count(*) FROM visits", "--run", THIRD)
     assert "cancelled" in hexi("job", "cancel", transfer, THIRD).stdout
+
+
+def test_a_program_waits_is_held_and_comes_back(
+    dataspace: Dataspace, hexi: Hexi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = dataspace.publish(modes=["sandbox-program"])
+    agreement = str(dataspace.agree(product.identifier).agreement)
+    transfer = dataspace.consumer.client.transfer(agreement, "HexiSandbox-Program").id
+    dataspace.settle()
+    (tmp_path / "p.py").write_text(PROGRAM)
+    submit = ("job", "submit", transfer, "--program", str(tmp_path / "p.py"), "--run", RUN)
+    assert "queued" in hexi(*submit).stdout
+    assert "queued" in hexi(*submit).stdout  # the same job
+    monkeypatch.setattr(programs.time, "sleep", lambda _: None)
+    assert dataspace.provider.app.state.computing.worker.step()
+    shown = hexi("job", "show", transfer, RUN, "--wait", "--json")
+    assert (parse(shown.stdout)["state"], parse(shown.stdout)["answer"]["verdict"]) == ("done", "held")
+    assert [line.split()[1] for line in shown.stderr.splitlines()] == ["queued", "running", "done"]
+    reviewer(dataspace).vote(RUN, "approve", "two groups of a hundred")
+    answer = dataspace.consumer.client.jobs.show(transfer, RUN).answer
+    assert answer is not None
+    assert [row[:2] for row in answer.outputs[0]["rows"]] == [["f", 100], ["m", 100]]
+    (tmp_path / "p.py").write_text("def")
+    refused = hexi("job", "submit", transfer, "--program", str(tmp_path / "p.py"), "--run", OTHER, code=REFUSED)
+    assert "sandbox.program-unreadable" in refused.stdout
+    (tmp_path / "p.py").write_bytes(b"\xff")
+    for wrong in ((), (BY_SEX, "--program", str(tmp_path / "p.py")), ("--program", str(tmp_path / "p.py"))):
+        with pytest.raises(Malformed):
+            hexi("job", "submit", transfer, *wrong)
 
 
 @pytest.mark.process

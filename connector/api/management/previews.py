@@ -29,8 +29,8 @@ def create_router(desk: Desk) -> APIRouter:
 
     @router.post("/dry-runs", responses=problems(ProductUnknown, Unreachable))
     def dry_run(_: Owner, body: AskPreview) -> DryRun:
-        """Ask a product's provider what would come of a query: verdict, expected error, rules, time. 试算。"""
-        return desk.previews.dry_run(body.product, body.query)
+        """Ask what would come of a query or a program: verdict, expected error, rules, time, price. 试算。"""
+        return desk.previews.dry_run(body.product, body.query, body.mode)
 
     @router.get("/twins/{product}", responses=problems(ProductUnknown, Unreachable))
     def twin(_: Owner, product: str) -> TwinSidecar:

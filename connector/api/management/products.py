@@ -12,7 +12,7 @@ from connector.contracts.errors import ProductUnknown, ResourceTaken, ResourceUn
 from connector.contracts.resources import Resource as LocalResource
 from connector.contracts.resources import check_resource
 from connector.management import store as management_store
-from connector.management.answers import Product, Products, Publication, Resource
+from connector.management.answers import CatalogueProduct, Product, Products, Publication, Resource
 from connector.management.desk import Desk
 from connector.management.errors import CursorInvalid
 from connector.management.messages import AddResource, PublishProduct
@@ -97,3 +97,8 @@ def _add_products(router: APIRouter, desk: Desk) -> None:
     ) -> SearchAnswer:
         """Search the space's catalogue. 检索空间目录。"""
         return desk.search(q, offset, limit)
+
+    @router.get("/catalogue/{product}", responses=problems(ProductUnknown, Unreachable))
+    def read_catalogue_product(_: Owner, product: str) -> CatalogueProduct:
+        """The newest version of a product of the space, as its provider signed it. 查看目录产品。"""
+        return views.catalogue_product(desk.previews.product(product))

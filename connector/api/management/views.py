@@ -17,6 +17,7 @@ from connector.management import store as management_store
 from connector.management.answers import (
     Agreement,
     Answer,
+    CatalogueProduct,
     Evidence,
     History,
     Negotiation,
@@ -34,6 +35,7 @@ from connector.protocol.transfer import State as TransferState
 from connector.webhooks.events import AGREEMENT_ENDED, DELIVERY_DONE, DELIVERY_FAILED, type_of
 from connector.webhooks.subscriptions import Subscriptions
 from hexi.canonical import Json
+from ledger.documents import SignedDocument
 
 A = TypeVar("A")
 V = TypeVar("V")
@@ -169,6 +171,14 @@ def agreement(held: HeldAgreement, receipt: Json = None) -> Agreement:
         agreement=held.signed.to_json(),
         created=held.created,
         receipt=receipt,
+    )
+
+
+def catalogue_product(signed: SignedDocument) -> CatalogueProduct:
+    """A verified product document of the space."""
+    document = signed.document
+    return CatalogueProduct(
+        identifier=document["identifier"], version=document["version"], digest=signed.digest, **signed.to_json()
     )
 
 
