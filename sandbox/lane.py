@@ -29,7 +29,7 @@ Computed = TypeVar("Computed")
 @dataclass(frozen=True)
 class Work(Generic[Question_co]):
     """A run that was taken on: verified, reviewed, counted. `context` is an encrypted sum's public context; `stop` ends
-    its computation where a queue executes it.
+    its computation where a queue executes it. With `again` an earlier attempt may have read data.
     """
 
     permit: Permit
@@ -38,6 +38,7 @@ class Work(Generic[Question_co]):
     question: Question_co
     context: bytes | None = None
     stop: Stop | None = None
+    again: bool = False
     # When it was taken up to be executed, by the monotonic clock: answers leave at fixed times after this.
     began: float = field(default_factory=monotonic, compare=False)
 
@@ -83,7 +84,9 @@ class Lane(Protocol[Question, Computed]):
         ...
 
     def compute(self, work: Work[Question]) -> Computed:
-        """What is needed to answer. A `DataspaceError` means that no data were touched, and undoes the run."""
+        """What is needed to answer. A `DataspaceError` means that no data were touched, and undoes the run if this is
+        the first attempt at it; `DataChanged` says that they changed while they were read, and ends it.
+        """
         ...
 
     def finish(self, work: Work[Question], computed: Computed, end: End[Question]) -> RunAnswer:

@@ -94,3 +94,16 @@ def run_receipt(permit: Permit, request: RunRequest, happened: Happened, finishe
 def sign_receipt(document: dict[str, Json], identity: Identity) -> SignedDocument:
     """The receipt, signed by its provider."""
     return SignedDocument(document, {identity.did: sign_document(document, identity.key, identity.kid)})
+
+
+def run_facts(permit: Permit, request: RunRequest, happened: Happened) -> dict[str, str | int]:
+    """The public facts that the log has of a run."""
+    return {
+        "order": permit.order or "",
+        "agreement": permit.agreement,
+        "permit": permit.id,
+        "product": permit.product,
+        "units": 1 if happened.outcome == RELEASED else 0,
+        "outcome": happened.outcome,
+        "request": request.digest,
+    }

@@ -7,8 +7,9 @@ taken on under its id and one of the permit's runs is used. 5. and 6. It is comp
 7 are those of its lane (`sandbox.lanes`).
 
 The same run id again gives the same answer. A process that dies between 4 and 7 leaves an orphan, which is executed
-again by whoever asks for it or by `Sandbox.recover`: one charge, one receipt. What fails before data were touched is
-undone. A queue takes steps 1 to 4 (`Sandbox.accept`) and 5 to 7 (`Sandbox.execute`) at different times and places.
+again by whoever asks for it or by `Sandbox.recover`, unless its permit was revoked meanwhile: one charge, one receipt.
+What fails before data were touched is undone; an orphan is not, for it may have read them before it died. A queue takes
+steps 1 to 4 (`Sandbox.accept`) and 5 to 7 (`Sandbox.execute`) at different times and places.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from sandbox.airlock.airlock import Airlock
 from sandbox.datasets import Dataset, pin
 from sandbox.errors import (
     CountExhausted,
+    DataChanged,
     PermitInvalid,
     PermitRevoked,
     RequestInvalid,
@@ -50,7 +52,7 @@ from sandbox.permits import Permit, read_permit, verify_permit
 from sandbox.preview.offered import Preview
 from sandbox.queries.query import SUM_MODE
 from sandbox.reasons import Reason, Refusal
-from sandbox.receipts import REFUSED, RELEASED, Happened, rules_shown, run_receipt, sign_receipt
+from sandbox.receipts import REFUSED, RELEASED, Happened, rules_shown, run_facts, run_receipt, sign_receipt
 from sandbox.requests import RunRequest, check_sum, read_request, verify_request
 from sandbox.settings import SandboxSettings
 from sandbox.states import State, next_state
@@ -62,6 +64,11 @@ Datasets = Callable[[Session, str, int], Dataset]
 Evidence = Callable[[Session, Kind, str, str, dict[str, str | int]], None]
 # Puts a run into a queue, in the given transaction; with its answer, if it has one already.
 Enlist = Callable[[Session, Permit, RunRequest, RunAnswer | None], None]
+
+REVOKED = Reason(
+    "sandbox.permit-revoked",
+    "the provider took the permit back while this run was interrupted; it had begun, so it counts, and has no answer",
+)
 
 log = structlog.get_logger("sandbox.runs")
 
@@ -144,8 +151,8 @@ class Sandbox:
         answer: RunAnswer = lane.finish(work, lane.compute(work), end)
         return answer
 
-    def end_refused(self, session: Session, run: str, reason: Reason) -> None:
-        """End an accepted run without an answer, with its receipt. It counts: how long it took may have said something.
+    def end_refused(self, session: Session, run: str, reason: Reason) -> RunAnswer:
+        """End an accepted run without an output, with its receipt. It counts: how long it took may have said something.
 
         Raises `RunConflict` if it has ended, or its encrypted number may have been sent.
         """
@@ -154,7 +161,7 @@ class Sandbox:
             raise RunConflict("the encrypted number of this run may have been sent, which cannot be taken back")
         permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
         work = Work(permit, request, self._dataset(session, permit), None)
-        self._end(session, work, Result(Happened(REFUSED, (reason,))))
+        return self._end(session, work, Result(Happened(REFUSED, (reason,))))
 
     def give_back(self, session: Session, run: str) -> None:
         """Undo an accepted run that touched no data: it was never asked, and the permit has it again."""
@@ -252,13 +259,15 @@ class Sandbox:
             answered = None if known is None else self._known(session, known, request, owner)
             if answered is None and isinstance(question, Refusal):
                 answered = self._refuse(session, permit, request, dataset, question, wire)
+            if answered is None and known is not None and store.is_revoked(session, known.permit):
+                answered = self.end_refused(session, known.id, REVOKED)
             if known is None and answered is None:
                 pin(session, permit.product, permit.version, fingerprint)
                 self._count(session, permit)
                 self._insert(session, permit, request, wire, owner)
             if enlist is not None:
                 enlist(session, permit, request, answered)
-            return answered or Work(permit, request, dataset, question, context)
+            return answered or Work(permit, request, dataset, question, context, again=known is not None)
 
     def _dataset(self, session: Session, permit: Permit) -> Dataset:
         dataset = self._datasets(session, permit.product, permit.version)
@@ -332,9 +341,13 @@ class Sandbox:
         lane = self._lanes.of(work.dataset, work.request)
         try:
             computed = lane.compute(work)
-        except DataspaceError:
+        except DataChanged as error:  # while they were read
             with self._database.transaction() as session:
-                self.give_back(session, work.request.run)
+                return self.end_refused(session, work.request.run, Reason(error.code, error.detail))
+        except DataspaceError:
+            if not work.again:
+                with self._database.transaction() as session:
+                    self.give_back(session, work.request.run)
             raise
         answer: RunAnswer = lane.finish(work, computed, self._end)
         return answer
@@ -372,7 +385,7 @@ class Sandbox:
         row.state = next_state(State(row.state), State(happened.outcome))
         row.answer, row.finished, row.ciphertext = encode(answer.to_json()).decode(), instant(now), None
         store.save(session, row)
-        self._evidence(session, Kind.RUN_COMPLETED, run, receipt.digest, _facts(permit, request, happened))
+        self._evidence(session, Kind.RUN_COMPLETED, run, receipt.digest, run_facts(permit, request, happened))
         return answer
 
     def _row(self, session: Session, run: str) -> RunRow:
@@ -408,6 +421,9 @@ class Sandbox:
                 row = store.run(session, run)
                 if row is None or row.answer is not None or not self._orphaned(row, mine=True):
                     return False
+                if store.is_revoked(session, row.permit):
+                    self.end_refused(session, run, REVOKED)
+                    return False
                 row.owner = this_process()
                 store.save(session, row)
             self._carry_out(self._again(row))
@@ -424,20 +440,8 @@ class Sandbox:
         question = self._lanes.of(dataset, request).review(dataset, request)
         if isinstance(question, Refusal):
             raise PermitInvalid("the query of this run may not be asked any more")
-        return Work(permit, request, dataset, question, context, stop)
+        return Work(permit, request, dataset, question, context, stop, again=True)
 
 
 def _reason(reason: Reason) -> ReasonBody:
     return ReasonBody(code=reason.code, message=reason.message)
-
-
-def _facts(permit: Permit, request: RunRequest, happened: Happened) -> dict[str, str | int]:
-    return {
-        "order": permit.order or "",
-        "agreement": permit.agreement,
-        "permit": permit.id,
-        "product": permit.product,
-        "units": 1 if happened.outcome == RELEASED else 0,
-        "outcome": happened.outcome,
-        "request": request.digest,
-    }

@@ -152,11 +152,22 @@ class Queue:
         turn, row = self._held(session, lease)
         self._go(session, turn, row, state, reason)
 
-    def put_back(self, session: Session, lease: Lease, reason: Reason, rest: timedelta) -> None:
-        """Let a leased job wait again, at least for `rest`. Raises `JobEnded` if the lease is not held any more."""
+    def put_back(
+        self, session: Session, lease: Lease, reason: Reason, rest: timedelta, *, touched: bool = True
+    ) -> None:
+        """Let a leased job wait again, at least for `rest`; `touched` says whether this attempt may have read data.
+
+        Raises `JobEnded` if the lease is not held any more.
+        """
         turn, row = self._held(session, lease)
+        row.touched = row.touched or touched
         row.due = instant(self._clock() + rest)
         self._go(session, turn, row, JobState.QUEUED, reason)
+
+    def is_touched(self, session: Session, run: str) -> bool:
+        """Whether an attempt that was put back may have read data."""
+        row = store.job(session, run)
+        return row is None or row.touched
 
     def lost(self) -> list[Lease]:
         """Leases that ran out, or whose process is gone from this host."""

@@ -24,6 +24,8 @@ class JobRow(SQLModel, table=True):
     # Who leases it, for this attempt only.
     holder: str | None = None
     reason: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    # Whether an attempt that was put back may have read data.
+    touched: bool = False
     # The number of its newest event.
     events: int = 0
     submitted: str

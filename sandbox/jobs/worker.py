@@ -21,7 +21,7 @@ from sqlmodel import Session
 from hexi.database import Database
 from hexi.errors import DataspaceError, Unavailable
 from sandbox import store
-from sandbox.errors import JobEnded, RunConflict, RunUnknown
+from sandbox.errors import DataChanged, JobEnded, RunConflict, RunUnknown
 from sandbox.isolation.stopping import Stop, Stopped
 from sandbox.jobs.consumers import hold
 from sandbox.jobs.queue import Lease, Queue
@@ -143,8 +143,10 @@ class Worker:
         except Unavailable as error:
             self._again_or_over(lease, Reason(error.code, error.detail), untouched=True)
         except DataspaceError as error:
+            # What says that data changed was computed from them.
+            untouched = not isinstance(error, DataChanged)
             with self._holding(lease) as session:
-                self._over(session, lease, Reason(error.code, error.detail), untouched=True)
+                self._over(session, lease, Reason(error.code, error.detail), untouched=untouched)
         except Exception as error:
             log.error("a job failed unexpectedly", run=lease.run, exc_info=error)
             self._again_or_over(lease, UNEXPECTED, untouched=False)
@@ -161,15 +163,16 @@ class Worker:
             if rest is None:
                 self._over(session, lease, reason, untouched=untouched)
             else:
-                self._queue.put_back(session, lease, reason, rest)
+                self._queue.put_back(session, lease, reason, rest, touched=not untouched)
 
     def _over(self, session: Session, lease: Lease, reason: Reason, *, untouched: bool) -> None:
-        """There is no further attempt. A run that touched no data is undone, another ends refused, with its receipt."""
+        """There is no further attempt. A run no attempt at which touched data is undone, another ends refused, with its
+        receipt: `untouched` says it of this attempt."""
         row = store.run(session, lease.run)
         if row is not None and row.ciphertext is not None:  # sent, perhaps; so it has to arrive
             self._queue.put_back(session, lease, reason, timedelta(seconds=self._queue.limits.lease_seconds))
             return
-        if untouched:
+        if untouched and not self._queue.is_touched(session, lease.run):
             self._sandbox.give_back(session, lease.run)
         else:
             self._sandbox.end_refused(session, lease.run, reason)

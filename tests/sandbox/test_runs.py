@@ -355,3 +355,66 @@ def test_data_that_change_under_a_version_are_refused(clinic: Clinic) -> None:
     with pytest.raises(DataChanged):
         clinic.ask("SELECT smoker, count(*) FROM visits GROUP BY smoker")
     assert used(clinic) == 1
+
+
+# What was interrupted is checked again ------------------------------------------------------------------------------
+
+
+def interrupted(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """The run and the request of a process that died when it was about to read data, or later."""
+    request = clinic.request(BY_COUNTY)
+    jws = seal_request(request, clinic.planner.key, clinic.planner.kid)
+    revive = crash(monkeypatch, execution, "run_isolated")
+    with pytest.raises(KeyboardInterrupt):
+        clinic.sandbox.run(clinic.permit_jws(), jws)
+    revive()
+    return request.run, jws
+
+
+@pytest.mark.parametrize("by", ["asking again", "recovering"])
+def test_a_run_whose_permit_was_revoked_meanwhile_is_not_taken_up_again(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    database.migrate("sandbox")
+    clinic = Clinic(database, tmp_path)
+    run, jws = interrupted(clinic, monkeypatch)
+    with database.transaction() as session:
+        clinic.sandbox.revoke(session, "urn:uuid:permit", "the agreement was terminated")
+    crash(monkeypatch, execution, "run_isolated")  # nothing may be computed any more
+    other = clinic.again()
+    answer = other.run(clinic.permit_jws(), jws) if by == "asking again" else None
+    assert other.recover() == 0
+    again = other.answer(run, clinic.planner.did)
+    assert (again.verdict, codes(again), again.rows) == ("refused", ["sandbox.permit-revoked"], ())
+    assert answer is None or answer == again
+    assert (used(clinic), len(clinic.evidence.entries)) == (1, 1)
+
+
+def test_a_run_that_may_have_read_data_is_not_given_back(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, jws = interrupted(clinic, monkeypatch)
+
+    def unavailable(*_: Any, **__: Any) -> None:
+        raise IsolationUnavailable("there is no bubblewrap")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "run_isolated", unavailable)
+        other = clinic.again()
+        assert other.recover() == 0
+        with pytest.raises(IsolationUnavailable):
+            other.run(clinic.permit_jws(), jws)
+        assert used(clinic) == 1
+    assert other.recover() == 1
+    assert (other.answer(run, clinic.planner.did).verdict, used(clinic)) == ("released", 1)
+
+
+def test_a_run_whose_data_changed_while_they_were_read_counts(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = execution.run_isolated
+
+    def changing(*args: Any, **options: Any) -> Any:
+        found = whole(*args, **options)
+        write_visits(clinic.file, [("Huan", 41), ("Ning", 25)])
+        return found
+
+    monkeypatch.setattr(execution, "run_isolated", changing)
+    answer = clinic.ask(BY_COUNTY)
+    assert (codes(answer), used(clinic)) == (["sandbox.data-changed"], 1)

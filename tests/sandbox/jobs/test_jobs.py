@@ -19,6 +19,7 @@ from sandbox.errors import (
     JobEnded,
     JobUnknown,
     PermitInvalid,
+    ProductUnusable,
     QueueFull,
     RunConflict,
     RunInProgress,
@@ -372,6 +373,31 @@ def test_what_a_host_cannot_do_is_tried_again_later_and_then_undone(
     assert job.reason is not None
     assert job.reason.code == "sandbox.isolation-unavailable"
     assert (queued.used(), queued.receipts()) == (0, 0)
+
+
+@pytest.mark.parametrize("error", [IsolationUnavailable("there is no bubblewrap"), ProductUnusable("no such table")])
+def test_what_an_earlier_attempt_may_have_read_is_not_given_back(
+    queued: Queued, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    run = queued.submit()
+    elsewhere(monkeypatch)
+    revive = dying(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        queued.worker().step()
+    revive()
+    queued.clock.advance(seconds=31)
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(execution, "run_isolated", failing)
+    worker = queued.worker()
+    assert worker.reclaim() == 1
+    for _ in range(2):
+        worker.step()
+        queued.clock.advance(seconds=4)
+    assert queued.state(run) == "failed"
+    assert (queued.used(), queued.receipts()) == (1, 1)
 
 
 def test_what_cannot_be_done_anywhere_fails_at_once_and_is_undone(queued: Queued) -> None:
