@@ -1,5 +1,6 @@
 """Calls about held outputs: over the management API, for the owner (reviewers have `sandbox.client.ReviewClient`)."""
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from hexi.client import ServiceClient
@@ -12,9 +13,10 @@ class AirlockClient:
     def __init__(self, service: ServiceClient) -> None:
         self._service = service
 
-    def add_reviewer(self, name: str, organisation: str | None = None) -> ReviewerBody:
-        """Let a person decide over held outputs; the answer tells their token, once."""
-        body = {"name": name, "organisation": organisation}
+    def add_reviewer(self, name: str, organisation: str | None = None, products: Sequence[str] = ()) -> ReviewerBody:
+        """Let a person decide over held outputs, one of another organisation over those of `products`; the answer tells
+        their token, once."""
+        body = {"name": name, "organisation": organisation, "products": list(products)}
         return self._service.read(ReviewerBody, self._service.post("/reviewers", body))
 
     def reviewers(self) -> list[ReviewerBody]:

@@ -58,9 +58,9 @@ def create_router(sandbox: Sandbox) -> APIRouter:
 
 def _add_reviews(router: APIRouter, sandbox: Sandbox) -> None:
     @router.get("/reviews", responses=problems(ReviewerUnknown))
-    def list_reviews(_: Reviewing, all: bool = False) -> list[ReviewSummary]:  # noqa: A002 - the parameter's name
-        """The outputs that wait for reviewers, oldest first; with `all` the newest of every state."""
-        return sandbox.airlock.reviews(only_open=not all)
+    def list_reviews(caller: Reviewing, all: bool = False) -> list[ReviewSummary]:  # noqa: A002 - the parameter's name
+        """The outputs that wait for this reviewer, oldest first; with `all` the newest of every state."""
+        return sandbox.airlock.reviews(caller, only_open=not all)
 
     @router.get("/reviews/{run}", responses=problems(ReviewerUnknown, ReviewUnknown, ReviewerExcluded))
     def read_review(caller: Reviewing, run: str) -> ReviewBody:

@@ -27,6 +27,7 @@ from registry.errors import ParticipantUnknown
 from registry.identity import Identity
 from registry.participants import Participant
 from sandbox.airlock.airlock import Airlock
+from sandbox.airlock.decisions import Reviewer
 from sandbox.cubes.noise_key import noise_key
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
@@ -118,6 +119,10 @@ class Bench:
     def airlock(self) -> Airlock:
         """Where programs' outputs are held."""
         return self._sandbox.airlock
+
+    def reviewer(self, name: str) -> Reviewer:
+        """Somebody who may look at what is held here."""
+        return Reviewer(name, REVIEWERS, frozenset({self._permit.product}))
 
     def ask(self, query: str) -> RunAnswer:
         """The answer to one query. Raises as `Sandbox.run` does."""

@@ -14,8 +14,8 @@ from hexi.cli import DONE, REFUSED
 from hexi.errors import DataspaceError, Malformed
 from hexi.web import configure_logging
 from registry.catalogue import Product
-from sandbox.airlock.decisions import Decision, Reviewer
-from sandbox.bench import REVIEWERS, Bench, bench_twin, dry_bench, open_bench, read_bench_product
+from sandbox.airlock.decisions import Decision
+from sandbox.bench import Bench, bench_twin, dry_bench, open_bench, read_bench_product
 from sandbox.cubes.register_cli import register
 from sandbox.datasets import Dataset
 from sandbox.isolation.levels import BUILT
@@ -241,7 +241,7 @@ def _reviewed(
         raise Malformed("--decide needs --as-reviewer NAME: decisions are somebody's")
     if name is None or answer.verdict != "held":
         return None, answer
-    reviewer = Reviewer(name, REVIEWERS)
+    reviewer = bench.reviewer(name)
     seen = bench.airlock.look(reviewer, answer.run)
     if decision is not None:
         bench.airlock.vote(reviewer, answer.run, decision, reason)

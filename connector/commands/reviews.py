@@ -20,7 +20,7 @@ Token = Annotated[
     str, typer.Option("--token", envvar="HEXI_REVIEWER_TOKEN", help="The reviewer's own token. 审核人令牌。")
 ]
 Name = Annotated[str, typer.Argument(help="The reviewer's name. 姓名。")]
-REVIEWER = ("name", "organisation", "added", "removed", "token")
+REVIEWER = ("name", "organisation", "products", "added", "removed", "token")
 REVIEW = ("run", "state", "holder", "product", "version", "votes", "required", "expires", "ended")
 
 
@@ -28,16 +28,21 @@ REVIEW = ("run", "state", "holder", "product", "version", "votes", "required", "
 def add(
     name: Name,
     organisation: Annotated[str | None, typer.Option(help="The DID they speak for; left out: ours. 所属机构。")] = None,
+    product: Annotated[
+        list[str] | None,
+        typer.Option(help="A product whose outputs one of another organisation sees; again for more. 可审核的产品。"),
+    ] = None,
     home: Home = HOME,
     as_json: AsJson = False,
 ) -> None:
     """Let a person decide over held outputs, and print their token, once. 添加审核人。
 
-    The same again prints a fresh token; the old one counts no more. Hand it to the person and to nobody else.
+    Our own see the held outputs of all products; those of another organisation see those of each --product, and none
+    without one. The same again prints a fresh token; the old one counts no more. Hand it to the person alone.
 
     Example: hexi connector reviewer add wang.li --home clinic
     """
-    show_some(client_of(home).airlock.add_reviewer(name, organisation), REVIEWER, as_json)
+    show_some(client_of(home).airlock.add_reviewer(name, organisation, product or ()), REVIEWER, as_json)
 
 
 @reviewers.command("list")

@@ -5,7 +5,7 @@ touches the airlock next, and when the service starts.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from sandbox.airlock.decisions import (
     cast,
     check_independent,
     is_overdue,
+    may_see,
     reasons_for_consumer,
     visible_votes,
 )
@@ -104,7 +105,7 @@ class Airlock:
         """
         self.expire()
         with self._database.transaction() as session:
-            row = self._review(session, run)
+            row = self._review(session, run, reviewer)
             review, now = store.value_of(session, row), instant(self._clock())
             vote = Vote(reviewer, decision, reason, now)
             if any(replace(known, at=now) == vote for known in review.votes):
@@ -172,11 +173,12 @@ class Airlock:
 
     # Looking -----------------------------------------------------------------------------------------------------
 
-    def reviews(self, *, only_open: bool = True) -> list[ReviewSummary]:
-        """The reviews that wait, oldest first; or the newest of all."""
+    def reviews(self, reviewer: Reviewer | None = None, *, only_open: bool = True) -> list[ReviewSummary]:
+        """The reviews that wait, oldest first; or the newest of all. With `reviewer` those that are for them."""
         self.expire()
+        named = None if reviewer is None or reviewer.organisation == self._did else reviewer.products
         with self._database.reading() as session:
-            rows = store.reviews(session, only_open=only_open, limit=MAX_LISTED)
+            rows = store.reviews(session, only_open=only_open, limit=MAX_LISTED, products=named)
             return [_summary(row, store.value_of(session, row)) for row in rows]
 
     def look(self, reviewer: Reviewer, run: str) -> ReviewBody:
@@ -186,7 +188,7 @@ class Airlock:
         """
         self.expire()
         with self._database.transaction() as session:
-            row = self._review(session, run)
+            row = self._review(session, run, reviewer)
             review = store.value_of(session, row)
             check_independent(review, reviewer)
             events = store.events(session, run)
@@ -206,9 +208,12 @@ class Airlock:
 
     # Reviewers ---------------------------------------------------------------------------------------------------
 
-    def add_reviewer(self, session: Session, name: str, organisation: str | None) -> ReviewerBody:
+    def add_reviewer(
+        self, session: Session, name: str, organisation: str | None, products: Sequence[str] = ()
+    ) -> ReviewerBody:
         """A reviewer with a fresh token, told here and never again; an older token of theirs counts no more.
 
+        One of the provider's own sees the held outputs of all products, another one those of `products`, from now on.
         Raises `ReviewerTaken` when the name is another organisation's.
         """
         wanted, known = organisation or self._did, store.reviewer(session, name)
@@ -216,9 +221,15 @@ class Airlock:
             raise ReviewerTaken(f"{name} is a reviewer of {known.organisation}; names are for good, choose another")
         token = secrets.token_urlsafe(TOKEN_BYTES)
         added = known.added if known else instant(self._clock())
-        row = ReviewerRow(name=name, organisation=wanted, token_digest=_token_digest(token), added=added)
+        row = ReviewerRow(
+            name=name,
+            organisation=wanted,
+            products=encode(sorted(set(products))).decode(),
+            token_digest=_token_digest(token),
+            added=added,
+        )
         store.add_reviewer(session, row)
-        return ReviewerBody(name=name, organisation=wanted, added=added, token=token)
+        return _reviewer(row).model_copy(update={"token": token})
 
     def remove_reviewer(self, session: Session, name: str) -> ReviewerBody:
         """Take a reviewer's voice away; votes that were cast stay. Twice is once. Raises `ReviewerUnknown`."""
@@ -239,11 +250,12 @@ class Airlock:
             row = store.reviewer_by_token(session, _token_digest(token))
         if row is None:
             raise ReviewerUnknown("show the token that was told when you were added as a reviewer of this provider")
-        return Reviewer(row.name, row.organisation)
+        return Reviewer(row.name, row.organisation, frozenset(parse(row.products)))
 
-    def _review(self, session: Session, run: str) -> ReviewRow:
+    def _review(self, session: Session, run: str, reviewer: Reviewer | None = None) -> ReviewRow:
+        """The review. Raises `ReviewUnknown`, also where it is not for `reviewer`."""
         row = store.review(session, run)
-        if row is None:
+        if row is None or (reviewer is not None and not may_see(reviewer, self._did, row.product)):
             raise ReviewUnknown(f"no output of a run {run} was ever held here")
         return row
 
@@ -322,7 +334,13 @@ def _earlier(row: ReviewRow, answer: str | None) -> dict[str, Json]:
 
 
 def _reviewer(row: ReviewerRow) -> ReviewerBody:
-    return ReviewerBody(name=row.name, organisation=row.organisation, added=row.added, removed=row.removed)
+    return ReviewerBody(
+        name=row.name,
+        organisation=row.organisation,
+        products=tuple(parse(row.products)),
+        added=row.added,
+        removed=row.removed,
+    )
 
 
 def _token_digest(token: str) -> str:

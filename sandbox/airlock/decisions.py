@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sandbox.airlock.states import OPEN, ReviewState, next_state
@@ -27,10 +27,14 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True)
 class Reviewer:
-    """A person who decides, and the organisation (a DID) that the person speaks for. The name is unique."""
+    """A person who decides, and the organisation (a DID) that the person speaks for. The name is unique.
+
+    `products` are those whose outputs the provider lets the person see, of another organisation than its own.
+    """
 
     name: str
     organisation: str
+    products: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,11 @@ def check_independent(review: Review, reviewer: Reviewer) -> None:
     """Raises `ReviewerExcluded` if the reviewer speaks for who asked: such a one neither decides nor looks."""
     if reviewer.organisation == review.holder:
         raise ReviewerExcluded(f"{reviewer.name} speaks for the participant that asked for this run")
+
+
+def may_see(reviewer: Reviewer, provider: str, product: str) -> bool:
+    """Whether outputs of `product` are for this reviewer at all: the provider's own see them, others where named."""
+    return reviewer.organisation == provider or product in reviewer.products
 
 
 def is_overdue(review: Review, now: str) -> bool:

@@ -1,6 +1,6 @@
 """What travels between reviewers, the provider and its airlock."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -29,12 +29,18 @@ _SUMMARY: dict[str, Any] = {
 
 
 class NewReviewer(Wire):
-    """A reviewer to add: a unique name, and the DID of the organisation the person speaks for (the provider's own)."""
+    """A reviewer to add: a unique name, and the DID of the organisation the person speaks for (the provider's own).
 
-    model_config = _example(name="wang.li", organisation="did:web:university.example")
+    One of another organisation sees the held outputs of `products`, and judges algorithms; of no others.
+    """
+
+    model_config = _example(
+        name="wang.li", organisation="did:web:university.example", products=["91620000MA00000000/visits"]
+    )
 
     name: str = Field(pattern=r"^[\w.@-]{1,64}$")
     organisation: str | None = Field(default=None, pattern=r"^did:[a-z0-9]+:\S+$", max_length=500)
+    products: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=200)
 
 
 class ReviewerBody(Wire):
@@ -43,12 +49,14 @@ class ReviewerBody(Wire):
     model_config = _example(
         name="wang.li",
         organisation="did:web:university.example",
+        products=["91620000MA00000000/visits"],
         added="2026-11-26T08:00:00.000Z",
         token="h3xi...s",  # noqa: S106 - an example
     )
 
     name: str
     organisation: str
+    products: tuple[str, ...] = ()
     added: str
     removed: str | None = None
     token: str | None = None

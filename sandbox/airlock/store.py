@@ -1,6 +1,6 @@
 """The airlock's SQL. Sessions come in as arguments; nothing here commits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -51,9 +51,13 @@ def save(session: Session, row: ReviewRow) -> None:
     session.flush()
 
 
-def reviews(session: Session, *, only_open: bool, limit: int) -> Sequence[ReviewRow]:
-    """Reviews, oldest first where only the open ones are asked for, else newest first."""
+def reviews(
+    session: Session, *, only_open: bool, limit: int, products: Collection[str] | None = None
+) -> Sequence[ReviewRow]:
+    """Reviews, oldest first where only the open ones are asked for, else newest first; of `products`, or of all."""
     asked = select(ReviewRow)
+    if products is not None:
+        asked = asked.where(col(ReviewRow.product).in_(products))
     if only_open:
         asked = asked.where(col(ReviewRow.state).in_(OPEN)).order_by(ReviewRow.opened, ReviewRow.run)
     else:

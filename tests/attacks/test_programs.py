@@ -10,16 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.airlock.decisions import Decision, Reviewer
+from sandbox.airlock.decisions import Decision
 from sandbox.airlock.messages import ReviewBody
-from sandbox.bench import DID, REVIEWERS, Bench
+from sandbox.bench import DID, Bench
 from sandbox.messages import RunAnswer
 from sandbox.programs.environment import default_folder, open_environment
 from tests.attacks.clinic import clinic
 from tests.attacks.scoreboard import BLOCKED, BOARD, HELD, REFUSED, THROUGH
 
 DOOR = "programs"
-WANG = Reviewer("wang", REVIEWERS)
 
 # Every program may use `patients` (rows as text), `out(value)`, `table(rows, ...)`, `raw(text)`; calls by number are
 # x86-64's.
@@ -251,7 +250,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def attack(bench: Bench, program: str, seconds: int = 8) -> tuple[RunAnswer, ReviewBody]:
     answer = bench.run_program(PRELUDE.format(seconds=seconds) + program)
     assert answer.verdict == "held", answer.reasons
-    return answer, bench.airlock.look(WANG, answer.run)
+    return answer, bench.airlock.look(bench.reviewer("wang"), answer.run)
 
 
 def tells_nothing(answer: RunAnswer) -> bool:
@@ -311,7 +310,7 @@ def test_differences_between_releases_are_told(bench: Bench) -> None:
         'table([dict(sex="f", n=len(shown), v=mean)], sex="dimension", n="count", v="number")'
     )
     first, _ = attack(bench, table.format(skip=0))
-    bench.airlock.vote(WANG, first.run, Decision.APPROVE, "one mean over a thousand")
+    bench.airlock.vote(bench.reviewer("wang"), first.run, Decision.APPROVE, "one mean over a thousand")
     assert bench.answer(first.run).verdict == "released"
     second, seen = attack(bench, table.format(skip=1))
     flagged = {one["rule"] for one in seen.report if not one["passed"]}
@@ -367,7 +366,7 @@ def test_what_nobody_let_out_ends_alike_whatever_happened_inside(bench: Bench, e
             if ending == "withdrawn":
                 bench.airlock.withdraw(answer.run, DID)
             else:
-                bench.airlock.vote(WANG, answer.run, Decision.REJECT, "no")
+                bench.airlock.vote(bench.reviewer("wang"), answer.run, Decision.REJECT, "no")
             receipt = (bench.answer(answer.run).receipt or {})["document"]
             # Which run it was, and when, the consumer knows; what it asked, as well.
             own = {"run", "request", "requestedAt", "finishedAt", "program", "review"}
@@ -382,7 +381,7 @@ def test_an_approved_failure_is_one_failure(bench: Bench) -> None:
     said = []
     for program in ("raise ValueError", "raw('no')"):
         answer, _ = attack(bench, program)
-        bench.airlock.vote(WANG, answer.run, Decision.APPROVE, "they may know that it failed")
+        bench.airlock.vote(bench.reviewer("wang"), answer.run, Decision.APPROVE, "they may know that it failed")
         ended = bench.answer(answer.run)
         said.append((ended.reasons, (ended.receipt or {})["document"]["isolation"]))
     BOARD.count(DOOR, "Q14 errors that speak", BLOCKED if said[0] == said[1] else THROUGH)
@@ -399,7 +398,7 @@ def test_a_program_whose_text_is_none_is_refused_by_its_text(bench: Bench) -> No
 
 def test_the_program_reviewed_is_the_program_run_and_its_packages_are_named(bench: Bench, tmp_path: Path) -> None:
     answer, seen = attack(bench, "out(1)")
-    bench.airlock.vote(WANG, answer.run, Decision.APPROVE, "fine")
+    bench.airlock.vote(bench.reviewer("wang"), answer.run, Decision.APPROVE, "fine")
     document = (bench.answer(answer.run).receipt or {})["document"]
     assert seen.lineage is not None
     assert document["program"]["digest"] == seen.lineage["program"]

@@ -69,7 +69,7 @@ class Held(Clinic):
 
     @property
     def li(self) -> Reviewer:
-        return Reviewer("li", "did:web:university.example")
+        return Reviewer("li", "did:web:university.example", frozenset({"p"}))
 
     def hold(self) -> str:
         """The id of a run that is held."""
@@ -153,7 +153,7 @@ def test_two_persons_are_two_persons(two: Held) -> None:
     with pytest.raises(VotedAlready):
         airlock.vote(two.wang, run, YES, "fine once more")
     with pytest.raises(ReviewerExcluded):
-        airlock.vote(Reviewer("zhao", two.planner.did), run, YES, "mine")
+        airlock.vote(Reviewer("zhao", two.planner.did, frozenset({"p"})), run, YES, "mine")
     assert two.answer(run).verdict == "held"
     assert airlock.look(two.li, run).votes_seen == ()
     assert airlock.vote(two.li, run, YES, "fine too").state is ReviewState.APPROVED
@@ -165,10 +165,34 @@ def test_two_persons_are_two_persons(two: Held) -> None:
 
 def test_whoever_speaks_for_the_consumer_does_not_even_look(clinic: Held) -> None:
     run = clinic.hold()
-    zhao = Reviewer("zhao", clinic.planner.did)
+    zhao = Reviewer("zhao", clinic.planner.did, frozenset({"p"}))
     with pytest.raises(ReviewerExcluded):
         clinic.sandbox.airlock.look(zhao, run)
     assert [one["event"] for one in clinic.sandbox.airlock.look(clinic.wang, run).audit] == ["held", "seen"]
+
+
+@pytest.mark.parametrize("named", [(), ("another",), ("p",)])
+def test_a_reviewer_of_another_organisation_sees_and_decides_where_the_provider_named_them(
+    clinic: Held, named: tuple[str, ...]
+) -> None:
+    run, airlock = clinic.hold(), clinic.sandbox.airlock
+    with clinic.database.transaction() as session:
+        # Once for everything named so far: what is named later counts, and what was named before does not.
+        airlock.add_reviewer(session, "cy", "did:web:institute.example", ["p"])
+        told = airlock.add_reviewer(session, "cy", "did:web:institute.example", named)
+    assert told.products == named
+    cy = airlock.authenticate(str(told.token))
+    if "p" in named:
+        assert [one.run for one in airlock.reviews(cy)] == [run]
+        assert airlock.look(cy, run).output is not None
+        assert airlock.vote(cy, run, YES, "fine").state is ReviewState.APPROVED
+        return
+    assert (airlock.reviews(cy), airlock.reviews(cy, only_open=False)) == ([], [])
+    for call in (lambda: airlock.look(cy, run), lambda: airlock.vote(cy, run, YES, "fine")):
+        with pytest.raises(ReviewUnknown):
+            call()
+    assert [one.run for one in airlock.reviews(clinic.wang)] == [run]
+    assert [one["event"] for one in airlock.look(clinic.wang, run).audit] == ["held", "seen"]
 
 
 def test_the_consumer_withdraws_and_only_the_consumer(clinic: Held) -> None:
