@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +18,6 @@ from sandbox.errors import (
     JobEnded,
     JobUnknown,
     PermitInvalid,
-    ProductUnusable,
     QueueFull,
     RunConflict,
     RunInProgress,
@@ -33,32 +31,6 @@ from sandbox.owners import this_process
 from tests.databases import fresh_postgresql
 from tests.sandbox.builders import write_visits
 from tests.sandbox.jobs.builders import BY_COUNTY, Queued
-
-
-@pytest.fixture
-def queued(database: Database, tmp_path: Path) -> Queued:
-    return Queued(database, tmp_path)
-
-
-@pytest.fixture
-def on_sqlite(sqlite: Database, tmp_path: Path) -> Queued:
-    return Queued(sqlite, tmp_path)
-
-
-def elsewhere(monkeypatch: pytest.MonkeyPatch, name: str = "elsewhere/1/1") -> None:
-    """From here on workers say that they run on another host, of which nobody here knows whether it lives."""
-    monkeypatch.setattr(workers, "this_process", lambda: name)
-
-
-def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Computing kills its worker as SIGKILL would; what comes back makes it compute again."""
-    whole = execution.run_isolated
-
-    def killed(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(execution, "run_isolated", killed)
-    return lambda: monkeypatch.setattr(execution, "run_isolated", whole)
 
 
 def test_a_job_waits_is_executed_and_has_its_answer(queued: Queued) -> None:
@@ -258,100 +230,7 @@ def test_cancelling_and_leasing_at_once_end_in_one_of_two_ways(database: Databas
     assert (queued.used(), queued.receipts()) == (counted, counted)
 
 
-# Losing a worker -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("moment", ["before it ran out", "after it ran out"])
-def test_a_lease_is_taken_over_when_it_has_run_out(
-    queued: Queued, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
-    run = queued.submit()
-    elsewhere(monkeypatch)
-    revive = dying(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        queued.worker().step()
-    revive()
-    queued.clock.advance(seconds=29 if moment == "before it ran out" else 30)
-    other = queued.worker()
-    if moment == "before it ran out":
-        assert (other.reclaim(), other.step(), queued.state(run)) == (0, False, "running")
-        return
-    assert (other.reclaim(), other.reclaim(), other.step()) == (1, 0, True)
-    assert queued.told(run) == ["queued", "running", "queued", "running", "done"]
-    assert (queued.used(), queued.receipts()) == (1, 1)
-
-
-def test_a_dead_process_of_this_host_is_known_at_once(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = queued.submit()
-    host = this_process().partition("/")[0]
-    elsewhere(monkeypatch, f"{host}/1/never")
-    revive = dying(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        queued.worker().step()
-    revive()
-    worker = queued.worker()
-    assert (worker.reclaim(), worker.step(), queued.state(run)) == (1, True, "done")
-
-
-def test_a_worker_that_comes_back_too_late_changes_nothing(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, whole = queued.submit(), execution.run_isolated
-    elsewhere(monkeypatch)
-
-    def overtaken(*args: Any, **options: Any) -> Any:
-        monkeypatch.setattr(execution, "run_isolated", whole)
-        queued.clock.advance(seconds=31)
-        other = queued.worker()
-        assert (other.reclaim(), other.step()) == (1, True)
-        return whole(*args, **options)
-
-    monkeypatch.setattr(execution, "run_isolated", overtaken)
-    assert queued.worker().step()
-    assert queued.told(run) == ["queued", "running", "queued", "running", "done"]
-    assert (queued.used(), queued.receipts()) == (1, 1)
-
-
-def test_heartbeats_hold_a_lease_and_a_lost_one_stops_the_computation(
-    queued: Queued, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, worker = queued.submit(), queued.worker()
-    elsewhere(monkeypatch)
-    noticed = []
-
-    def slow(*_: Any, stop: Stop, **__: Any) -> None:
-        import select
-
-        for _beat in range(5):
-            queued.clock.advance(seconds=20)
-            worker.beat()
-            assert queued.worker().reclaim() == 0
-        queued.clock.advance(seconds=31)  # no beat came through for longer than the lease
-        assert queued.worker().reclaim() == 1
-        worker.beat()
-        noticed.append(bool(select.select([stop], [], [], 0)[0]))
-        raise Stopped
-
-    monkeypatch.setattr(execution, "run_isolated", slow)
-    worker.step()
-    assert (noticed, queued.state(run)) == ([True], "queued")
-
-
-def test_a_job_that_takes_every_worker_down_is_given_up_with_a_receipt(
-    queued: Queued, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = queued.submit()
-    elsewhere(monkeypatch)
-    dying(monkeypatch)
-    for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
-            queued.worker().step()
-        queued.clock.advance(seconds=31)
-        assert queued.worker().reclaim() == 1
-    assert queued.worker().step() is False
-    job = queued.jobs.job(run, queued.did())
-    assert (job.state, job.attempts, job.reason) == ("failed", 3, workers.GIVEN_UP)
-    answer = queued.clinic.sandbox.answer(run, queued.did())
-    assert [reason.code for reason in answer.reasons] == ["sandbox.given-up"]
-    assert (queued.used(), queued.receipts()) == (1, 1)
+# What cannot be executed ---------------------------------------------------------------------------------------------
 
 
 def test_what_a_host_cannot_do_is_tried_again_later_and_then_undone(
@@ -373,31 +252,6 @@ def test_what_a_host_cannot_do_is_tried_again_later_and_then_undone(
     assert job.reason is not None
     assert job.reason.code == "sandbox.isolation-unavailable"
     assert (queued.used(), queued.receipts()) == (0, 0)
-
-
-@pytest.mark.parametrize("error", [IsolationUnavailable("there is no bubblewrap"), ProductUnusable("no such table")])
-def test_what_an_earlier_attempt_may_have_read_is_not_given_back(
-    queued: Queued, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    run = queued.submit()
-    elsewhere(monkeypatch)
-    revive = dying(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        queued.worker().step()
-    revive()
-    queued.clock.advance(seconds=31)
-
-    def failing(*_: Any, **__: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(execution, "run_isolated", failing)
-    worker = queued.worker()
-    assert worker.reclaim() == 1
-    for _ in range(2):
-        worker.step()
-        queued.clock.advance(seconds=4)
-    assert queued.state(run) == "failed"
-    assert (queued.used(), queued.receipts()) == (1, 1)
 
 
 def test_what_cannot_be_done_anywhere_fails_at_once_and_is_undone(queued: Queued) -> None:
