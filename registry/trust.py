@@ -5,6 +5,7 @@ the registry over HTTP. Both refuse who is unknown and who was revoked, so that 
 check too.
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +25,8 @@ __all__ = ["Participant", "ParticipantStatus", "RemoteTrust", "Role", "Trust", "
 TRUST_SECONDS = 5
 # Participants remembered at once; more would mean that somebody makes them up.
 MAX_REMEMBERED = 10_000
+# How a DID is written (W3C DID Core, section 3.1).
+_DID = re.compile(r"did:[a-z0-9]+:[A-Za-z0-9._:%-]+")
 
 
 class Trust(Protocol):
@@ -75,6 +78,8 @@ class RemoteTrust:
         return key_from_document(self.participant(did_of(kid)).document, kid)
 
     def _ask(self, did: str) -> Participant:
+        if not _DID.fullmatch(did):  # "/" or ".." would ask the registry for something else
+            raise ParticipantUnknown(f"{did} is not a participant of this space")
         try:
             participant = self._client.participant(did)
         except RemoteProblem as problem:

@@ -58,6 +58,12 @@ def test_silence_means_no(space: Space, trust: RemoteTrust) -> None:
     assert trust.participant(HOSPITAL).did == HOSPITAL
 
 
+@pytest.mark.parametrize("name", ["", "/", "..", "did:web:", "did:web:a/../b", "did:web:a?role=provider"])
+def test_what_is_no_did_is_no_participant_and_asks_for_nothing(trust: RemoteTrust, name: str) -> None:
+    with pytest.raises(ParticipantUnknown):
+        trust.participant(name)
+
+
 def test_an_answer_that_is_none_means_no(space: Space, trust: RemoteTrust) -> None:
     async def app(scope: object, receive: object, send: object) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
