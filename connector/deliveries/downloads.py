@@ -18,7 +18,7 @@ import httpx
 import structlog
 
 from connector.deliveries import store
-from connector.deliveries.parts import Part, open_part
+from connector.deliveries.parts import Part
 from connector.deliveries.receiving import DeliveryClosed, Receiving
 from connector.deliveries.tokens import DownloadInterrupted, TokenRefused, Tokens, authorization, refuse
 from connector.deliveries.worker import SHARE
@@ -114,7 +114,7 @@ class Downloads:
     def _attempt(self, arrival: store.Arrival, rate: _Rate) -> None:
         if self.receiving.adopt(arrival):
             return
-        with open_part(self.receiving.place(arrival)) as part:
+        with self.receiving.opened(arrival) as part:
             part.take_up()  # (1)
             address = self.tokens.current(arrival.transfer)
             try:

@@ -2,13 +2,15 @@
 
 What has come lies in ``<name>.part`` beside its final place, locked by who writes it. The final name appears at once
 and only when everything is there and its digest is the one announced; a file with another digest is kept aside as
-``<name>.mismatch``, for whoever has to find out why.
+``<name>.mismatch``, for whoever has to find out why. A part file is known by its inode: whatever else has come to lie
+in its place is somebody else's, and neither written nor removed.
 """
 
 import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,6 +63,7 @@ class Part:
     """An open part file, positioned at its end. Made by `open_part`."""
 
     path: Path
+    inode: str
     _descriptor: int
     size: int = 0
     _digest: Any = field(default_factory=hashlib.sha256)
@@ -121,12 +124,14 @@ class Part:
 
 
 @contextmanager
-def open_part(path: Path) -> Iterator[Part]:
-    """The part file of what shall be `path`, for this writer alone. Raises `DeliveryBusy`, `PlaceTaken`."""
+def open_part(path: Path, inode: str | None) -> Iterator[Part]:
+    """The part file of what shall be `path`, for this writer alone; with `inode`, that one or a new one.
+
+    Raises `DeliveryBusy`, `PlaceTaken`.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(_part(path), flags, 0o600)
+        descriptor, made = _opened(_part(path))
     except OSError as error:
         raise PlaceTaken(f"the delivery cannot be written there ({error.strerror})") from error
     try:
@@ -135,10 +140,58 @@ def open_part(path: Path) -> Iterator[Part]:
         except BlockingIOError as error:
             raise DeliveryBusy("this delivery is being written now; try again in a moment") from error
         if path.exists():
+            if made:
+                _part(path).unlink()
             raise PlaceTaken("there is a file of this name already; it is not overwritten")
-        yield Part(path, descriptor)
+        found = str(os.fstat(descriptor).st_ino)
+        if not _lies_there(_part(path), found):  # removed between opening and locking
+            raise DeliveryBusy("this delivery was just cleared up; try again in a moment")
+        if not made and inode not in {None, found}:
+            raise PlaceTaken(f"{_part(path).name} was replaced by a file that is not ours; it is not written")
+        yield Part(path, found, descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_part(path: Path, inode: str) -> None:
+    """Remove the part file of what was to be `path`, if it is still the one with this inode.
+
+    A link, a folder or another file in its place stays. Raises `DeliveryBusy` while somebody writes it.
+    """
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        _remove_from(folder, _part(path).name, inode)
+    finally:
+        os.close(folder)
+
+
+def _remove_from(folder: int, name: str, inode: str) -> None:
+    try:  # never waiting for the writer of a named pipe
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError:
+        return
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or str(found.st_ino) != inode:
+            return
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(name, dir_fd=folder)
+    except BlockingIOError as error:
+        raise DeliveryBusy("this delivery is being written now") from error
+    finally:
+        os.close(descriptor)
+
+
+def _opened(part: Path) -> tuple[int, bool]:
+    """A descriptor of the file, and whether it was made."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(part, flags | os.O_CREAT | os.O_EXCL, 0o600), True
+    except FileExistsError:
+        return os.open(part, flags | os.O_CREAT, 0o600), False
 
 
 def received(path: Path) -> int:
@@ -149,6 +202,18 @@ def received(path: Path) -> int:
         except OSError:
             continue
     return 0
+
+
+def _lies_there(part: Path, inode: str) -> bool:
+    try:
+        return str(part.lstat().st_ino) == inode
+    except OSError:
+        return False
+
+
+def has_part(path: Path) -> bool:
+    """Whether anything lies where the part file of `path` would."""
+    return os.path.lexists(_part(path))
 
 
 def _part(path: Path) -> Path:

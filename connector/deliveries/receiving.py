@@ -17,7 +17,7 @@ from sqlmodel import Session
 from connector.contracts.errors import RequestIdTaken
 from connector.deliveries import store
 from connector.deliveries.ended import OnEnded, of_arrival
-from connector.deliveries.parts import Part, PlaceTaken, open_part, received
+from connector.deliveries.parts import Part, PlaceTaken, has_part, open_part, received
 from connector.planes.data_address import destination_address
 from connector.planes.http_push import RESUMABLE
 from connector.planes.tokens import bearer
@@ -108,6 +108,8 @@ class Receiving:
         if target is not None and (known is None or known.target != wanted):
             if not target.is_absolute() or target.exists() or not target.parent.is_dir():
                 raise PlaceTaken("give an absolute path to a file that does not exist yet, in a folder that does")
+            if known is None and has_part(target):
+                raise PlaceTaken(f"{target.name}.part lies there, where the delivery would be written meanwhile")
             if known is not None:
                 raise RequestIdTaken("this transfer is delivered to another place already")
         if known is None:
@@ -143,16 +145,26 @@ class Receiving:
             return arrival.size or 0
         if self.adopt(arrival):
             return Path(arrival.path or "").stat().st_size
-        with open_part(self.place(arrival)) as part:
+        with self.opened(arrival) as part:
             part.take_up()
             return part.size
+
+    @contextmanager
+    def opened(self, arrival: store.Arrival) -> Iterator[Part]:
+        """The part file of `arrival`, noted as ours before anything is written. Raises what `open_part` raises."""
+        with open_part(self.part_place(arrival), arrival.part) as part:
+            if arrival.part != part.inode:
+                with self.engine.database.transaction() as session:
+                    known = store.arrival(session, arrival.transfer, lock=True) or arrival
+                    store.save_arrival(session, replace(known, part=part.inode))
+            yield part
 
     @contextmanager
     def taking(self, arrival: store.Arrival, upload: Upload) -> Iterator[Part]:
         """The part file for `upload`, positioned where it begins. Raises `OffsetConflict`, `DeliveryClosed`, and what
         `open_part` raises."""
         arrival = self._announced(arrival, upload)
-        with open_part(self.place(arrival)) as part:
+        with self.opened(arrival) as part:
             if upload.offset:
                 part.take_up()
                 if part.size != upload.offset:
@@ -207,7 +219,7 @@ class Receiving:
             known = store.arrival(session, pid, lock=True)
             assert known is not None, "arrivals are never deleted"  # noqa: S101
             done = replace(known, state=store.JobState.DONE, size=size, digest=found, holder=None, error=None)
-            store.save_arrival(session, replace(done, updated=self._now()))
+            store.save_arrival(session, replace(done, due=self._now(), updated=self._now()))
             if known.state is not store.JobState.DONE:
                 self.on_ended(session, of_arrival(done))
             if known.way is store.Way.PULL:
@@ -221,7 +233,7 @@ class Receiving:
         with self.engine.database.transaction() as session:
             if (known := store.arrival(session, pid, lock=True)) is not None:
                 failed = replace(known, state=store.JobState.FAILED, error=reason, holder=None, updated=self._now())
-                store.save_arrival(session, failed)
+                store.save_arrival(session, replace(failed, due=self._now()))
                 if known.state is not store.JobState.FAILED:
                     self.on_ended(session, of_arrival(failed))
 
@@ -229,6 +241,10 @@ class Receiving:
         """Where it lies, or will lie."""
         if arrival.path is not None and arrival.state is store.JobState.DONE:
             return Path(arrival.path)
+        return self.part_place(arrival)
+
+    def part_place(self, arrival: store.Arrival) -> Path:
+        """Where it will lie, but for the ending of a name that we give; its part file lies beside that."""
         if arrival.target is not None:
             return Path(arrival.target)
         return (self.home / RECEIVED_FOLDER / arrival.transfer.removeprefix("urn:uuid:") / "data").absolute()

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from connector.deliveries import store
+from connector.deliveries.clearing import Clearing
 from connector.deliveries.downloads import Downloads
 from connector.deliveries.ended import OnEnded
 from connector.deliveries.pushes import CONNECT_SECONDS, STALL_SECONDS, Pushes
@@ -44,13 +45,17 @@ class Deliveries:
     receiving: Receiving
     pushes: Pushes
     downloads: Downloads
+    clearing: Clearing
     tokens: Tokens
     clients: tuple[httpx.Client, ...]
     clock: Clock
 
     def worker(self) -> DeliveryWorker:
         """The threads, not yet started."""
-        return DeliveryWorker([self.pushes.step, self.downloads.step])
+        return DeliveryWorker([self.pushes.step, self._fetch_or_clear])
+
+    def _fetch_or_clear(self) -> bool:
+        return self.downloads.step() or self.clearing.step()
 
     def recover(self) -> None:
         """Take up at once what processes that are gone had under way."""
@@ -124,6 +129,7 @@ def deliveries(
         receiving,
         Pushes(engine, sources, handovers, sending, Uploads(engine.database, loopback), clock, loopback, on_ended),
         Downloads(engine, receiving, tokens, fetching, deadline, clock),
+        Clearing(engine.database, receiving, clock),
         tokens,
         (sending, fetching),
         clock,

@@ -82,6 +82,8 @@ class Arrival:
     digest: str | None = None
     version: str | None = None
     path: str | None = None
+    # The inode of the part file that we made, until it is known to be gone.
+    part: str | None = None
     holder: str | None = None
     error: str | None = None
 
@@ -220,6 +222,25 @@ def lease_download(session: Session, now: str, until: str, holder: str, share: i
     )
     row = session.exec(wanted).first()
     return None if row is None else _arrival(_leased(session, row, until, holder))
+
+
+def left_part(session: Session, now: str, *, lock: bool = False) -> Arrival | None:
+    """An arrival that has ended for good, and of which a part file may still lie there.
+
+    One that FAILED may be asked for again, while its transfer goes on.
+    """
+    wanted = (
+        select(ArrivalRow)
+        .join(ProcessRow, col(ProcessRow.pid) == col(ArrivalRow.transfer))
+        .where(
+            col(ArrivalRow.part).is_not(None),
+            col(ArrivalRow.due) <= now,
+            or_(col(ArrivalRow.state) == JobState.DONE, col(ProcessRow.state).in_(transfer.TERMINAL)),
+        )
+        .limit(1)
+    )
+    row = session.exec(wanted.with_for_update(skip_locked=True, of=ArrivalRow) if lock else wanted).first()
+    return None if row is None else _arrival(row)
 
 
 def renew_push(session: Session, pid: str, until: str) -> None:

@@ -51,7 +51,15 @@ class ArrivalRow(SQLModel, table=True):
     """A delivery that comes in here, fetched or pushed."""
 
     __tablename__ = "connector_arrival"
-    __table_args__ = (Index("ix_connector_arrival_due", "state", "due"),)
+    __table_args__ = (
+        Index("ix_connector_arrival_due", "state", "due"),
+        Index(
+            "ix_connector_arrival_part",
+            "due",
+            postgresql_where=text("part IS NOT NULL"),
+            sqlite_where=text("part IS NOT NULL"),
+        ),
+    )
 
     transfer: str = Field(primary_key=True)
     way: str
@@ -65,6 +73,8 @@ class ArrivalRow(SQLModel, table=True):
     version: str | None
     # The file, once it is complete.
     path: str | None
+    # The inode of the part file that we made, until it is known to be gone.
+    part: str | None = None
     attempts: int
     due: str
     holder: str | None
