@@ -33,6 +33,7 @@ from registry.errors import (
 )
 from registry.identifiers import Kind
 from registry.identity import Identity
+from registry.lanes import check_lanes
 from registry.participants import Participant, ParticipantStatus, Role, Step, next_status
 from registry.presentation import Caller
 from registry.resolution import Fetch
@@ -172,8 +173,8 @@ class Registrar:
 
         (1) The caller is registered as a provider. (2) The identifier can be one, was given to the caller, and nobody
         publishes under it meanwhile. (3) The document is signed by its one party, a participant in good standing.
-        (4) It describes a product, this one, of the caller. (5) Its version is the next, or one that was published
-        exactly so.
+        (4) It describes a product, this one, of the caller. (5) Its version is the next, and (6) a lane answers it in
+        every mode it is offered in; or it was published exactly so.
         Raises `RoleMissing`, `IdentifierMalformed`, `IdentifierCheckDigit`, `IdentifierUnknown`, `IdentifierOfAnother`,
         `DocumentInvalid`, `SignatureInvalid`, `ProductInvalid`, `VersionNotNext`, `VersionConflict`.
         """
@@ -185,7 +186,7 @@ class Registrar:
         product = read_product(document)  # (4)
         if product.identifier != identifier or product.provider != caller.did:
             raise ProductInvalid("the document is about another product or by another provider")
-        row = self._version(session, product, signed)  # (5)
+        row = self._version(session, product, signed)  # (5) (6)
         facts: dict[str, str | int] = {"provider": caller.did, "version": product.version}
         receipt = self._record(session, Event.PRODUCT_PUBLISHED, product.offer_id, row.digest, facts)
         return row, receipt
@@ -239,6 +240,7 @@ class Registrar:
             if known.digest != signed.digest:
                 raise VersionConflict(f"version {product.version} is published with another content; use {expected}")
             return known
+        check_lanes(product)
         row = ProductRow(
             identifier=product.identifier,
             version=product.version,

@@ -14,10 +14,12 @@ from hexi.cli import DONE, REFUSED
 from hexi.errors import DataspaceError, Malformed
 from hexi.web import configure_logging
 from registry.catalogue import Product
+from registry.lanes import NoLane, lane_of
 from sandbox.airlock.decisions import Decision
 from sandbox.bench import Bench, bench_twin, dry_bench, open_bench, read_bench_product
 from sandbox.cubes.register_cli import register
 from sandbox.datasets import Dataset
+from sandbox.errors import ProductUnusable
 from sandbox.isolation.levels import BUILT
 from sandbox.isolation.processes import IsolationSettings
 from sandbox.isolation.processes import probe as probe_isolation
@@ -124,6 +126,8 @@ def twin(
 def explain(product: ProductFile, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """What may be asked of a product, and what comes back."""
     described = read_bench_product(product)
+    if isinstance(lane := lane_of(described, SQL_MODE), NoLane):
+        raise ProductUnusable(f"no SQL may be asked of this product: {lane.why}")
     if described.lattice is not None:
         _explain_lattice(described, as_json=as_json)
         return

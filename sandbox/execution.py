@@ -69,11 +69,9 @@ def compute_sum(work: Work[Reviewed], settings: SandboxSettings) -> tuple[float,
     return number if isinstance(number, Reason) else (*number, isolation)
 
 
-def bound_of(work: Work[Reviewed]) -> float:
-    """What the sum of a clipped measure cannot exceed, from the product's description alone."""
-    query, rows = work.question.query, getattr(work.dataset.product, "rows", 0)
-    field = query.fields[query.measures[0]]
-    largest = max(abs(field.low or 0.0), abs(field.high or 0.0), 1.0)
+def bound_of(low: float | None, high: float | None, rows: int) -> float:
+    """What the sum of a measure clipped to its range cannot exceed, from the product's description alone."""
+    largest = max(abs(low or 0.0), abs(high or 0.0), 1.0)
     return min(largest * rows, MAX_BOUND) if rows else MAX_BOUND
 
 

@@ -116,12 +116,17 @@ def one_sum(query: Query, computed: Sequence[Computed], rules: Rules) -> tuple[f
     (measure,) = query.measures
     statistic = computed[0].cell.measures[measure] if len(computed) == 1 else Statistic()
     if not may_show(statistic, rules):
-        return Reason(
-            "sandbox.too-few-entities",
-            f"fewer than {rules.minimum_entities} entities stand behind this sum, or one of them dominates it; ask for "
-            "more of them",
-        )
+        return too_few(rules)
     return float(round_to(statistic.clipped, rules.rounding)), {measure: [computed[0].sets[measure]]}
+
+
+def too_few(rules: Rules) -> Reason:
+    """Why a sum may not even be encrypted."""
+    return Reason(
+        "sandbox.too-few-entities",
+        f"fewer than {rules.minimum_entities} entities stand behind this sum, or one of them dominates it; ask for "
+        "more of them",
+    )
 
 
 def _computed(query: CellForm, row: list[Json]) -> Computed:

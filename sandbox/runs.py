@@ -1,10 +1,10 @@
 """One run, from a signed request to a signed receipt, exactly once.
 
-1. The permit holds. 2. The request holds and fits it. 3. The query may be asked: a matter of its text and of the
-published product; if not, the run ends refused, uncounted, and no data was touched. 4. In one transaction: the run is
-taken on under its id and one of the permit's runs is used. 5. and 6. It is computed, and what came out controlled.
-7. In one transaction: what the release is remembered by, the answer, the signed receipt, the evidence. Steps 3 and 5 to
-7 are those of its lane (`sandbox.lanes`).
+1. The permit holds. 2. The request holds and fits it. 3. The query may be asked: a matter of its text, of who asks, and
+of the published product; if not, the run ends refused, uncounted, and no data was touched. 4. In one transaction: the
+run is taken on under its id and one of the permit's runs is used. 5. and 6. It is computed, and what came out
+controlled. 7. In one transaction: what the release is remembered by, the answer, the signed receipt, the evidence.
+Steps 3 and 5 to 7 are those of its lane (`sandbox.lanes`).
 
 The same run id again gives the same answer. A process that dies between 4 and 7 leaves an orphan, which is executed
 again by whoever asks for it or by `Sandbox.recover`, unless its permit was revoked meanwhile: one charge, one receipt.
@@ -252,7 +252,7 @@ class Sandbox:
         """Steps 3 and 4: the work to do, or the answer that is there already."""
         with self._database.reading() as session:
             dataset = self._dataset(session, permit)
-        question = self._lanes.of(dataset, request).review(dataset, request)
+        question = self._lanes.review(dataset, request, permit.holder)
         fingerprint = "" if isinstance(question, Refusal) else dataset.fingerprint()
         with self._database.transaction() as session:
             known = store.run(session, request.run)
@@ -437,7 +437,7 @@ class Sandbox:
         with self._database.reading() as session:
             dataset = self._dataset(session, permit)
         context = from_base64(row.context) if row.context else None
-        question = self._lanes.of(dataset, request).review(dataset, request)
+        question = self._lanes.review(dataset, request, permit.holder)
         if isinstance(question, Refusal):
             raise PermitInvalid("the query of this run may not be asked any more")
         return Work(permit, request, dataset, question, context, stop, again=True)

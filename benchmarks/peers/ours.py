@@ -14,7 +14,7 @@ from benchmarks.machine import resident_megabytes
 from benchmarks.peers import SETTLE_SECONDS, Connection, Seen
 from benchmarks.peers.database import database_server, fresh_database
 from connector.client import ConnectorClient
-from examples.longyizhen.cast import HOSPITALS, PLANNER, Member, product_of
+from examples.longyizhen.cast import HOSPITALS, PLANNER, Member, cube_of
 from examples.longyizhen.processes import Service, Services, free_ports, run_hexi
 from examples.longyizhen.scenario import SQL_FORMAT, eventually
 from hexi.canonical import system_clock
@@ -181,7 +181,7 @@ def _publish(provider: ConnectorClient, folder: Path) -> str:
         for person in range(200):
             rows.write(f"{person},{person % 5 + 1},25,family,good,no,{person % 60},{person % 80}\n")
     provider.add_resource("visits", {"visits": str(table)})
-    description = product_of(HOSPITALS[0]) | {"policy": POLICY}
+    description = cube_of(HOSPITALS[0]) | {"policy": POLICY}
     return provider.publish("visits", description).identifier
 
 

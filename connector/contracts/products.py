@@ -19,6 +19,7 @@ from connector.sources.errors import ResourceUnusable
 from hexi.canonical import Json
 from ledger.documents import SignedDocument
 from registry.catalogue import Product, read_product
+from registry.lanes import check_lanes
 
 # What a dataset says of itself, in DCAT's words. The protocol's context has no short names for them.
 TITLE = "http://purl.org/dc/terms/title"
@@ -83,6 +84,7 @@ def complete(
         whole["content"] = {"mediaType": content.media_type.partition(";")[0], **size}
     # Read once to learn that the description is whole, before its files are counted by it.
     draft = read_product(whole)
+    check_lanes(draft)
     if not draft.tables:
         if missing := set(_DIMENSIONS) - given.keys():
             wanted = ", ".join(sorted(missing))

@@ -112,7 +112,7 @@ COLUMNS = [
     _column("visits", "门诊次数", "Outpatient visits in the year", "integer", "measure", range=[0, 80], unit="visits"),
 ]
 
-# How many groups the planner's question can have at most.
+# How many groups the planner's question can have at most, missing values aside.
 CELLS = prod(len(column["domain"]) for column in COLUMNS if column["name"] in ("plan_year", "coinsurance", "health"))
 
 POLICY: dict[str, list[dict[str, Any]]] = {
@@ -131,8 +131,31 @@ POLICY: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def product_of(hospital: Member) -> dict[str, Any]:
-    """The product a hospital publishes; rows, persons and quality are counted by its connector."""
+# How many cells the planner may ever ask one hospital for: its question, missing values included, twice.
+QUERY_SETS = 400
+
+
+def product_of(hospital: Member, analyst: str) -> dict[str, Any]:
+    """What a hospital opens to one analyst, named by its DID: SQL and sums up to a cap, programs that people look at.
+
+    Rows, persons and quality are counted by its connector.
+    """
+    modes = ["sandbox-sql", "encrypted-sum", "sandbox-program"]
+    return {**_described(hospital), "modes": modes, "controlled": _controlled(analyst)}
+
+
+def _controlled(analyst: str) -> dict[str, Any]:
+    return {
+        "type": "controlled-policy",
+        "analysts": [{"group": "city planning", "members": [analyst]}],
+        "querySets": QUERY_SETS,
+        # Numbers leave at once, held to the rules; programs are looked at whatever stands here.
+        "airlock": False,
+        "literals": [f"{TABLE}.health"],
+    }
+
+
+def _described(hospital: Member) -> dict[str, Any]:
     return {
         "title": _text(f"{hospital.name_zh}门诊次数", f"Outpatient visits, {hospital.name}"),
         "description": _text(
@@ -171,14 +194,13 @@ def product_of(hospital: Member) -> dict[str, Any]:
             "crossBorder": "forbidden",
             "businessQualification": "example",
         },
-        "modes": ["sandbox-sql", "encrypted-sum", "sandbox-program"],
         "disclosure": {"minimumEntities": 10, "rounding": 5, "minimumIsolation": 2, "maximumRows": 5000},
         "policy": POLICY,
     }
 
 
-# What the first hospital also offers: a planned, noisy cube of its persons, which may be asked for ever. A row is a
-# person there, with all of its years. 1,965 persons are declared with two figures.
+# What the first hospital offers to everybody: a planned, noisy cube of its persons, which may be asked for ever. A row
+# is a person there, with all of its years. 1,965 persons are declared with two figures.
 CUBE = "hospital-1-cube"
 LATTICE: dict[str, Any] = {
     "type": "lattice-policy",
@@ -215,7 +237,12 @@ TOO_FINE = "SELECT coinsurance, health, avg(visits) AS visits FROM visits GROUP 
 
 def cube_of(hospital: Member) -> dict[str, Any]:
     """The product that a hospital answers from a published cube."""
-    product = product_of(hospital)
-    product["title"] = _text(f"{hospital.name_zh}门诊次数立方体", f"Outpatient visits as a cube, {hospital.name}")
-    modes = ["sandbox-sql", "encrypted-sum"]  # a program would pass by what the cube promises
-    return {**product, "keywords": ["立方体", "cube"], "modes": modes, "lattice": LATTICE}
+    title = _text(f"{hospital.name_zh}门诊次数立方体", f"Outpatient visits as a cube, {hospital.name}")
+    return {
+        **_described(hospital),
+        "title": title,
+        "keywords": ["立方体", "cube"],
+        # A program, or an encrypted sum of the table, would pass by what the cube promises.
+        "modes": ["sandbox-sql"],
+        "lattice": LATTICE,
+    }

@@ -147,8 +147,9 @@ class Road:
     def publish(self, node: Node, table: Path, description: dict[str, Any] | None = None, key: str = "") -> None:
         """Describe the resource, publish the product, certify it, put it on sale. `key` names a further product."""
         key = key or node.member.key
+        description = description or cast.product_of(node.member, self.planner.did)
         node.client.add_resource("visits-1974-1982", {TABLE: str(table.resolve())})
-        self.products[key] = node.client.publish("visits-1974-1982", description or cast.product_of(node.member))
+        self.products[key] = node.client.publish("visits-1974-1982", description)
         identifier = self.products[key].identifier
         market = self.market(node)
         self.certificates[key] = market.certify(identifier)

@@ -99,7 +99,7 @@ class Telling:
             isolation = answer.receipt["document"]["isolation"]
             self.story.fact(
                 f"{hospital.member.name}: {len(answer.rows)} of {cast.CELLS} cells released, the others hold fewer "
-                f"than 10 persons; isolation level {isolation['level']} measured"
+                f"than 10 persons or would give such a cell away; isolation level {isolation['level']} measured"
             )
             if hospital is self.road.hospitals[0]:
                 self.story.table("its first cells 前几格", answer.columns, answer.rows[:4])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from hexi.canonical import Json, digest
+from privacy.disclosure import Sum
 from registry.catalogue import Product, Table
 from registry.controlled import Controlled
 from sandbox.controlled.cells import CellCompiler, Cells
@@ -12,7 +13,7 @@ from sandbox.controlled.columns import Columns, Source
 from sandbox.controlled.grammar import PERSONS, PLAIN
 from sandbox.controlled.plain import PlainRewriter
 from sandbox.queries.grammar import foreign_nodes, parse_query, parse_select
-from sandbox.queries.query import SQL_MODE
+from sandbox.queries.query import SQL_MODE, SUM_MODE
 from sandbox.reasons import Reason, Refusal, Refused
 
 
@@ -57,21 +58,45 @@ class Question:
 
 
 def review(text: str, product: Product, mode: str) -> Question | Refusal:
-    """The question, or why it may not be asked. Never raises on any text."""
-    if mode != SQL_MODE or product.controlled is None:
-        return Refusal((_SQL_ONLY,))
+    """The question, or why it may not be asked; for an encrypted sum, one number. Never raises on any text."""
+    if mode not in {SQL_MODE, SUM_MODE} or product.controlled is None:
+        return Refusal((_NO_POLICY,))
     columns = Columns(product, product.controlled)
     try:
-        return _over_persons(text, columns) if columns.protects else _plain(text, columns)
+        question = _over_persons(text, columns) if columns.protects else _plain(text, columns)
+        if mode == SUM_MODE:
+            _check_one_sum(question)
+        return question
     except Refused as refused:
         return Refusal(tuple(dict.fromkeys(refused.reasons)))
     except RecursionError:
         return Refusal((Reason("sandbox.query-too-large", "the query is nested too deep; ask in several queries"),))
 
 
-_SQL_ONLY = Reason(
-    "sandbox.controlled-only", "this product answers SQL queries in the controlled lane, and nothing else"
-)
+_NO_POLICY = Reason("sandbox.no-lane", "this product declares no controlled policy, or is not asked in this mode")
+
+
+def _check_one_sum(question: Question) -> None:
+    cells = question.cells
+    if cells is None:
+        raise Refused(
+            Reason("sandbox.query-not-one-sum", "an encrypted sum counts entities, and this product has none to count")
+        )
+    if cells.groups or not cells.simple or len(cells.outputs) != 1 or not isinstance(cells.outputs[0].item, Sum):
+        raise Refused(
+            Reason(
+                "sandbox.query-not-one-sum", "an encrypted sum is exactly SELECT sum(measure) FROM table [WHERE ...]"
+            )
+        )
+    (source,) = cells.bases.values()
+    if source.column.range is None:
+        raise Refused(
+            Reason(
+                "sandbox.query-no-range",
+                f"{source.name} has no declared range, without which no sum is encrypted; ask the provider to publish "
+                "a version with a range",
+            )
+        )
 
 
 def _over_persons(text: str, columns: Columns) -> Question:

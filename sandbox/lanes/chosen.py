@@ -1,4 +1,6 @@
-"""Which lane answers a request: a matter of the product's signed description and of the mode of use.
+"""Which lane answers a request: a matter of the product's signed description and of the mode of use (`registry.lanes`).
+
+A product that should not have been published, or was under earlier rules, has no lane in some mode: `ClosedLane`.
 
 What a lane needs (a parser of SQL, numpy) is loaded with the first question, not at start.
 """
@@ -8,15 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from hexi.canonical import Clock
 from hexi.database import Database
+from registry.lanes import LaneName, NoLane, lane_of
 from sandbox.datasets import Dataset
-from sandbox.lane import Contribute, Lane
-from sandbox.queries.query import PROGRAM_MODE, SUM_MODE
+from sandbox.errors import ProductUnusable
+from sandbox.lane import Contribute, End, Lane, Work
+from sandbox.messages import RunAnswer
+from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     from sandbox.cubes.cubes import Cubes
     from sandbox.programs.execution import Hear
+
+NOT_NAMED = Reason(
+    "sandbox.not-a-named-analyst",
+    "this product is asked by analysts whom its provider named, and you are none of them; ask the provider",
+)
 
 
 class Lanes:
@@ -39,14 +49,27 @@ class Lanes:
         self._unsafe_hear = unsafe_hear
 
     def of(self, dataset: Dataset, request: RunRequest) -> Lane[Any, Any]:
-        """The lane of this product for this request."""
-        if dataset.product.lattice is not None:
-            return self._cube_lane
-        if dataset.product.controlled is not None:
-            return self._controlled_lane
-        if request.mode == PROGRAM_MODE:
-            return self._program_lane
-        return self._sum_lane if request.mode == SUM_MODE else self._table_lane
+        """The lane of this product for this request; where there is none, one that refuses."""
+        match lane_of(dataset.product, request.mode):
+            case LaneName.LATTICE:
+                return self._cube_lane
+            case LaneName.CONTROLLED:
+                return self._controlled_lane
+            case LaneName.TABLES:
+                return self._table_lane
+            case LaneName.SUMS:
+                return self._sum_lane
+            case LaneName.PROGRAMS:
+                return self._program_lane
+            case NoLane(why):
+                return ClosedLane(why)
+
+    def review(self, dataset: Dataset, request: RunRequest, holder: str) -> Any | Refusal:
+        """What `holder` asks, as its lane understood it, or why it may not: in every mode, named analysts only."""
+        policy = dataset.product.controlled
+        if policy is not None and policy.group_of(holder) is None:
+            return Refusal((NOT_NAMED,))
+        return self.of(dataset, request).review(dataset, request)
 
     @cached_property
     def _cube_lane(self) -> Lane[Any, Any]:
@@ -84,3 +107,22 @@ class Lanes:
         from sandbox.lanes.sums import SumLane
 
         return SumLane(self._database, self._settings, self._contribute)
+
+
+class ClosedLane:
+    """No lane: every question is refused, for a reason that is in the description alone. See `Lane`."""
+
+    def __init__(self, why: str) -> None:
+        self._reason = Reason("sandbox.no-lane", f"this product cannot be asked so: {why}")
+
+    def review(self, dataset: Dataset, request: RunRequest) -> Refusal:
+        """The refusal."""
+        return Refusal((self._reason,))
+
+    def compute(self, work: Work[Any]) -> Any:
+        """Raises `ProductUnusable`: what review refuses gets here by a mistake only, and then no data are touched."""
+        raise ProductUnusable(self._reason.message)
+
+    def finish(self, work: Work[Any], computed: Any, end: End[Any]) -> RunAnswer:
+        """Raises `ProductUnusable`."""
+        raise ProductUnusable(self._reason.message)

@@ -24,6 +24,7 @@ from sandbox.execution import JOB_FAILED, execute, limits_of, refused, released
 from sandbox.isolation.processes import Job
 from sandbox.isolation.spares import Spares
 from sandbox.lane import End, Hold, Result, Work
+from sandbox.lanes.chosen import NOT_NAMED
 from sandbox.lanes.tables import TOO_CLOSE, is_too_close
 from sandbox.messages import RunAnswer
 from sandbox.outputs import EntitySets, Output, read_cells, rules_of
@@ -31,11 +32,6 @@ from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
 from sandbox.tables import QuerySetRow
-
-NOT_NAMED = Reason(
-    "sandbox.not-a-named-analyst",
-    "this product is asked by analysts whom its provider named, and you are none of them; ask the provider",
-)
 
 
 class ControlledLane:
@@ -59,15 +55,12 @@ class ControlledLane:
             # What people let out was let out to those who asked, for their purpose: nobody looked at it for others.
             asking = group if policy.airlock else None
             known = store.answered_before(session, *work.key, work.question.digest, asking)
-            if not store.charge_query_set(session, _asked(work, group), policy.query_sets):
-                return refused(work, _used_up(group, work.question.query_sets, policy))
+            if (spent := charge(session, work, group, work.question.digest)) is not None:
+                return refused(work, spent)
         if known is not None:
             return _stored(work, known)
         with in_bucket(self._settings.bucket_seconds, work, last=False):
-            executed = execute(work, _job(work, self._settings), self._settings, self._spares)
-            if isinstance(executed, Reason):
-                return refused(work, executed)
-            return _controlled(work, *executed, hold=policy.airlock)
+            return computed(work, self._settings, self._spares, hold=policy.airlock)
 
     def finish(self, work: Work[Question], computed: Result, end: End[Question]) -> RunAnswer:
         """See `Lane`."""
@@ -75,7 +68,7 @@ class ControlledLane:
             output = computed.output
             if output is not None and output.compared is not None:
                 pin(session, *work.key, str(computed.happened.data_digest))
-                close = is_too_close(session, work, output.compared) or _leaves_few(session, work, output.compared)
+                close = is_close(session, work, output.compared, output.sets)
                 if close and computed.hold is None:
                     computed = refused(work, TOO_CLOSE, computed.happened.isolation)
                 else:
@@ -83,6 +76,27 @@ class ControlledLane:
                 if computed.hold is not None:
                     computed = replace(computed, hold=_with_closeness(computed.hold, close=close))
             return end(session, work, replace(computed, happened=replace(computed.happened, disclosure=_rules(work))))
+
+
+def computed(work: Work[Question], settings: SandboxSettings, spares: Spares | None = None, *, hold: bool) -> Result:
+    """What came out of the tables, controlled, compared with nothing yet. Raises as `sandbox.execution.execute`."""
+    executed = execute(work, _job(work, settings), settings, spares)
+    return refused(work, executed) if isinstance(executed, Reason) else _controlled(work, *executed, hold=hold)
+
+
+def charge(session: Session, work: Work[Question], group: str, question: str) -> Reason | None:
+    """Take the cells from what is left to the group, once for each `question`; or why it may not be asked."""
+    product, version = work.key
+    cells, cap = work.question.query_sets, _policy(work).query_sets
+    asked = QuerySetRow(
+        product=product, consumers=group, version=version, query_digest=question, cells=cells, run=work.request.run
+    )
+    return None if store.charge_query_set(session, asked, cap) else _used_up(group, cells, cap)
+
+
+def is_close(session: Session, work: Work[Question], compared: EntitySets, remembered: EntitySets) -> bool:
+    """Whether the answer, with earlier ones, would be about a few entities only."""
+    return is_too_close(session, work, compared) or _leaves_few(session, work, compared, remembered)
 
 
 def _controlled(work: Work[Question], rows: list[list[Json]], isolation: Json, *, hold: bool) -> Result:
@@ -104,12 +118,16 @@ def _controlled(work: Work[Question], rows: list[list[Json]], isolation: Json, *
     return Result(released(work, isolation, output.digest), output, Hold(report, lineage) if hold else None)
 
 
-def _leaves_few(session: Session, work: Work[Question], sets: EntitySets) -> bool:
+def _leaves_few(session: Session, work: Work[Question], compared: EntitySets, remembered: EntitySets) -> bool:
     """Whether cells that were left out for being few come out again as what others leave over."""
     minimum = work.dataset.product.disclosure.minimum_entities
-    return any(
-        leaves_few(new, store.cells(session, work.permit.product, basis), minimum) for basis, new in sets.items()
-    )
+    for basis, new in compared.items():
+        earlier = store.cells(session, work.permit.product, basis)
+        # Where it will not be remembered, it is compared with cells of another kind only: a person's years, which are
+        # different records, must not look like one cell in another.
+        if (earlier or basis in remembered) and leaves_few(new, earlier, minimum):
+            return True
+    return False
 
 
 def _with_closeness(hold: Hold, *, close: bool) -> Hold:
@@ -117,19 +135,6 @@ def _with_closeness(hold: Hold, *, close: bool) -> Hold:
     says = says if close else "nothing too close"
     found: dict[str, Json] = {"rule": "differencing", "passed": not close, "says": says}
     return replace(hold, report=(*hold.report, found))
-
-
-def _asked(work: Work[Question], group: str) -> QuerySetRow:
-    product, version = work.key
-    question = work.question
-    return QuerySetRow(
-        product=product,
-        consumers=group,
-        version=version,
-        query_digest=question.digest,
-        cells=question.query_sets,
-        run=work.request.run,
-    )
 
 
 def _stored(work: Work[Question], body: str) -> Result:
@@ -168,9 +173,9 @@ def _rules(work: Work[Question]) -> dict[str, Json]:
     }
 
 
-def _used_up(group: str, cost: int, policy: Controlled) -> Reason:
+def _used_up(group: str, cost: int, cap: int | None) -> Reason:
     return Reason(
         "sandbox.query-sets-used-up",
-        f"this question asks for {cost} cells, and {group} has not that many left of the {policy.query_sets} that this "
+        f"this question asks for {cost} cells, and {group} has not that many left of the {cap} that this "
         "product gives one group of analysts; ask for fewer groups, or the provider for a new product",
     )

@@ -6,12 +6,9 @@ from sandbox.cubes.queries import CubeQuestion
 from sandbox.datasets import Dataset
 from sandbox.lane import End, Result, Work
 from sandbox.messages import RunAnswer
-from sandbox.queries.query import SQL_MODE
-from sandbox.reasons import Reason, Refusal
+from sandbox.reasons import Refusal
 from sandbox.receipts import RELEASED, Happened
 from sandbox.requests import RunRequest
-
-_SQL_ONLY = Reason("sandbox.lattice-only", "this product answers SQL queries from its published cube, and nothing else")
 
 
 class CubeLane:
@@ -23,8 +20,6 @@ class CubeLane:
 
     def review(self, dataset: Dataset, request: RunRequest) -> CubeQuestion | Refusal:
         """See `Lane`."""
-        if request.mode != SQL_MODE:
-            return Refusal((_SQL_ONLY,))
         return self._cubes.review(dataset, request.query)
 
     def compute(self, work: Work[CubeQuestion]) -> Published:

@@ -56,7 +56,7 @@ class Question:
 
 
 class ProgramLane:
-    """Programs over the tables of a product that has neither a lattice nor a controlled policy."""
+    """Programs over the tables of a product without a lattice; under a controlled policy, by its analysts."""
 
     def __init__(self, database: Database, settings: SandboxSettings, unsafe_hear: Hear | None = None) -> None:
         self._database = database

@@ -1,32 +1,57 @@
 """The lane of encrypted sums: one controlled number, encrypted here, joined with others' by a neutral adder.
 
-What may leave is encrypted and kept first, then sent, then the run ends: sent twice after a crash, it is the same.
+Under a controlled policy the number is one that its analysts would get from SQL: column levels, the cap and closeness
+to earlier answers hold for both alike. What may leave is encrypted and kept first, then sent, then the run ends: sent
+twice after a crash, it is the same.
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 from sqlmodel import Session
 
-from hexi.canonical import Json, digest_bytes, encode, parse
+from hexi.canonical import Json, digest, digest_bytes, encode, parse
 from hexi.database import Database
 from privacy.homomorphic import encrypt
 from sandbox import store
 from sandbox.buckets import in_bucket
+from sandbox.controlled.questions import Question
+from sandbox.controlled.questions import review as review_controlled
 from sandbox.datasets import Dataset
 from sandbox.errors import RequestInvalid
 from sandbox.execution import bound_of, compute_sum, refused, released
 from sandbox.lane import Contribute, End, Result, Work
+from sandbox.lanes.chosen import NOT_NAMED
+from sandbox.lanes.controlled import charge, computed, is_close
 from sandbox.lanes.tables import TOO_CLOSE, is_too_close
 from sandbox.messages import RunAnswer, from_base64, to_base64
-from sandbox.outputs import EntitySets
-from sandbox.queries.query import Reviewed
+from sandbox.outputs import EntitySets, rules_of, too_few
+from sandbox.queries.query import SUM_MODE, Reviewed
 from sandbox.queries.review import review
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
 
-# A ciphertext that was kept, and the isolation its number was computed in.
-Kept = tuple[bytes, Json]
-# A number that may leave, the sets behind it, and the isolation; or why none may.
-Summed = tuple[float, EntitySets, Json] | Reason
+# One number of one table; under a controlled policy, as that policy reads SQL.
+Asked = Reviewed | Question
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A ciphertext that was kept, and the isolation its number was computed in."""
+
+    ciphertext: bytes
+    isolation: Json
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that may leave, the sets behind it as later answers will be compared, and as it is compared itself."""
+
+    value: float
+    sets: EntitySets
+    compared: EntitySets
+    isolation: Json
 
 
 class SumLane:
@@ -37,56 +62,98 @@ class SumLane:
         self._settings = settings
         self._contribute = contribute
 
-    def review(self, dataset: Dataset, request: RunRequest) -> Reviewed | Refusal:
+    def review(self, dataset: Dataset, request: RunRequest) -> Asked | Refusal:
         """See `Lane`."""
-        return review(request.query, dataset.product, request.mode)
+        product = dataset.product
+        read = review if product.controlled is None else review_controlled
+        return read(request.query, product, request.mode)
 
-    def compute(self, work: Work[Reviewed]) -> "Kept | Summed":
+    def compute(self, work: Work[Asked]) -> Kept | Number | Reason:
         """The ciphertext kept before a crash, or the number. Raises as `sandbox.execution.compute_sum` does."""
-        with self._database.reading() as session:
+        with self._database.transaction() as session:
             row = store.run(session, work.request.run)
-        if row is not None and row.ciphertext is not None:
-            return from_base64(row.ciphertext), parse(row.isolation or "null")
+            if row is not None and row.ciphertext is not None:
+                return _kept(row.ciphertext, row.isolation)
+            if (spent := _charge(session, work)) is not None:
+                return spent
         with in_bucket(self._settings.bucket_seconds, work, last=False):
-            return compute_sum(work, self._settings)
+            return _number(work, self._settings)
 
-    def finish(self, work: Work[Reviewed], computed: "Kept | Summed", end: End[Reviewed]) -> RunAnswer:
+    def finish(self, work: Work[Asked], computed: Kept | Number | Reason, end: End[Asked]) -> RunAnswer:
         """See `Lane`. Raises what `contribute` raises; the run then goes on where it is when asked for again."""
         with in_bucket(self._settings.bucket_seconds, work):
             kept = self._keep(work, computed)
         if isinstance(kept, Reason):
+            isolation = None if isinstance(computed, Reason) else computed.isolation
             with self._database.transaction() as session:
-                return end(session, work, refused(work, kept, _isolation(computed)))
-        ciphertext, isolation = kept
+                return end(session, work, refused(work, kept, isolation))
         wanted, contribute = work.request.encrypted_sum, self._contribute
         if wanted is None or contribute is None:
             raise RequestInvalid("this provider contributes to no encrypted sums")
-        contribute(wanted.point, wanted.job, ciphertext, work.request.run, wanted.terms(work.permit.holder))
+        contribute(wanted.point, wanted.job, kept.ciphertext, work.request.run, wanted.terms(work.permit.holder))
         with self._database.transaction() as session:
-            return end(session, work, Result(released(work, isolation, digest_bytes(ciphertext))))
+            return end(session, work, Result(released(work, kept.isolation, digest_bytes(kept.ciphertext))))
 
-    def _keep(self, work: Work[Reviewed], computed: "Kept | Summed") -> Kept | Reason:
-        if isinstance(computed, Reason) or len(computed) == 2:
+    def _keep(self, work: Work[Asked], computed: Kept | Number | Reason) -> Kept | Reason:
+        if not isinstance(computed, Number):
             return computed
-        value, sets, isolation = computed
-        ciphertext = encrypt(work.context or b"", value, bound=bound_of(work))
+        ciphertext = encrypt(work.context or b"", computed.value, bound=_bound(work))
         with self._database.transaction() as session:
-            # A worker that lost its lease may have come here first, and sent its own.
-            if (row := store.run(session, work.request.run)) is not None and row.ciphertext is not None:
-                return from_base64(row.ciphertext), parse(row.isolation or "null")
-            if is_too_close(session, work, sets):
+            row = store.run(session, work.request.run)
+            if row is not None and row.ciphertext is not None:
+                # A worker that lost its lease came here first, and sent its own.
+                return _kept(row.ciphertext, row.isolation)
+            if _is_close(session, work, computed):
                 return TOO_CLOSE
-            store.add_cells(session, *work.key, sets)
-            _keep_in_row(session, work.request.run, ciphertext, isolation)
-        return ciphertext, isolation
+            store.add_cells(session, *work.key, computed.sets)
+            if row is not None:
+                row.ciphertext, row.isolation = to_base64(ciphertext), encode(computed.isolation).decode()
+                store.save(session, row)
+        return Kept(ciphertext, computed.isolation)
 
 
-def _keep_in_row(session: Session, run: str, ciphertext: bytes, isolation: Json) -> None:
-    row = store.run(session, run)
-    if row is not None:
-        row.ciphertext, row.isolation = to_base64(ciphertext), encode(isolation).decode()
-        store.save(session, row)
+def _kept(ciphertext: str, isolation: str | None) -> Kept:
+    return Kept(from_base64(ciphertext), parse(isolation or "null"))
 
 
-def _isolation(computed: "Kept | Summed") -> Json:
-    return computed[-1] if isinstance(computed, tuple) else None
+def _charge(session: Session, work: Work[Any]) -> Reason | None:
+    """Under a controlled policy, take the number from what is left to the group.
+
+    Under a digest of its own: the same question in the open, in SQL, has another answer.
+    """
+    policy, question = work.dataset.product.controlled, work.question
+    if policy is None or isinstance(question, Reviewed):
+        return None
+    if (group := policy.group_of(work.permit.holder)) is None:
+        return NOT_NAMED
+    return charge(session, work, group, digest({"mode": SUM_MODE, "question": question.digest}))
+
+
+def _is_close(session: Session, work: Work[Any], number: Number) -> bool:
+    if isinstance(work.question, Reviewed):
+        return is_too_close(session, work, number.compared)
+    return is_close(session, work, number.compared, number.sets)
+
+
+def _number(work: Work[Any], settings: SandboxSettings) -> Number | Reason:
+    if isinstance(work.question, Reviewed):
+        summed = compute_sum(work, settings)
+        return summed if isinstance(summed, Reason) else Number(summed[0], summed[1], summed[1], summed[2])
+    result = computed(work, settings, hold=False)
+    output, happened = result.output, result.happened
+    if output is None:
+        return happened.reasons[0]
+    value = output.rows[0][0] if output.rows else None
+    if value is None:
+        return too_few(rules_of(work.dataset.product.disclosure))
+    return Number(float(value), output.sets, output.compared or output.sets, happened.isolation)
+
+
+def _bound(work: Work[Any]) -> float:
+    question, rows = work.question, work.dataset.product.rows
+    if isinstance(question, Reviewed):
+        field = question.query.fields[question.query.measures[0]]
+        return bound_of(field.low, field.high, rows)
+    (source,) = question.cells.bases.values()
+    low, high = source.column.range
+    return bound_of(low, high, rows)

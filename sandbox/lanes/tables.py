@@ -1,4 +1,7 @@
-"""The lane of single tables: the query runs in isolation over the tables; what comes out is held to disclosure rules.
+"""The lane of single tables, about entities that are no persons, such as firms: the query runs in isolation.
+
+What comes out is held to disclosure rules, which are no guarantee against combined answers (decision 0007). About
+persons a cube answers, or named analysts ask (`registry.lanes`).
 
 An answer is compared with everything released before from the same product version, and the same question gets the
 answer it got before.
@@ -30,7 +33,7 @@ TOO_CLOSE = Reason(
 
 
 class TableLane:
-    """Queries over the tables of a product."""
+    """Queries over one table of a product without persons."""
 
     def __init__(self, database: Database, settings: SandboxSettings) -> None:
         self._database = database

@@ -12,13 +12,13 @@ import numpy as np
 from hexi.canonical import Json
 from privacy.lattice.answers import INTERVAL, expected
 from registry.catalogue import Disclosure, HumanReview, Product
+from registry.lanes import LaneName, NoLane, lane_of
 from sandbox.cubes.queries import CubeQuery, Statistic
 from sandbox.datasets import Dataset
 from sandbox.errors import QueryOutsidePermit
 from sandbox.lanes.chosen import Lanes
 from sandbox.messages import ReasonBody
 from sandbox.preview import DryRun, ExpectedCell, ExpectedError, Rule
-from sandbox.queries.query import PROGRAM_MODE, SUM_MODE
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 
@@ -91,24 +91,25 @@ def _errors(plan: "Plan", query: CubeQuery) -> dict[str, Json]:
 
 
 def _lane(product: Product, mode: str) -> str:
-    if product.lattice is not None:
-        return "lattice"
-    if product.controlled is not None:
-        return "controlled"
-    return {SUM_MODE: "encrypted-sum", PROGRAM_MODE: "programs"}.get(mode, "tables")
+    lane = lane_of(product, mode)
+    return "none" if isinstance(lane, NoLane) else str(lane)
 
 
 def _rules(product: Product, mode: str) -> list[Rule]:
     """What a run will be held to, in the order in which it meets it."""
     disclosure = product.disclosure
-    if product.lattice is not None:
+    lane = lane_of(product, mode)
+    if isinstance(lane, NoLane):
+        return []
+    if lane is LaneName.LATTICE:
         return [
             _rule("published-cube", "the product's published cube answers, never the table; asking costs no privacy"),
             _rule("intervals", "every number carries noise, and comes with its 95 % interval"),
             _rule("small-cells", "a cell is shown if its published count is 10 or more, and three of its deviations"),
         ]
-    if mode == PROGRAM_MODE and product.controlled is None:
+    if lane is LaneName.PROGRAMS:
         return [
+            *_named(product),
             _rule("isolation", "run in isolation of level 2 or better, with nothing but the tables and the libraries"),
             _rule("declared-outputs", "only declared statistics are looked at; what they stand on is counted"),
             _airlock(product, "outputs"),
@@ -118,7 +119,7 @@ def _rules(product: Product, mode: str) -> list[Rule]:
         rules += _thresholds(disclosure)
     if product.controlled is not None:
         rules += _of_controlled(product)
-    if mode == SUM_MODE:
+    if lane is LaneName.SUMS:
         rules.append(_rule("encrypted", "the number leaves encrypted, for the space's aggregation point alone"))
     return rules
 
@@ -139,14 +140,17 @@ def _thresholds(disclosure: Disclosure) -> list[Rule]:
 def _of_controlled(product: Product) -> list[Rule]:
     policy = product.controlled
     assert policy is not None  # noqa: S101 - asked only where it is there
-    rules = []
-    if policy.analysts:
-        rules.append(_rule("named-analysts", "only analysts whom the provider named may ask"))
+    rules = _named(product)
     if policy.query_sets is not None:
         rules.append(_rule("query-sets", f"a group of analysts may ask for {policy.query_sets} cells in all"))
     if policy.airlock:
         rules.append(_airlock(product, "the answer"))
     return rules
+
+
+def _named(product: Product) -> list[Rule]:
+    named = product.controlled is not None and product.controlled.analysts
+    return [_rule("named-analysts", "only analysts whom the provider named may ask")] if named else []
 
 
 def _airlock(product: Product, what: str) -> Rule:

@@ -1,7 +1,7 @@
 """What a program sees of a product's tables: declared columns, typed, entities as numbers. Laid out by the provider.
 
-Hidden columns and the values of entity keys never enter the program's process; the numbers that stand for entities are
-drawn anew for every run, alike in all its tables.
+Hidden columns, those that a controlled policy sets to `never`, and the values of entity keys never enter the program's
+process; the numbers that stand for entities are drawn anew for every run, alike in all its tables.
 """
 
 import secrets
@@ -19,7 +19,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from hexi.canonical import Json
-from registry.catalogue import Column, ColumnRole, Table
+from registry.catalogue import Column, ColumnRole, Product, Table
+from registry.controlled import Level
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
 
@@ -59,10 +60,10 @@ def lay_out(dataset: Dataset) -> Iterator[Inputs]:
     """The tables of `dataset` as a program sees them, in a folder that is gone afterwards. Raises `ProductUnusable`."""
     with TemporaryDirectory(prefix="hexi-program-") as folder:
         try:
-            raw = {table.name: _read(table, dataset.file(table.name)) for table in dataset.product.tables}
+            tables = {table.name: table for table in laid_out(dataset.product)}
+            raw = {name: _read(table, dataset.file(name)) for name, table in tables.items()}
         except (OSError, pa.ArrowException, KeyError) as error:
             raise ProductUnusable("a table of this product cannot be read as described") from error
-        tables = {table.name: table for table in dataset.product.tables}
         numbers = _numbers([raw[name][one.entity_key] for name, one in tables.items() if one.entity_key])
         files, typed = {}, {}
         for number, (name, table) in enumerate(tables.items()):
@@ -70,6 +71,25 @@ def lay_out(dataset: Dataset) -> Iterator[Inputs]:
             typed[name] = _typed(table, raw[name], numbers)
             pyarrow.csv.write_csv(typed[name], files[name])
         yield Inputs(files, {name: _schema(table) for name, table in tables.items()}, len(numbers), typed)
+
+
+def laid_out(product: Product) -> list[Table]:
+    """The tables without the columns that a controlled policy lets nobody name, save the one that tells entities."""
+    policy = product.controlled
+    if policy is None:
+        return list(product.tables)
+    return [
+        table.model_copy(
+            update={
+                "columns": tuple(
+                    one
+                    for one in table.columns
+                    if one.name == table.entity_key or policy.level(table, one) is not Level.NEVER
+                )
+            }
+        )
+        for table in product.tables
+    ]
 
 
 def shown(table: Table) -> list[Column]:

@@ -76,6 +76,8 @@ class Clinic:
         described: dict[str, Any] = {"identifier": "p", "version": 1, "tables": [_table()]}
         if lane == "lattice":
             described["lattice"] = lattice
+        if lane == "table":
+            described["hasPersonalInformation"] = False  # the lane of what is counted like persons, and is none
         if lane == "controlled":
             described["controlled"] = CONTROLLED
         state.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,8 @@ def description(**changes: Any) -> dict[str, Any]:
         "securityLevel": "003",
         "qualityLevel": "001",
         "sourceType": "001",
-        "hasPersonalInformation": True,
+        # Counted and controlled like persons, and none: the lanes of single tables answer.
+        "hasPersonalInformation": False,
         "classification": {"grade": "general", "level": 3, "scheme": "GB/T 43697-2024"},
         "temporal": {"start": "2025-01-01", "end": "2026-06-30"},
         "tables": [

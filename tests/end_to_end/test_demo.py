@@ -32,23 +32,40 @@ def table(demo: Demo, hospital: str) -> str:
 
 
 @pytest.mark.parametrize("hospital", [member.key for member in HOSPITALS])
-def test_released_cells_equal_a_plain_computation_and_only_small_ones_are_missing(demo: Demo, hospital: str) -> None:
+def test_released_cells_equal_a_plain_computation_and_small_ones_are_missing_with_company(
+    demo: Demo, hospital: str
+) -> None:
     answer = demo.json(f"answers/{hospital}-visits")
     plain = duckdb.sql(
-        "SELECT plan_year, coinsurance, health, count(DISTINCT person_id), sum(visits), avg(visits) "
+        "SELECT plan_year, coinsurance, health, count(DISTINCT person_id), sum(visits), count(visits) "
         f"FROM {table(demo, hospital)} GROUP BY ALL"
     ).fetchall()
     expected = {
-        (year, rate, health): (rounded(persons), rounded(visits), mean)
-        for year, rate, health, persons, visits, mean in plain
+        (year, rate, health): (rounded(persons), rounded(visits), rounded(visits) / rounded(rows))
+        for year, rate, health, persons, visits, rows in plain
         if persons >= MINIMUM_ENTITIES
     }
+    small = {tuple(row[:3]) for row in plain} - expected.keys()
     released = {tuple(row[:3]): tuple(row[3:]) for row in answer["rows"]}
-    assert released.keys() == expected.keys()
+    assert released.keys() <= expected.keys()
     for key, (persons, visits, mean) in released.items():
-        assert (persons, visits) == expected[key][:2]
-        assert mean == pytest.approx(expected[key][2], abs=0.00501)
-    assert len(expected) < len(plain), "nothing was suppressed: the test would show nothing"
+        # A sum that one or two persons dominate is withheld, and its mean with it.
+        shown = () if visits is None else (visits, mean)
+        assert persons == expected[key][0]
+        assert shown == pytest.approx(expected[key][1:][: len(shown)], abs=0.00501)
+    assert sum(visits is not None for _, visits, _ in released.values()) > 20
+    assert small, "nothing was suppressed: the test would show nothing"
+    # In no line along one column is a small cell the only one left out: it would be the total less the others.
+    hidden = {tuple(row[:3]) for row in plain} - released.keys()
+    for cell in small:
+        for place in range(3):
+            line = {other for other in hidden if other[:place] + other[place + 1 :] == cell[:place] + cell[place + 1 :]}
+            alone = [
+                tuple(row[:3])
+                for row in plain
+                if (*row[:place], *row[place + 1 : 3]) == (*cell[:place], *cell[place + 1 :])
+            ]
+            assert len(line) > 1 or len(alone) == 1, (cell, place)
 
 
 def test_the_encrypted_sum_equals_the_plain_one_of_rounded_contributions(demo: Demo) -> None:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from hexi.database import Database
 from hexi.keys import SigningKey, VerifyingKey
 from ledger.documents import SignedDocument, sign_document
+from privacy.lattice.policy import read_policy
 from registry.app import create_app
 from registry.applications import seal_application
 from registry.catalogue import read_product
@@ -81,6 +82,20 @@ def column(name: str, datatype: str = "string", role: str = "dimension", **more:
     return {"name": name, "title": {"zh": f"列{name}", "en": name}, "datatype": datatype, "role": role, **more}
 
 
+# Whose answers come from a cube: what a product about persons declares unless it names its analysts.
+LATTICE: dict[str, Any] = read_policy(
+    {
+        "type": "lattice-policy",
+        "entity": "person",
+        "size": 400,
+        "mincell": 40,
+        "attributes": [{"name": "sex", "levels": [{"name": "sex", "labels": ["女", "男"]}]}],
+        "measures": [{"name": "age", "family": "age", "range": [0, 120]}],
+        "families": [{"name": "age", "mu": 0.33}],
+    }
+).document()
+
+
 def product_document(**changes: Any) -> dict[str, Any]:
     """A product as it goes over the wire; `changes` by camelCase key."""
     document: dict[str, Any] = {
@@ -137,6 +152,7 @@ def product_document(**changes: Any) -> dict[str, Any]:
             "maximumRows": 5000,
             "dominance": False,
         },
+        "lattice": LATTICE,
         "policy": {"permission": [{"action": "use"}]},
     }
     return {**document, **changes}

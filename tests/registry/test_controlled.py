@@ -28,7 +28,8 @@ def document(**policy: Any) -> dict[str, Any]:
     tables = [{"name": "claims", "title": title, "entityKey": "person", "columns": COLUMNS}]
     tables += [{"name": "codes", "title": title, "columns": CODES}] if policy.pop("codes", False) else []
     personal = policy.pop("personal", True)
-    return product_document(tables=tables, controlled={**POLICY, **policy}, hasPersonalInformation=personal)
+    controlled = {**POLICY, **policy}
+    return product_document(tables=tables, controlled=controlled, lattice=None, hasPersonalInformation=personal)
 
 
 def test_levels_are_as_declared_and_else_by_role() -> None:

@@ -57,7 +57,14 @@ def product(folder: Path, **disclosure: Any) -> Product:
 
     file = folder / "product.json"
     given = {"minimumIsolation": 0, **disclosure}
-    file.write_bytes(encode({"identifier": "p", "version": 3, "tables": TABLES, "disclosure": given}))
+    described = {
+        "identifier": "p",
+        "version": 3,
+        "tables": TABLES,
+        "disclosure": given,
+        "hasPersonalInformation": False,
+    }
+    file.write_bytes(encode(described))
     return read_bench_product(file)
 
 

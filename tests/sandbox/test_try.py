@@ -21,7 +21,7 @@ def bench(tmp_path: Path) -> Path:
     """A folder with a minimal product file and its table."""
     (tmp_path / "tables").mkdir()
     write_visits(tmp_path / "tables" / "visits.csv")
-    document = {"tables": TABLES[:1], "disclosure": {"minimumIsolation": 0}}
+    document = {"tables": TABLES[:1], "disclosure": {"minimumIsolation": 0}, "hasPersonalInformation": False}
     (tmp_path / "product.json").write_bytes(encode(document))
     return tmp_path
 
@@ -138,3 +138,13 @@ def test_a_parquet_file_answers_like_the_csv_file(bench: Path) -> None:
             answers.append(opened.ask(query))
     assert answers[0].verdict == "released"
     assert answers[0].rows == answers[1].rows
+
+
+def test_who_does_not_say_that_there_are_no_persons_is_told_the_ways_out(bench: Path) -> None:
+    (bench / "product.json").write_bytes(encode({"tables": TABLES[:1]}))
+    answer = parse(tried(bench, "--query", BY_COUNTY, "--json").stdout)
+    assert (answer["verdict"], answer["rows"]) == ("refused", [])
+    assert [reason["code"] for reason in answer["reasons"]] == ["sandbox.no-lane"]
+    explained = hexi(bench, "explain")
+    assert explained.returncode != 0
+    assert b"lattice" in explained.stderr

@@ -249,10 +249,35 @@ def test_deep_nesting_is_refused(shop: Product) -> None:
         assert isinstance(review(text, shop, SQL_MODE), Refusal)
 
 
-def test_other_modes_are_refused_and_levels_are_explained(clinic: Product) -> None:
-    refusal = review("SELECT sum(cost) FROM patients", clinic, SUM_MODE)
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("SELECT count(*) FROM patients", "sandbox.query-not-one-sum"),
+        ("SELECT sum(cost), count(*) FROM patients", "sandbox.query-not-one-sum"),
+        ("SELECT sex, sum(cost) FROM patients GROUP BY sex", "sandbox.query-not-one-sum"),
+        ("SELECT sum(p.cost) FROM patients p JOIN visits v ON p.person = v.patient", "sandbox.query-not-one-sum"),
+        ("SELECT sum(score) FROM patients", "sandbox.query-no-range"),
+        ("SELECT sum(cost) FROM patients WHERE disease = 'a'", "sandbox.query-column-level"),
+        ("SELECT sum(cost) FROM patients WHERE person = 'P1'", "sandbox.query-column-level"),
+        ("SELECT sum(income) FROM patients", "sandbox.query-column-level"),
+    ],
+)
+def test_an_encrypted_sum_is_one_number_under_the_same_policy(clinic: Product, query: str, code: str) -> None:
+    assert isinstance(review("SELECT sum(cost) FROM patients WHERE sex = 'f'", clinic, SUM_MODE), Question)
+    refusal = review(query, clinic, SUM_MODE)
     assert isinstance(refusal, Refusal)
-    assert refusal.reasons[0].code == "sandbox.controlled-only"
+    assert refusal.reasons[0].code == code
+
+
+def test_without_a_policy_or_entities_or_in_other_modes_nothing_is_asked(clinic: Product, shop: Product) -> None:
+    for product, mode in ((clinic, "sandbox-program"), (clinic.model_copy(update={"controlled": None}), SQL_MODE)):
+        refusal = review("SELECT sum(cost) FROM patients", product, mode)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reasons[0].code == "sandbox.no-lane"
+    assert isinstance(review("SELECT sum(price) FROM orders", shop, SUM_MODE), Refusal)
+
+
+def test_levels_are_explained(clinic: Product) -> None:
     shown = explained(clinic)
     levels = {column["name"]: column["level"] for column in shown["tables"][0]["columns"]}
     assert levels["income"] == "compare-only"

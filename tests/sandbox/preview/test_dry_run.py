@@ -101,7 +101,8 @@ def lanes() -> Lanes:
 
 def product_of(tmp_path: Path, **members: Any) -> Any:
     file = tmp_path / "product.json"
-    file.write_bytes(encode({"identifier": "p", "version": 3, "tables": TABLES, **members}))
+    described = {"identifier": "p", "version": 3, "tables": TABLES, "hasPersonalInformation": False, **members}
+    file.write_bytes(encode(described))
     return read_bench_product(file)
 
 

@@ -127,7 +127,8 @@ def with_cause(folder: Path) -> Product:
 
 
 def simple(folder: Path, **members: Any) -> Product:
-    (folder / "simple.json").write_bytes(encode({"identifier": "p", "version": 3, "tables": TABLES, **members}))
+    described = {"identifier": "p", "version": 3, "tables": TABLES, "hasPersonalInformation": False, **members}
+    (folder / "simple.json").write_bytes(encode(described))
     return read_bench_product(folder / "simple.json")
 
 

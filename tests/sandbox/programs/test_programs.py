@@ -224,7 +224,7 @@ def test_a_product_with_a_lattice_runs_no_programs(tmp_path: Path) -> None:
 
     with attacked(tmp_path / "t").bench("lattice", tmp_path / "s") as bench:
         answer = bench.run_program("1")
-    assert (answer.verdict, answer.reasons[0].code) == ("refused", "sandbox.lattice-only")
+    assert (answer.verdict, answer.reasons[0].code) == ("refused", "sandbox.no-lane")
 
 
 @pytest.fixture
