@@ -6,12 +6,14 @@ stream ends with the job. Who would rather poll asks for the job itself. Source:
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from hexi.errors import Malformed
 from hexi.web import SessionRoute, problems
@@ -60,10 +62,52 @@ REFUSED_WHEN_SENT = (
 MAX_DIGITS = 9
 
 
+class Readers:
+    """Who reads a stream of this process: so many of one consumer, and of all. For one event loop, so without a lock."""
+
+    def __init__(self) -> None:
+        self._reading: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, consumer: str) -> Iterator[None]:
+        """A place, while the block lasts. Raises `TooManyReaders`."""
+        if self._reading[consumer] >= MAX_STREAMS_EACH or self._reading.total() >= MAX_STREAMS:
+            raise TooManyReaders(
+                f"at most {MAX_STREAMS_EACH} streams are read by one consumer at once, and {MAX_STREAMS} by all; "
+                "ask for the job itself, or later"
+            )
+        self._reading[consumer] += 1
+        try:
+            yield
+        finally:
+            self._reading[consumer] -= 1
+            if not self._reading[consumer]:
+                del self._reading[consumer]
+
+
+class _Events(StreamingResponse):
+    """A stream that is counted from before its first byte until it ends, however it ends.
+
+    Taken here and not in the endpoint, for between that and this an answer may be given up; and not in the generator,
+    which begins after others were let in, and whose end waits for the garbage collector where its reader has gone.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, readers: Readers, consumer: str, events: AsyncGenerator[bytes]) -> None:
+        super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._readers, self._consumer, self._events = readers, consumer, events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._readers.place(self._consumer):
+            async with aclosing(self._events):
+                await super().__call__(scope, receive, send)
+
+
 def create_router(jobs: Jobs) -> APIRouter:
     """Routes under /sandbox/jobs."""
     router = APIRouter(route_class=SessionRoute, prefix="/sandbox/jobs", tags=["sandbox"])
-    streams: Counter[str] = Counter()
+    readers = Readers()
 
     @router.post("", status_code=202, responses=problems(*REFUSED_WHEN_SENT))
     def submit(body: RunBody) -> JobAnswer:
@@ -86,22 +130,11 @@ def create_router(jobs: Jobs) -> APIRouter:
         return as_answer(jobs.cancel(run, caller.did))
 
     @router.get("/{run}/events", response_class=Response, responses=problems(JobUnknown, TooManyReaders))
-    async def events(
-        run: str, caller: Member, last_event_id: Annotated[str | None, Header()] = None
-    ) -> StreamingResponse:
+    async def events(run: str, caller: Member, last_event_id: Annotated[str | None, Header()] = None) -> Response:
         """What happens to a job of the caller's, until it ends."""
         after = read_number(last_event_id)
         await run_in_threadpool(jobs.job, run, caller.did)
-        if streams[caller.did] >= MAX_STREAMS_EACH or streams.total() >= MAX_STREAMS:
-            raise TooManyReaders(
-                f"at most {MAX_STREAMS_EACH} streams are read by one consumer at once, and {MAX_STREAMS} by all; "
-                "ask for the job itself, or later"
-            )
-        return StreamingResponse(
-            _stream(jobs, run, caller.did, after, streams),
-            media_type=MEDIA_TYPE,
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return _Events(readers, caller.did, _events(jobs, run, caller.did, after))
 
     return router
 
@@ -140,27 +173,21 @@ def as_event(event: Event) -> JobEvent:
     )
 
 
-async def _stream(jobs: Jobs, run: str, consumer: str, after: int, streams: Counter[str]) -> AsyncIterator[bytes]:
-    streams[consumer] += 1
-    try:
-        yield RETRY
-        silent = 0.0
-        while True:
-            job = await run_in_threadpool(jobs.job, run, consumer)
-            if job.events > after:
-                for event in await run_in_threadpool(jobs.events, run, consumer, after):
-                    yield as_event(event).written()
-                    after, silent = event.number, 0.0
-            if job.state in ENDED:
-                return
-            await asyncio.sleep(LOOK_SECONDS)
-            if (silent := silent + LOOK_SECONDS) >= HEARTBEAT_SECONDS:
-                yield HEARTBEAT
-                silent = 0.0
-    finally:
-        streams[consumer] -= 1
-        if not streams[consumer]:
-            del streams[consumer]
+async def _events(jobs: Jobs, run: str, consumer: str, after: int) -> AsyncGenerator[bytes]:
+    yield RETRY
+    silent = 0.0
+    while True:
+        job = await run_in_threadpool(jobs.job, run, consumer)
+        if job.events > after:
+            for event in await run_in_threadpool(jobs.events, run, consumer, after):
+                yield as_event(event).written()
+                after, silent = event.number, 0.0
+        if job.state in ENDED:
+            return
+        await asyncio.sleep(LOOK_SECONDS)
+        if (silent := silent + LOOK_SECONDS) >= HEARTBEAT_SECONDS:
+            yield HEARTBEAT
+            silent = 0.0
 
 
 def _reason(reason: Reason | None) -> ReasonBody | None:

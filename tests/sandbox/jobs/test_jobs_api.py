@@ -1,17 +1,22 @@
 """The queue over HTTP in memory: what is sent, shown, cancelled and told as it happens."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
 
 from hexi.database import Database
-from hexi.errors import Malformed, RemoteProblem
+from hexi.client import Unreachable
+from hexi.errors import Malformed, RemoteProblem, Unavailable
 from hexi.settings import ServiceSettings
 from hexi.web import create_shell
 from sandbox.client import SandboxClient
@@ -71,8 +76,8 @@ def test_a_job_is_accepted_with_202_and_events_are_a_stream(queued: Queued) -> N
 
 
 @contextmanager
-def served(queued: Queued) -> Iterator[SandboxClient]:
-    """The clinic on a real socket, where streams flow."""
+def listening(queued: Queued) -> Iterator[int]:
+    """The port of the clinic on a real socket, where streams flow."""
     app = create_shell("clinic", ServiceSettings(), queued.database, api.create_router(queued.jobs))
     app.state.presentations = NamedCallers(queued.did())
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none"))
@@ -80,13 +85,18 @@ def served(queued: Queued) -> Iterator[SandboxClient]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    ours = SandboxClient(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
     try:
-        yield ours
+        yield server.servers[0].sockets[0].getsockname()[1]
     finally:
-        ours.close()
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def served(queued: Queued) -> Iterator[SandboxClient]:
+    """A consumer of the clinic on a real socket."""
+    with listening(queued) as port, closing(SandboxClient(f"http://127.0.0.1:{port}")) as ours:
+        yield ours
 
 
 def test_events_come_as_they_happen_and_a_reader_goes_on_where_it_was(queued: Queued) -> None:
@@ -103,6 +113,17 @@ def test_events_come_as_they_happen_and_a_reader_goes_on_where_it_was(queued: Qu
         assert [(event.number, event.state) for event in ours.events(run, after=2)] == [(3, "done")]
 
 
+def told_when_there_is_room(ours: SandboxClient, run: str) -> list[str]:
+    """The states of an ended job, as soon as a stream is to be had: the server notices in its own time who has gone."""
+    for _ in range(100):
+        try:
+            return [event.state for event in ours.events(run)]
+        except RemoteProblem as full:
+            assert full.code == "sandbox.too-many-readers"
+            time.sleep(0.05)
+    pytest.fail("a stream that nobody reads still counts")
+
+
 def test_streams_are_few_and_a_closed_one_makes_room(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "MAX_STREAMS_EACH", 1)
     with served(queued) as ours:
@@ -114,14 +135,78 @@ def test_streams_are_few_and_a_closed_one_makes_room(queued: Queued, monkeypatch
         assert (refused.value.status, refused.value.code) == (429, "sandbox.too-many-readers")
         events.close()
         queued.jobs.cancel(run, queued.did())
-        for _ in range(100):  # the server notices in its own time that the reader has gone
+        assert told_when_there_is_room(ours, run) == ["queued", "cancelled"]
+
+
+def test_a_burst_of_readers_does_not_pass_the_limit(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are looked up before any is answered, so that whoever is counted only when its answer begins comes too late
+    to be counted."""
+    readers, limit = 12, 2
+    monkeypatch.setattr(api, "MAX_STREAMS_EACH", limit)
+    look, calls, gate = queued.jobs.job, count(), threading.Barrier(readers)
+
+    def together(run: str, consumer: str) -> Any:
+        if next(calls) < readers:
+            gate.wait(20)
+        return look(run, consumer)
+
+    with served(queued) as ours:
+        run = queued.submit()
+        monkeypatch.setattr(queued.jobs, "job", together)
+
+        def begin(_: int) -> tuple[str, Iterator[Any]]:
+            events = ours.events(run)
             try:
-                assert [event.state for event in ours.events(run, after=1)] == ["cancelled"]
-                break
-            except RemoteProblem:
-                time.sleep(0.05)
-        else:
-            pytest.fail("a stream that nobody reads still counts")
+                return next(events).state, events
+            except RemoteProblem as refused:
+                return refused.code, events
+
+        with ThreadPoolExecutor(readers) as threads:
+            begun = list(threads.map(begin, range(readers)))
+        queued.jobs.cancel(run, queued.did())
+        told = sorted([first, *(event.state for event in events)] for first, events in begun)
+        assert told == [["queued", "cancelled"]] * limit + [["sandbox.too-many-readers"]] * (readers - limit)
+        assert told_when_there_is_room(ours, run) == ["queued", "cancelled"]
+
+
+def test_a_reader_who_goes_before_its_stream_begins_leaves_its_place(
+    queued: Queued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_STREAMS_EACH", 1)
+    look, looking, gone = queued.jobs.job, threading.Event(), threading.Event()
+
+    def slowly(run: str, consumer: str) -> Any:
+        looking.set()
+        gone.wait(20)
+        return look(run, consumer)
+
+    with listening(queued) as port, closing(SandboxClient(f"http://127.0.0.1:{port}")) as ours:
+        run = queued.submit()
+        with monkeypatch.context() as patch:
+            patch.setattr(queued.jobs, "job", slowly)
+            with socket.create_connection(("127.0.0.1", port)) as reader:
+                reader.sendall(f"GET /sandbox/jobs/{run}/events HTTP/1.1\r\nHost: clinic\r\n\r\n".encode())
+                assert looking.wait(20)
+            gone.set()
+        queued.jobs.cancel(run, queued.did())
+        assert told_when_there_is_room(ours, run) == ["queued", "cancelled"]
+
+
+def test_a_stream_that_fails_leaves_its_place(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "MAX_STREAMS_EACH", 1)
+    run = queued.submit()
+
+    def failing(*_: object) -> None:
+        raise Unavailable("the database is away")
+
+    with served(queued) as ours:
+        with monkeypatch.context() as patch:
+            patch.setattr(queued.jobs, "events", failing)
+            for _ in range(3):
+                with pytest.raises(Unreachable):
+                    list(ours.events(run))
+        queued.jobs.cancel(run, queued.did())
+        assert [event.state for event in ours.events(run)] == ["queued", "cancelled"]
 
 
 def test_a_cancelled_job_says_why(queued: Queued) -> None:
