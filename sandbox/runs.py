@@ -54,6 +54,7 @@ from sandbox.queries.query import SUM_MODE
 from sandbox.reasons import Reason, Refusal
 from sandbox.receipts import REFUSED, RELEASED, Happened, rules_shown, run_facts, run_receipt, sign_receipt
 from sandbox.requests import RunRequest, check_sum, read_request, verify_request
+from sandbox.revoked import revoked
 from sandbox.settings import SandboxSettings
 from sandbox.states import State, next_state
 from sandbox.tables import RunRow
@@ -64,11 +65,6 @@ Datasets = Callable[[Session, str, int], Dataset]
 Evidence = Callable[[Session, Kind, str, str, dict[str, str | int]], None]
 # Puts a run into a queue, in the given transaction; with its answer, if it has one already.
 Enlist = Callable[[Session, Permit, RunRequest, RunAnswer | None], None]
-
-REVOKED = Reason(
-    "sandbox.permit-revoked",
-    "the provider took the permit back while this run was interrupted; it had begun, so it counts, and has no answer",
-)
 
 log = structlog.get_logger("sandbox.runs")
 
@@ -159,9 +155,16 @@ class Sandbox:
         row = self._row(session, run)
         if row.ciphertext is not None:
             raise RunConflict("the encrypted number of this run may have been sent, which cannot be taken back")
+        return self._end_without(session, row, Happened(REFUSED, (reason,)))
+
+    def end_revoked(self, session: Session, run: str) -> RunAnswer:
+        """End an interrupted run whose permit was taken back, with its receipt: `sandbox.revoked`. It counts."""
+        row = self._row(session, run)
+        return self._end_without(session, row, revoked(row.ciphertext, row.isolation))
+
+    def _end_without(self, session: Session, row: RunRow, happened: Happened) -> RunAnswer:
         permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
-        work = Work(permit, request, self._dataset(session, permit), None)
-        return self._end(session, work, Result(Happened(REFUSED, (reason,))))
+        return self._end(session, Work(permit, request, self._dataset(session, permit), None), Result(happened))
 
     def give_back(self, session: Session, run: str) -> None:
         """Undo an accepted run that touched no data: it was never asked, and the permit has it again."""
@@ -260,7 +263,7 @@ class Sandbox:
             if answered is None and isinstance(question, Refusal):
                 answered = self._refuse(session, permit, request, dataset, question, wire)
             if answered is None and known is not None and store.is_revoked(session, known.permit):
-                answered = self.end_refused(session, known.id, REVOKED)
+                answered = self.end_revoked(session, known.id)
             if known is None and answered is None:
                 pin(session, permit.product, permit.version, fingerprint)
                 self._count(session, permit)
@@ -422,7 +425,7 @@ class Sandbox:
                 if row is None or row.answer is not None or not self._orphaned(row, mine=True):
                     return False
                 if store.is_revoked(session, row.permit):
-                    self.end_refused(session, run, REVOKED)
+                    self.end_revoked(session, run)
                     return False
                 row.owner = this_process()
                 store.save(session, row)

@@ -376,8 +376,6 @@ class Computations:
 
 
 def _output_digest(answer: Mapping[str, Json]) -> str | None:
-    if answer.get("verdict") != "released":
-        return None
-    if answer.get("ciphertext"):  # of an encrypted sum: the number itself went to the aggregation point
+    if answer.get("ciphertext"):  # of an encrypted sum: the number went to the aggregation point, or may have gone
         return str(answer["ciphertext"])
-    return output_digest(answer)
+    return output_digest(answer) if answer.get("verdict") == "released" else None

@@ -63,7 +63,7 @@ MAX_DIGITS = 9
 
 
 class Readers:
-    """Who reads a stream of this process: so many of one consumer, and of all. For one event loop, so without a lock."""
+    """Who reads a stream of this process: so many of one consumer, and of all. For one event loop: there is no lock."""
 
     def __init__(self) -> None:
         self._reading: Counter[str] = Counter()

@@ -167,12 +167,16 @@ class Worker:
 
     def _over(self, session: Session, lease: Lease, reason: Reason, *, untouched: bool) -> None:
         """There is no further attempt. A run no attempt at which touched data is undone, another ends refused, with its
-        receipt: `untouched` says it of this attempt."""
+        receipt: `untouched` says it of this attempt. A number that may have been sent has to arrive, unless its permit
+        was taken back."""
         row = store.run(session, lease.run)
-        if row is not None and row.ciphertext is not None:  # sent, perhaps; so it has to arrive
+        kept = row is not None and row.ciphertext is not None
+        if row is not None and kept and not store.is_revoked(session, row.permit):
             self._queue.put_back(session, lease, reason, timedelta(seconds=self._queue.limits.lease_seconds))
             return
-        if untouched and not self._queue.is_touched(session, lease.run):
+        if kept:
+            self._sandbox.end_revoked(session, lease.run)
+        elif untouched and not self._queue.is_touched(session, lease.run):
             self._sandbox.give_back(session, lease.run)
         else:
             self._sandbox.end_refused(session, lease.run, reason)

@@ -1,5 +1,6 @@
 """Encrypted sums of one clinic: what leaves is a ciphertext, once, to a point that its provider trusts."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from sandbox.errors import (
     PointNotTrusted,
     RequestInvalid,
 )
-from sandbox.messages import to_base64
+from sandbox.lanes import sums
+from sandbox.messages import from_base64, to_base64
 from sandbox.queries.review import SUM_MODE
 from sandbox.requests import EncryptedSum, terms
 from sandbox.states import State
@@ -89,6 +91,102 @@ def test_a_point_that_does_not_answer_gets_the_same_ciphertext_later(sqlite: Dat
     [(_, _, ciphertext, run)] = point.received
     assert (run, to_base64(ciphertext)) == (row.id, row.ciphertext)
     assert (used(clinic), len(clinic.evidence.entries)) == (1, 1)
+
+
+@dataclass
+class Interrupted:
+    """A sum over which its process died: `left` is what the point had got by then."""
+
+    clinic: Clinic
+    point: Point
+    permit: str
+    request: str
+    context: str
+    left: list[bytes]
+
+    def revoke(self) -> None:
+        with self.clinic.database.transaction() as session:
+            self.clinic.sandbox.revoke(session, "urn:uuid:permit", "the agreement was terminated")
+
+    def taken_up(self, by: str) -> Any:
+        """The answer, once another process has asked or recovered. It stays what it is."""
+        other = self.clinic.again()
+        if by == "recovering":
+            other.recover()
+        answers = [other.run(self.permit, self.request, self.context) for _ in range(2)]
+        assert (answers[0], other.recover()) == (answers[1], 0)
+        return answers[0]
+
+
+def interrupted(database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> Interrupted:
+    """At a `moment`: before its number was kept, before that was sent, or before the point's word for it came."""
+    database.migrate("sandbox")
+    point, key = Point(), new_job()
+
+    def dying(*args: Any, **_: Any) -> None:
+        if moment == "sent":
+            point(*args)
+        raise KeyboardInterrupt
+
+    clinic = Clinic(database, folder, contribute=point if moment == "computed" else dying)
+    asked = clinic.permit_jws(), clinic.sum_request(SUM, CLINICS, key.public_context), to_base64(key.public_context)
+    with monkeypatch.context() as patch:
+        if moment == "computed":
+            patch.setattr(sums, "encrypt", dying)
+        with pytest.raises(KeyboardInterrupt):
+            clinic.sandbox.run(*asked)
+    clinic.contribute = point
+    return Interrupted(clinic, point, *asked, [ciphertext for _, _, ciphertext, _ in point.received])
+
+
+MOMENTS = pytest.mark.parametrize("moment", ["computed", "kept", "sent"])
+WAYS = pytest.mark.parametrize("by", ["asking again", "recovering"])
+
+
+@MOMENTS
+@WAYS
+def test_an_interrupted_sum_is_sent_once_and_ends_released(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, by: str
+) -> None:
+    sum_ = interrupted(database, tmp_path, monkeypatch, moment)
+    assert len(sum_.left) == (moment == "sent")
+    answer = sum_.taken_up(by)
+    received = [ciphertext for _, _, ciphertext, _ in sum_.point.received]
+    # What was sent before is sent again, and is the same: the point takes it once.
+    assert received[: len(sum_.left)] == sum_.left
+    assert len({*received}) == 1
+    assert (answer.verdict, answer.ciphertext) == ("released", digest_bytes(received[0]))
+    assert (used(sum_.clinic), [entry[3]["units"] for entry in sum_.clinic.evidence.entries]) == (1, [1])
+
+
+@MOMENTS
+@WAYS
+def test_an_interrupted_sum_whose_permit_was_revoked_ends_and_says_whether_its_number_may_have_left(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, by: str
+) -> None:
+    sum_ = interrupted(database, tmp_path, monkeypatch, moment)
+    with database.reading() as session:
+        [row] = store.runs_in_state(session, State.RUNNING)
+    sum_.revoke()
+    answer = sum_.taken_up(by)
+    assert [ciphertext for _, _, ciphertext, _ in sum_.point.received] == sum_.left  # nothing is sent any more
+    receipt = answer.receipt["document"]
+    assert (answer.verdict, receipt["outcome"], answer.rows) == ("refused", "refused", ())
+    assert answer.ciphertext == receipt["output"]
+    if moment == "computed":
+        assert (row.ciphertext, codes(answer), answer.ciphertext) == (None, ["sandbox.permit-revoked"], None)
+    else:
+        # By this digest an auditor finds it among the contributions in the point's receipt, or does not.
+        assert (codes(answer), answer.ciphertext) == (
+            ["sandbox.perhaps-sent"],
+            digest_bytes(from_base64(row.ciphertext)),
+        )
+        assert all(digest_bytes(ciphertext) == answer.ciphertext for ciphertext in sum_.left)
+    assert (used(sum_.clinic), [entry[3]["units"] for entry in sum_.clinic.evidence.entries]) == (1, [0])
+    with database.reading() as session:
+        assert store.runs_in_state(session, State.RUNNING) == []
+        ended = store.run(session, row.id)
+        assert (ended.state, ended.ciphertext) == (State.REFUSED, None)
 
 
 def test_an_encrypted_sum_too_close_to_an_earlier_one_is_refused(sqlite: Database, tmp_path: Path) -> None:

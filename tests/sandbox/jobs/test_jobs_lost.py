@@ -5,12 +5,18 @@ from typing import Any
 
 import pytest
 
+from privacy.homomorphic import new_job
 from sandbox import execution
 from sandbox.errors import IsolationUnavailable, ProductUnusable
 from sandbox.isolation.stopping import Stop, Stopped
 from sandbox.jobs import worker as workers
+from sandbox.jobs.consumers import Jobs
+from sandbox.messages import to_base64
 from sandbox.owners import this_process
+from sandbox.permits import seal_permit
+from tests.sandbox.builders import used
 from tests.sandbox.jobs.builders import Queued
+from tests.sandbox.test_sums import CLINICS, Point
 
 ELSEWHERE = "elsewhere/1/1"
 
@@ -143,3 +149,30 @@ def test_what_an_earlier_attempt_may_have_read_is_not_given_back(
         queued.clock.advance(seconds=4)
     assert queued.state(run) == "failed"
     assert (queued.used(), queued.receipts()) == (1, 1)
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_a_number_that_may_have_been_sent_arrives_unless_its_permit_is_taken_back(
+    queued: Queued, monkeypatch: pytest.MonkeyPatch, revoked: bool
+) -> None:
+    point, key = Point(), new_job()
+    clinic, point.answers = queued.clinic, False
+    clinic.contribute = point
+    queued.jobs = Jobs(queued.database, queue := queued.queue, clinic.again(), queued.clock)
+    permit = seal_permit(clinic.permit(), clinic.identity.key, clinic.identity.kid)
+    request = clinic.sum_request("SELECT sum(cost) FROM visits", CLINICS, key.public_context)
+    run = queued.jobs.submit(permit, request, to_base64(key.public_context)).run
+    for _ in range(4):  # one more than a job without a number gets
+        assert queued.worker().step()
+        queued.clock.advance(seconds=31)
+    assert queued.state(run) == "queued"
+    point.answers = True
+    if revoked:
+        with queued.database.transaction() as session:
+            clinic.sandbox.revoke(session, "urn:uuid:permit", "the agreement was terminated")
+    assert queued.worker().step()
+    assert queue.lease("nobody") is None
+    answer = clinic.sandbox.answer(run, queued.did())
+    assert (queued.state(run), answer.verdict) == (("failed", "refused") if revoked else ("done", "released"))
+    assert [reason.code for reason in answer.reasons] == ["sandbox.perhaps-sent"] * revoked
+    assert (len(point.received), used(clinic), queued.receipts()) == (not revoked, 1, 1)
