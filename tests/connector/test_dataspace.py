@@ -9,6 +9,7 @@ import pytest
 
 from connector.management.answers import Run
 from hexi.canonical import parse
+from hexi.client import Unreachable
 from hexi.errors import RemoteProblem
 from ledger.documents import SignedDocument, verify_document
 from ledger.receipts import Receipt, verify_receipt
@@ -16,7 +17,7 @@ from tests.asgi import Hosts
 from tests.builders import SettableClock
 from tests.connector.business import PAID, description
 from tests.marketplace.builders import DECLARED
-from tests.simulator import HOSPITAL, QUERY, SPACE, Dataspace
+from tests.simulator import HOSPITAL, QUERY, SPACE, Dataspace, Member
 
 
 def test_the_main_road(dataspace: Dataspace) -> None:
@@ -218,7 +219,11 @@ def test_the_management_api_wants_its_token(dataspace: Dataspace, token: str) ->
     assert large.status_code == 413
 
 
-def test_encrypted_sum_of_three(dataspace: Dataspace) -> None:
+SUM = "SELECT SUM(cost) AS total FROM visits"
+
+
+def contributors(dataspace: Dataspace) -> tuple[list[str], list[Member]]:
+    """Three hospitals, and a started transfer with each."""
     transfers, hospitals = [], []
     for number in range(3):
         member = dataspace.join(f"clinic{number}", f"127.0.0.1:{8090 + number}", "provider")
@@ -234,17 +239,50 @@ def test_encrypted_sum_of_three(dataspace: Dataspace) -> None:
         started = dataspace.consumer.client.transfer(str(agreement), "HexiSandbox-EncryptedSum")
         dataspace.settle(member, dataspace.consumer)
         transfers.append(started.id)
+    return transfers, hospitals
 
-    answer = dataspace.consumer.client.encrypted_sum(transfers, "SELECT SUM(cost) AS total FROM visits")
+
+def test_encrypted_sum_of_three(dataspace: Dataspace) -> None:
+    transfers, hospitals = contributors(dataspace)
+
+    answer = dataspace.consumer.client.encrypted_sum(transfers, SUM)
 
     assert answer.total == 50 * (10 + 20 + 30), answer
     assert answer.contributors == tuple(member.did for member in hospitals)
     assert (answer.receipt or {})["document"]["type"] == "aggregation-receipt"
-    client, same = dataspace.consumer.client, "SELECT SUM(cost) AS total FROM visits"
-    assert client.encrypted_sum(transfers, same, job=answer.job) == answer
+    client = dataspace.consumer.client
+    assert client.encrypted_sum(transfers, SUM, job=answer.job) == answer
     refused = client.encrypted_sum(transfers, "SELECT person FROM visits")
     assert refused.total is None
     assert tuple(r.contributor for r in refused.refused) == answer.contributors
     with pytest.raises(RemoteProblem) as two:
-        client.encrypted_sum(transfers[:2], same)
+        client.encrypted_sum(transfers[:2], SUM)
     assert two.value.status == 422
+
+
+def test_a_planner_reads_whose_number_may_have_left_before_its_permit_was_taken_back(dataspace: Dataspace) -> None:
+    transfers, (first, *_) = contributors(dataspace)
+    client, job, lanes = dataspace.consumer.client, f"urn:uuid:{uuid.uuid4()}", first.app.state.sandbox._lanes
+    send = lanes._contribute
+
+    def unheard(*sent: Any) -> None:
+        send(*sent)
+        raise Unreachable("the point's answer was lost")
+
+    lanes._contribute = unheard
+    with pytest.raises(RemoteProblem) as lost:
+        client.encrypted_sum(transfers, SUM, job=job)
+    assert lost.value.code == "hexi.unreachable"
+    first.client.end_transfer(next(first.client.transfers()).id, "the consent was withdrawn")
+
+    answer = client.encrypted_sum(transfers, SUM, job=job)
+
+    assert (answer.total, answer.receipt) == (None, None)
+    assert [(one.contributor, [reason.code for reason in one.reasons]) for one in answer.refused] == [
+        (first.did, ["sandbox.perhaps-sent"])
+    ]
+    proof = next(one["document"] for one in answer.receipts if first.did in one["signatures"])
+    point = dataspace.consumer.app.state.desk.computations._aggregation.view(job)
+    assert point.contributed == answer.contributors
+    assert proof["output"] in [one["digest"] for one in point.receipt["document"]["contributions"]]
+    assert client.encrypted_sum(transfers, SUM, job=job) == answer
