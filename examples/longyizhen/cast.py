@@ -226,7 +226,8 @@ LATTICE: dict[str, Any] = {
             ],
         },
     ],
-    "measures": [{"name": "visits", "family": "use", "range": [0, 60]}],
+    # One person in seventeen went more often in all these years; a wider range would be more noise for everybody.
+    "measures": [{"name": "visits", "family": "use", "range": [0, 30]}],
     # Standard: whoever does not know the others' secrets gains at most 5 points over guessing a bit.
     "families": [{"name": "use", "mu": 0.33}],
 }
