@@ -44,7 +44,7 @@ class Level(StrEnum):
     JOIN_ONLY = "join-only"
     # Grouped by, and shown once it is grouped by.
     GROUP_BY = "group-by"
-    # The plain argument of sum, avg, count, stddev and var; nothing else.
+    # The plain argument of sum and avg; nothing else.
     AGGREGATE_ONLY = "aggregate-only"
     # Compared with literals in WHERE; what it is never leaves.
     COMPARE_ONLY = "compare-only"

@@ -58,12 +58,17 @@ def _at(place: int) -> Callable[[tuple[Json, ...]], tuple[tuple[int, float, str]
 
 def plain(names: tuple[str, ...], rows: Sequence[Sequence[Json]], rules: Rules) -> Output | Reason:
     """The rows of a query over no persons."""
-    if len(rows) > rules.maximum_rows:
+    return within(Output(names, tuple(tuple(row) for row in rows), {}), rules)
+
+
+def within(output: Output, rules: Rules) -> Output | Reason:
+    """The output, unless it is too long."""
+    if len(output.rows) > rules.maximum_rows:
         return Reason(
             "sandbox.too-many-rows",
             f"the answer would have more than {rules.maximum_rows} rows; group by fewer columns or use LIMIT",
         )
-    return Output(names, tuple(tuple(row) for row in rows), {})
+    return output
 
 
 def _row(question: Cells, key: Key, values: Sequence[Number]) -> tuple[Json, ...]:

@@ -8,9 +8,10 @@ from sqlglot import exp
 from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 from registry.controlled import Level
 from sandbox.controlled.columns import Columns, Source, Value, level_reason
-from sandbox.controlled.relations import RelationCompiler, Seen
+from sandbox.controlled.relations import RelationCompiler
+from sandbox.controlled.rows import Seen
 from sandbox.queries.grammar import aliased
-from sandbox.queries.query import Field, Group, Output, cell_sql, quote
+from sandbox.queries.query import Field, Group, Output, cell_sql, own_record, quote
 from sandbox.queries.review import MAX_GROUPS, MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refused
 
@@ -85,7 +86,9 @@ class CellCompiler:
         outputs, measures = self._outputs(select, seen, keys)
         named = {name: value.source for name, (_, value) in keys.items()}
         chosen = [f"{quote(column)} AS {quote(name)}" for name, (column, _) in keys.items()]
-        chosen += [f"{quote(column)} AS {quote(name)}" for name, (column, _) in measures.items()]
+        for name, (column, value) in measures.items():
+            chosen += [f"{quote(column)} AS {quote(name)}"]
+            chosen += [f"{quote(value.record) if value.record else rows.record} AS {quote(own_record(name))}"]
         chosen += [f"{rows.entity} AS hexi_entity", f"{rows.record} AS hexi_record"]
         base = f"SELECT {', '.join(chosen)} FROM {rows.text}{self._relations.where(select, seen)}"  # noqa: S608 - all is quoted
         sources = {name: source for name, source in named.items() if source is not None}
@@ -95,14 +98,14 @@ class CellCompiler:
             {name: Field("number") for name in sorted(measures)},
             None,
             dominance=True,
-            repeated=True,
+            repeated=rows.joined,
         )
         return Cells(
             sql,
             tuple(keys),
             outputs,
-            {name: source for name, (_, source) in measures.items()},
-            {name: len(source.column.domain or _BOOLEANS) + 1 for name, source in sources.items()},
+            {name: value.source for name, (_, value) in measures.items() if value.source},
+            {name: self._levels(source) + 1 for name, source in sources.items()},
             frozenset(name for name, one in sources.items() if self._columns.sensitive(one)),
             simple=rows.simple,
             order=self._order(select, outputs),
@@ -132,8 +135,16 @@ class CellCompiler:
                 keys[f"g{len(keys)}"] = name, value
         return keys
 
+    def _levels(self, source: Source) -> int:
+        """How many values it has, from what is declared."""
+        if source.column.datatype == "boolean" or source.column.domain:
+            return len(source.column.domain or _BOOLEANS)
+        return self._columns.policy.maximum_levels
+
     def _check_levels(self, source: Source) -> None:
         most, domain = self._columns.policy.maximum_levels, source.column.domain
+        if not self._columns.protects:
+            return  # without persons anybody may ask which values there are
         if not domain and source.column.datatype != "boolean":
             raise Refused(
                 Reason(
@@ -152,8 +163,8 @@ class CellCompiler:
 
     def _outputs(
         self, select: exp.Select, seen: Seen, keys: Mapping[str, tuple[str, Value]]
-    ) -> tuple[tuple[Output, ...], dict[str, tuple[str, Source]]]:
-        measures: dict[str, tuple[str, Source]] = {}
+    ) -> tuple[tuple[Output, ...], dict[str, tuple[str, Value]]]:
+        measures: dict[str, tuple[str, Value]] = {}
         outputs = [self._output(node, seen, keys, measures) for node in select.expressions]
         shown = [output.item.column for output in outputs if isinstance(output.item, Group)]
         if len(shown) == len(outputs):
@@ -174,7 +185,7 @@ class CellCompiler:
         node: exp.Expr,
         seen: Seen,
         keys: Mapping[str, tuple[str, Value]],
-        measures: dict[str, tuple[str, Source]],
+        measures: dict[str, tuple[str, Value]],
     ) -> Output:
         alias, expression = aliased(node)
         if isinstance(expression, exp.Star) or (
@@ -199,7 +210,7 @@ class CellCompiler:
             )
         return Output(alias or node.name.lower(), Group(key))
 
-    def _aggregate(self, node: exp.Expr, seen: Seen, measures: dict[str, tuple[str, Source]]) -> tuple[str, Aggregate]:
+    def _aggregate(self, node: exp.Expr, seen: Seen, measures: dict[str, tuple[str, Value]]) -> tuple[str, Aggregate]:
         if isinstance(node, exp.Count):
             return self._counted(node, seen)
         if not isinstance(node, exp.Sum | exp.Avg):
@@ -219,9 +230,9 @@ class CellCompiler:
                 )
             )
         _, name, value = seen.scope.find(node.this)
-        source = self._relations.measure(value, node.key)
+        self._relations.measure(value, node.key)
         measure = next((key for key, (column, _) in measures.items() if column == name), f"v{len(measures)}")
-        measures[measure] = name, source
+        measures[measure] = name, value
         kind = "sum" if isinstance(node, exp.Sum) else "avg"
         return f"{kind}_{node.this.name.lower()}", Sum(measure) if kind == "sum" else Average(measure)
 

@@ -31,11 +31,13 @@ class Value:
     """What an expression is made of.
 
     `sources` are the columns whose values it carries; what was aggregated or grouped
-    open carries none. `plain` is a column as it stands, under whatever names it came here.
+    open carries none. `plain` is a column as it stands, under whatever names it came here. `record` is the column
+    beside it, in the SQL that runs, that names which record of a table about entities it is of.
     """
 
     sources: frozenset[Source] = frozenset()
     plain: bool = False
+    record: str | None = field(default=None, compare=False)
 
     @property
     def source(self) -> Source | None:
@@ -55,12 +57,22 @@ def together(*values: Value) -> Value:
 class Columns:
     """The columns of a product under its policy."""
 
-    def __init__(self, product: Product, policy: Controlled) -> None:
+    def __init__(self, product: Product, policy: Controlled, guarded: str | None = None) -> None:
         self.policy = policy
         self.product = product
+        # The table without persons whose rows are guarded one by one in this question, as entities are.
+        self._guarded = guarded
         self._tables = {table.name.lower(): table for table in product.tables}
         # Disclosure is controlled on entities: a product that counts none has nobody to protect.
         self.protects = product.disclosure.minimum_entities > 1 and any(table.entity_key for table in product.tables)
+
+    def is_about_entities(self, table: Table) -> bool:
+        """Whether a row of it is about an entity, or guarded as if it were one."""
+        return table.entity_key is not None or table.name == self._guarded
+
+    def counts_entities_of(self, source: Source) -> bool:
+        """Whether every row that `source` is a column of is about an entity, or guarded as if it were one."""
+        return all(self.is_about_entities(self.table(name.partition(".")[0])) for name in source.names)
 
     def table(self, name: str) -> Table:
         """The table called `name`. Raises `Refused`."""
@@ -117,7 +129,7 @@ _WAYS_OUT = {
     Level.PLAINTEXT: "",
     Level.JOIN_ONLY: "join on it with the columns the policy pairs it with, or count(DISTINCT) it",
     Level.GROUP_BY: "name it in GROUP BY and show it as it stands",
-    Level.AGGREGATE_ONLY: "put it plain into sum or avg",
+    Level.AGGREGATE_ONLY: "put it plain into sum or avg, at the top of the query",
     Level.COMPARE_ONLY: "compare it with a literal in WHERE",
     Level.NEVER: "ask the provider for a version in which it may be used",
 }

@@ -1,7 +1,9 @@
 """Queries over data without persons: checked, every name given anew, and otherwise run as they stand.
 
 Each expression is rewritten with its `Value`, from which follows what may be done with it. The columns of a product
-without persons are mostly plaintext, and then nothing here stands in a query's way.
+without persons are mostly plaintext, and then nothing here stands in a query's way. A query that names a column of
+level aggregate-only is checked here too, and then compiled into cells (`sandbox.controlled.questions`): no rule about
+single expressions holds against two sums that differ by a row, or one over rows that a join repeats as one likes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,7 @@ from sandbox.controlled.columns import (
     opened,
     together,
 )
-from sandbox.controlled.grammar import CASTS, FINDING, HIDING
+from sandbox.controlled.grammar import CASTS, HIDING
 from sandbox.controlled.scopes import Names, Relation, Scope
 from sandbox.queries.grammar import check_alias
 from sandbox.queries.review import MAX_OUTPUTS, ROWS
@@ -66,12 +68,13 @@ class _Place:
 
 
 class PlainRewriter:
-    """Rewrites one query. `tables` collects the tables it reads."""
+    """Rewrites one query. `tables` collects the tables it reads, `summed` the columns in it that may only be summed."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._names = Names()
         self.tables: set[str] = set()
+        self.summed: set[Source] = set()
 
     def rewrite(self, query: exp.Query) -> Rewritten:
         """The query that runs. Raises `Refused`."""
@@ -277,6 +280,7 @@ class PlainRewriter:
                 if isinstance(node.this, exp.Star):
                     raise Refused(ROWS)
                 relation, name, value = place.scope.find(node)
+                self.summed |= {source for source in value.sources if source.level is Level.AGGREGATE_ONLY}
                 return exp.Column(this=_identifier(name), table=_identifier(relation.name)), value
             case exp.Subquery() | exp.Exists():
                 return self._inner(node, place)
@@ -329,23 +333,11 @@ class PlainRewriter:
         if isinstance(node, exp.Count):
             return self._counted(node, inside)
         argument, value = self._expression(node.this, inside)
-        written = type(node)(this=argument)
-        if not value.below_plaintext():
-            return written, Value()
         source = value.source
-        if (
-            type(node) in FINDING
-            or type(node) not in HIDING
-            or source is None
-            or source.level is not Level.AGGREGATE_ONLY
-        ):
+        summed = type(node) in HIDING and source is not None and source.level is Level.AGGREGATE_ONLY
+        if value.below_plaintext() and not summed:
             raise Refused(*(level_reason(one, f"in {node.key}()") for one in value.below_plaintext()))
-        # Distinct values, not rows: rows can be multiplied by a join (attack Q4).
-        enough = exp.GTE(
-            this=exp.Count(this=exp.Distinct(expressions=[argument.copy()])),
-            expression=exp.Literal.number(self._columns.product.disclosure.minimum_entities),
-        )
-        return exp.Case(ifs=[exp.If(this=enough, true=written)]), Value()
+        return type(node)(this=argument), Value()
 
     def _counted(self, node: exp.Count, place: _Place) -> tuple[exp.Expr, Value]:
         if isinstance(node.this, exp.Star):

@@ -1,6 +1,7 @@
 """May this be asked in the controlled lane? A decision over the query's text and the published product only."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -9,7 +10,7 @@ from privacy.disclosure import Sum
 from registry.catalogue import Product, Table
 from registry.controlled import Controlled
 from sandbox.controlled.cells import CellCompiler, Cells
-from sandbox.controlled.columns import Columns, Source
+from sandbox.controlled.columns import Columns, Source, level_reason
 from sandbox.controlled.grammar import PERSONS, PLAIN
 from sandbox.controlled.plain import PlainRewriter
 from sandbox.queries.grammar import foreign_nodes, parse_query, parse_select
@@ -21,7 +22,8 @@ from sandbox.reasons import Reason, Refusal, Refused
 class Question:
     """A query that may be asked: what runs, over which tables, and how what comes out is read.
 
-    `cells` is there over persons; without persons the rows leave as they are, under `names`.
+    `cells` is there over persons, and where the rows of one table without persons are `guarded` one by one; otherwise
+    the rows leave as they are, under `names`.
     """
 
     canonical_sql: str
@@ -29,6 +31,7 @@ class Question:
     tables: tuple[Table, ...]
     names: tuple[str, ...]
     cells: Cells | None = None
+    guarded: str | None = None
 
     @property
     def digest(self) -> str:
@@ -51,7 +54,8 @@ class Question:
         """The rules it is held to, as the receipt and the reviewer see them: of text and policy alone."""
         return {
             "lane": "controlled",
-            "persons": self.cells is not None,
+            "persons": self.cells is not None and self.guarded is None,
+            "guarded": self.guarded,
             "tables": [table.name for table in self.tables],
             "querySets": self.query_sets,
         }
@@ -78,7 +82,7 @@ _NO_POLICY = Reason("sandbox.no-lane", "this product declares no controlled poli
 
 def _check_one_sum(question: Question) -> None:
     cells = question.cells
-    if cells is None:
+    if cells is None or question.guarded:
         raise Refused(
             Reason("sandbox.query-not-one-sum", "an encrypted sum counts entities, and this product has none to count")
         )
@@ -117,8 +121,25 @@ def _plain(text: str, columns: Columns) -> Question:
     rewriter = PlainRewriter(columns)
     rewritten = rewriter.rewrite(query)
     tables = tuple(table for table in columns.product.tables if table.name in rewriter.tables)
+    if rewriter.summed and columns.product.disclosure.minimum_entities > 1:
+        return _guarded(text, columns, rewriter.summed)
     names = tuple(output.visible.lower() for output in rewritten.outputs)
     return Question(_canonical(query), rewritten.query.sql(dialect="duckdb", copy=False), tables, names)
+
+
+def _guarded(text: str, columns: Columns, summed: Collection[Source]) -> Question:
+    """A question that names columns which may only be summed: answered as over persons, each row of their table one."""
+    named = sorted(summed, key=lambda source: source.name)
+    tables = sorted({name.partition(".")[0] for source in named for name in source.names})
+    if len(tables) > 1:
+        rule = f"a question names such columns of one table, and this one of {' and '.join(tables)}; ask each by itself"
+        raise Refused(*(level_reason(source, "asked for with the others", rule) for source in named))
+    guarded = Columns(columns.product, columns.policy, guarded=tables[0])
+    try:
+        return replace(_over_persons(text, guarded), guarded=tables[0])
+    except Refused as refused:
+        rule = f"what names it is answered as over persons, every row of {tables[0]} counting as one"
+        raise Refused(level_reason(named[0], "used in every way", rule), *refused.reasons) from refused
 
 
 def _canonical(query: exp.Query) -> str:
@@ -149,6 +170,11 @@ def explained(product: Product) -> dict[str, Json]:
             f"counts and sums are rounded to {disclosure.rounding}, means and totals made of rounded numbers",
             f"groups have a declared domain of at most {policy.maximum_levels} values",
         ]
+    elif disclosure.minimum_entities > 1:
+        rules.append(
+            f"what names an aggregate-only column is asked for in groups of {disclosure.minimum_entities} or more rows,"
+            f" its sums rounded to {disclosure.rounding}"
+        )
     if policy.query_sets is not None:
         rules.append(f"one group of analysts asks for at most {policy.query_sets} cells, over all versions")
     if policy.airlock:

@@ -6,52 +6,25 @@ with GROUP BY groups by the entity key. What cannot carry it is refused. At the 
 values, and aggregates of columns as they stand. Nothing of the consumer's text gets into the SQL but literals.
 
 With the entity goes the *record*: which rows of tables about entities a row was made of. Two cells may be of the same
-entities and still differ by somebody's last record (`privacy.differencing`).
+entities and still differ by somebody's last record (`privacy.differencing`). With every value goes the record of the
+table that it is of: a join may put one record into many rows, chosen by whoever writes it, and a sum in which somebody
+counts twice, less one in which nobody does, is that somebody's value. So in a cell each value of a record counts once.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from sqlglot import exp
 
-from registry.catalogue import Column, ColumnRole, Datatype, Table, Text
+from registry.catalogue import Column, Table
 from registry.controlled import Level
 from sandbox.controlled.columns import Columns, Source, Value, level_reason
-from sandbox.controlled.scopes import Names, Relation, Scope
+from sandbox.controlled.rows import ROWS_OF_ONE, Rows, Seen, records_of
+from sandbox.controlled.scans import scan
+from sandbox.controlled.scopes import Names, Relation
 from sandbox.queries.conditions import read_condition
-from sandbox.queries.query import Field, entity_number, literal, quote, typed
+from sandbox.queries.query import quote
 from sandbox.reasons import Reason, Refused
-
-_TITLE = Text(zh="行数", en="rows")
-_ROWS = Column(name="rows", title=_TITLE, datatype=Datatype.INTEGER, role=ColumnRole.MEASURE)
-# How many rows somebody has: as secret as a measure.
-ROWS_OF_ONE = Source(("count(*)",), Level.AGGREGATE_ONLY, _ROWS)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A relation whose rows are about one entity each, or (`entity` None) about nobody.
-
-    `text` stands in FROM; `entity` and `record` are columns of it; `keys` are columns that hold the entity's key. It is
-    `simple` while every record is a row of one table; `tables` are those about entities.
-    """
-
-    text: str
-    columns: Mapping[str, tuple[str, Value]]
-    entity: str | None = None
-    record: str | None = None
-    keys: frozenset[str] = frozenset()
-    simple: bool = True
-    tables: frozenset[str] = frozenset()
-
-
-@dataclass
-class Seen:
-    """What one SELECT sees: its relations, and what WITH named around it."""
-
-    withs: Mapping[str, Rows]
-    scope: Scope = field(default_factory=Scope)
-    keys: frozenset[str] = frozenset()
 
 
 class RelationCompiler:
@@ -103,9 +76,10 @@ class RelationCompiler:
                     "that have one, and join the others",
                 )
             )
-        _check_once(left, right, "UNION ALL", "use WHERE with OR")
+        _check_once(left.read & right.read, "UNION ALL", "use WHERE with OR")
         pairs = list(zip(left.columns.items(), right.columns.items(), strict=True))
         columns, keys, lists = {}, set(), [list[str](), list[str]()]
+        records: dict[tuple[str | None, str | None], str] = {}
         for (visible, (one, value)), (_, (other, other_value)) in pairs:
             if (united := _united(value, other_value)) is None:
                 raise Refused(
@@ -115,17 +89,22 @@ class RelationCompiler:
                         "range may stand under each other",
                     )
                 )
-            name = self._names.fresh()
-            columns[visible] = name, united
+            name, of = self._names.fresh(), (value.record, other_value.record)
+            records[of] = records.get(of) or self._names.fresh()
+            columns[visible] = name, replace(united, record=records[of])
             keys |= {name} if one in left.keys and other in right.keys else set()
             lists[0].append(f"{quote(one)} AS {quote(name)}")
             lists[1].append(f"{quote(other)} AS {quote(name)}")
         parts = []
         for number, (side, chosen) in enumerate(zip((left, right), lists, strict=True)):
             carried = [f"{side.entity} AS hexi_e", f"hash({number}, {side.record}) AS hexi_r"]
+            for of, name in records.items():
+                record = quote(own) if (own := of[number]) else side.record
+                carried.append(f"hash({number}, {record}) AS {quote(name)}")
             parts.append(f"SELECT {', '.join([*chosen, *carried])} FROM {side.text}")  # noqa: S608 - all is quoted
         named = self._named(" UNION ALL ".join(parts), columns, frozenset(keys), simple=False)
-        return replace(named, tables=left.tables | right.tables)
+        tables, read = left.tables | right.tables, left.read | right.read
+        return replace(named, joined=left.joined or right.joined, tables=tables, read=read)
 
     def _select(self, node: exp.Select, withs: Mapping[str, Rows]) -> Rows:
         seen = Seen(withs)
@@ -137,21 +116,21 @@ class RelationCompiler:
                 )
         keys = self._inner_keys(node, seen, rows)
         columns, chosen, kept = {}, [], set()
+        grouped, record, own = "", rows.record, None
+        if keys is not None:
+            grouped = f" GROUP BY {', '.join([*map(quote, keys), str(rows.entity)])}"
+            record, own = f"bit_xor(DISTINCT hash({rows.record}))", self._names.fresh()
         for one in node.expressions:
             visible = one.alias if isinstance(one, exp.Alias) else one.name
             expression = one.this if isinstance(one, exp.Alias) else one
-            text, value, is_key = self._inner_item(expression, seen, keys)
+            text, value, is_key = self._inner_item(expression, seen, keys, rows)
             if not visible or visible.lower() in columns:
                 raise Refused(Reason("sandbox.query-alias", "each column of a sub-query has a name of its own; use AS"))
             name = self._names.fresh()
-            columns[visible.lower()] = name, value
+            columns[visible.lower()] = name, replace(value, record=own) if own else value
             chosen.append(f"{text} AS {quote(name)}")
             kept |= {name} if is_key else set()
-        grouped = ""
-        record = rows.record
-        if keys is not None:
-            grouped = f" GROUP BY {', '.join([*map(quote, keys), str(rows.entity)])}"
-            record = f"bit_xor(DISTINCT hash({rows.record}))"
+        chosen += [f"{record} AS {quote(own)}"] if own else map(quote, records_of(columns))
         if rows.entity:
             chosen += [f"{rows.entity} AS hexi_e", f"{record} AS hexi_r"]
         where = self.where(node, seen)
@@ -160,7 +139,7 @@ class RelationCompiler:
         named = self._named(text, columns, frozenset(kept), simple=simple, about=rows.entity is not None)
         # One row an entity multiplies nothing, wherever it is joined to.
         alone = keys is not None and rows.keys.issuperset(keys)
-        return replace(named, tables=frozenset() if alone else rows.tables)
+        return replace(named, joined=rows.joined, tables=frozenset() if alone else rows.tables, read=rows.read)
 
     def _named(
         self,
@@ -180,12 +159,17 @@ class RelationCompiler:
     def _again(self, rows: Rows) -> Rows:
         """The relation once more, under names of its own: it may stand in one FROM twice."""
         name = self._names.fresh()
-        fresh = {visible: (self._names.fresh(), value) for visible, (_, value) in rows.columns.items()}
+        own = {record: self._names.fresh() for record in records_of(rows.columns)}
+        fresh = {
+            visible: (self._names.fresh(), replace(value, record=own.get(value.record or "")))
+            for visible, (_, value) in rows.columns.items()
+        }
         chosen = [f"{quote(rows.columns[v][0])} AS {quote(new)}" for v, (new, _) in fresh.items()]
+        chosen += [f"{quote(record)} AS {quote(new)}" for record, new in own.items()]
         chosen += [f"{rows.entity} AS hexi_e", f"{rows.record} AS hexi_r"] if rows.entity else []
         keys = frozenset(new for v, (new, _) in fresh.items() if rows.columns[v][0] in rows.keys)
         text = f"(SELECT {', '.join(chosen)} FROM {rows.text}) AS {quote(name)}"  # noqa: S608 - all is quoted
-        again = Rows(text, fresh, keys=keys, simple=rows.simple, tables=rows.tables)
+        again = replace(rows, text=text, columns=fresh, keys=keys)
         return _carried(again, name) if rows.entity else again
 
     # FROM --------------------------------------------------------------------------------------------------------
@@ -216,30 +200,13 @@ class RelationCompiler:
         return rows
 
     def _scan(self, table: Table) -> Rows:
-        """A table, every value read as its declared datatype, inside its declared range and domain, or missing."""
         self.tables.add(table.name)
-        columns, chosen = {}, []
-        for visible, source in self._columns.sources(table).items():
-            name = self._names.fresh()
-            columns[visible] = name, Value(frozenset({source}), plain=True)
-            chosen.append(f"{_read(source)} AS {quote(name)}")
-        if not table.entity_key:
-            text = f"SELECT {', '.join(chosen)} FROM {quote(table.name)}"  # noqa: S608 - all is quoted
-            return self._named(text, columns, frozenset(), simple=True, about=False)
-        key = f"CAST({quote(table.entity_key)} AS VARCHAR)"
-        values = ", ".join(quote(name) for name, _ in columns.values())
-        inner = (
-            f"SELECT {', '.join([*chosen, f'{entity_number(key)} AS hexi_e'])} FROM {quote(table.name)} "  # noqa: S608
-            f"WHERE {key} IS NOT NULL"
-        )
-        # A record is known by what may be asked of it, also where it stands elsewhere in another version; of those
-        # that are alike in everything each has a number.
-        alike = f"SELECT *, hash({literal(table.name, 'string')}, {values}) AS hexi_c FROM ({inner})"  # noqa: S608
-        record = "hash(hexi_c, row_number() OVER (PARTITION BY hexi_e, hexi_c)) AS hexi_r"
-        names = ", ".join([*(quote(name) for name, _ in columns.values()), "hexi_e"])
-        text = f"SELECT {names}, {record} FROM ({alike})"  # noqa: S608 - all is quoted
+        text, columns = scan(table, self._columns, self._names)
+        about = self._columns.is_about_entities(table)
         keys = frozenset(name for name, value in columns.values() if value.source and value.source.is_entity)
-        return replace(self._named(text, columns, keys, simple=True), tables=frozenset({table.name}))
+        rows = self._named(text, columns, keys, simple=True, about=about)
+        tables = frozenset({table.name}) if about else frozenset[str]()
+        return replace(rows, tables=tables, read=tables)
 
     def _joined(self, left: Rows, right: Rows, join: exp.Join, seen: Seen) -> Rows:
         side, kind = (str(join.args.get(part) or "").upper() for part in ("side", "kind"))
@@ -258,14 +225,22 @@ class RelationCompiler:
                     "would be about two; add the equality of the entity keys to ON",
                 )
             )
-        _check_once(left, right, "JOIN", "group one of the sides by the entity key alone")
+        _check_once(left.tables & right.tables, "JOIN", "group one of the sides by the entity key alone")
         on = " AND ".join(f"{quote(one)} = {quote(two)}" for one, two in pairs)
         text = f"{left.text} {'LEFT ' if side else ''}JOIN {right.text} ON {on}"
         record = f"hash({left.record}, {right.record})" if left.entity and right.entity else left.record or right.record
         keys = left.keys if side else left.keys | right.keys
-        simple = left.simple and right.simple and not (left.entity and right.entity)
-        columns = {**left.columns, **right.columns}
-        return Rows(text, columns, left.entity or right.entity, record, keys, simple, left.tables | right.tables)
+        return Rows(
+            text,
+            {**left.columns, **right.columns},
+            left.entity or right.entity,
+            record,
+            keys,
+            simple=left.simple and right.simple and not (left.entity and right.entity),
+            joined=True,
+            tables=left.tables | right.tables,
+            read=left.read | right.read,
+        )
 
     def _pairs(self, join: exp.Join, left: Rows, right: Rows, seen: Seen) -> list[tuple[str, str]]:
         """The columns that are joined, left and right."""
@@ -316,19 +291,19 @@ class RelationCompiler:
                 raise Refused(*(level_reason(s, "grouped by") for s in value.below_plaintext()))
             keys.append(name)
         if not rows.keys.intersection(keys):
-            wanted = next(
-                iter(sorted(f"{t.name}.{t.entity_key}" for t in self._columns.product.tables if t.entity_key))
-            )
+            keys_of = sorted(f"{t.name}.{t.entity_key}" for t in self._columns.product.tables if t.entity_key)
+            wanted = f"add the entity key (such as {keys_of[0]}) to its GROUP BY, or " if keys_of else ""
             raise Refused(
                 Reason(
                     "sandbox.entity-not-carried",
-                    "a sub-query that groups would make one row of many entities; add the entity key "
-                    f"(such as {wanted}) to its GROUP BY, or ask it by itself",
+                    f"a sub-query that groups would make one row of many entities; {wanted}ask it by itself",
                 )
             )
         return keys
 
-    def _inner_item(self, node: exp.Expr, seen: Seen, keys: Sequence[str] | None) -> tuple[str, Value, bool]:
+    def _inner_item(
+        self, node: exp.Expr, seen: Seen, keys: Sequence[str] | None, rows: Rows
+    ) -> tuple[str, Value, bool]:
         """Text and value of a column of a sub-query, and whether it is the entity's key."""
         if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
             _, name, value = seen.scope.find(node)
@@ -336,10 +311,13 @@ class RelationCompiler:
                 raise Refused(Reason("sandbox.query-group", f"{node.name!r:.80} is shown but not grouped by"))
             return quote(name), value, name in seen.keys
         if isinstance(node, exp.Count) and isinstance(node.this, exp.Star):
-            return "count(*)", Value(frozenset({ROWS_OF_ONE}), plain=True), False
+            counted = f"count(DISTINCT {rows.record})" if rows.joined else "count(*)"
+            return counted, Value(frozenset({ROWS_OF_ONE}), plain=True), False
         if type(node) in _SUMMED and isinstance(node.this, exp.Column):
             _, name, value = seen.scope.find(node.this)
             self.measure(value, node.key)
+            if rows.joined and isinstance(node, exp.Sum | exp.Avg):
+                raise Refused(_MULTIPLIED)
             return f"{_SUMMED[type(node)]}({quote(name)})", value, False
         raise Refused(
             Reason(
@@ -353,6 +331,8 @@ class RelationCompiler:
         source = value.source
         if source is None or source.level not in {Level.AGGREGATE_ONLY, Level.PLAINTEXT}:
             raise Refused(*(level_reason(s, f"in {function}()") for s in value.below_plaintext()))
+        if source.level is Level.AGGREGATE_ONLY and source is not ROWS_OF_ONE:
+            self._check_counted(source, function)
         if source is not ROWS_OF_ONE and (
             source.column.range is None or source.column.datatype not in {"integer", "number"}
         ):
@@ -364,6 +344,13 @@ class RelationCompiler:
                 )
             )
         return source
+
+    def _check_counted(self, source: Source, function: str) -> None:
+        """The mean of one region's number over all who live there is that number."""
+        if not self._columns.counts_entities_of(source):
+            raise Refused(
+                level_reason(source, f"in {function}() here", "its table has no entity key, so nothing counts its rows")
+            )
 
     def where(self, node: exp.Expr, seen: Seen) -> str:
         def column_of(column: exp.Column) -> Column:
@@ -379,6 +366,11 @@ class RelationCompiler:
 
 
 _SUMMED: Mapping[type[exp.Expr], str] = {exp.Sum: "sum", exp.Avg: "avg", exp.Min: "min", exp.Max: "max"}
+_MULTIPLIED = Reason(
+    "sandbox.query-expression",
+    "in a sub-query, a sum or mean over a JOIN would count a value as often as its row is joined; group the table by "
+    "itself in a sub-query, and join that",
+)
 _JOINS = "columns below plaintext are joined by = with those that the policy pairs them with (joins)"
 
 
@@ -387,9 +379,9 @@ def _carried(rows: Rows, name: str) -> Rows:
     return replace(rows, entity=f"{quote(name)}.hexi_e", record=f"{quote(name)}.hexi_r")
 
 
-def _check_once(left: Rows, right: Rows, clause: str, way_out: str) -> None:
+def _check_once(twice: frozenset[str], clause: str, way_out: str) -> None:
     """A sum in which every row counts a hundred times is rounded a hundred times less."""
-    if twice := left.tables & right.tables:
+    if twice:
         both = ", ".join(sorted(twice))
         raise Refused(
             Reason(
@@ -407,20 +399,6 @@ def _united(one: Value, other: Value) -> Value | None:
     if said[0] != said[1]:
         return None
     return Value(frozenset({replace(left, names=tuple(sorted({*left.names, *right.names})))}), plain=True)
-
-
-def _read(source: Source) -> str:
-    """The column as its declared datatype, clipped to its declared range; outside of its domain it is missing."""
-    column = source.column
-    value = typed(column.name, Field(str(column.datatype)))
-    if column.range is not None:
-        low, high = (repr(float(end)) for end in column.range)
-        # greatest and least skip NULLs in DuckDB: without the guard a missing value would count as a bound.
-        return f"CASE WHEN {value} IS NOT NULL THEN greatest({low}, least({high}, {value})) END"
-    if column.domain:
-        known = ", ".join(literal(one, str(column.datatype)) for one in column.domain)
-        return f"CASE WHEN {value} IN ({known}) THEN {value} END"
-    return value
 
 
 def _about_nobody(what: str) -> Reason:

@@ -16,7 +16,7 @@ from privacy.differencing import leaves_few
 from registry.controlled import Controlled
 from sandbox import store
 from sandbox.buckets import in_bucket
-from sandbox.controlled.answers import control, plain
+from sandbox.controlled.answers import control, plain, within
 from sandbox.controlled.questions import Question, review
 from sandbox.datasets import Dataset, pin
 from sandbox.errors import JobFailed
@@ -111,7 +111,7 @@ def _controlled(work: Work[Question], rows: list[list[Json]], isolation: Json, *
             answer = control(question.cells, read_cells(question.cells, rows), rules)
         except JobFailed:
             return refused(work, JOB_FAILED, isolation)
-        output, report = answer.output, answer.report(rules)
+        output, report = within(answer.output, rules), answer.report(rules)
     if isinstance(output, Reason):
         return refused(work, output, isolation)
     lineage: dict[str, Json] = {"rules": question.report(), "sql": question.job_sql}
@@ -156,7 +156,7 @@ def _job(work: Work[Question], settings: SandboxSettings) -> Job:
     columns: dict[str, Mapping[str, str]] = {}
     for table in question.tables:
         if files[table.name].suffix.lower() == ".csv":
-            # Over persons everything is read as text and typed by the query: what does not fit is missing, no error.
+            # What makes cells is read as text and typed by the query: what does not fit is missing, no error.
             columns[table.name] = {
                 column.name: "string" if question.cells else str(column.datatype) for column in table.columns
             }

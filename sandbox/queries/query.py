@@ -10,7 +10,7 @@ literals, quoted anew; names are those of the product description.
     'SELECT count(*) AS "n" FROM "visits" WHERE "county" IN (\\'A\\', \\'B\\')'
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -227,11 +227,13 @@ def cell_sql(
 ) -> str:
     """The SQL that makes cells of the relation ``base``, which is defined in `common` and names entity and record.
 
-    `groups` has the datatype of each group. With `repeated` a record may stand in several rows of ``base``.
+    `groups` has the datatype of each group. With `repeated` a record may stand in several rows of ``base``; it then
+    counts once in a cell, and so does each value of the record that `own_record` names beside the measure.
     """
     keys = [quote(group) for group in groups]
-    mark = "DISTINCT " if repeated else ""
-    inner = [*keys, quote(_ENTITY), f"count(*) AS {quote(_ROWS)}", f"{_mark(mark)} AS {quote(_MARK)}"]
+    rows = f"count(DISTINCT {quote(_RECORD)})" if repeated else "count(*)"
+    mark = _mark(_RECORD, repeated=repeated)
+    inner = [*keys, quote(_ENTITY), f"{rows} AS {quote(_ROWS)}", f"{mark} AS {quote(_MARK)}"]
     outer = [
         *(f"CAST({quote(group)} AS VARCHAR)" if kind == "date" else quote(group) for group, kind in groups.items()),
         f"list({quote(_ENTITY)})",
@@ -239,19 +241,38 @@ def cell_sql(
         f"CAST(sum({quote(_ROWS)}) AS BIGINT)",
     ]
     for index, (measure, field) in enumerate(measures.items()):
-        inner += _per_entity(index, measure, field, mark)
-        outer += _per_cell(index, dominance=dominance)
+        inner += _per_entity(index, measure, field, repeated=repeated)
+        outer += _per_cell(index, dominance=dominance, repeated=repeated)
     filtered = f" WHERE {where.sql()}" if where else ""
     grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
+    base = "base"
+    if repeated:
+        base, common = "once", [*common, f"once AS ({_once(keys, measures)})"]
     return (
         f"WITH {', '.join(common)}, "  # noqa: S608 - every part is quoted
-        f"entities AS (SELECT {', '.join(inner)} FROM base{filtered} GROUP BY {', '.join([*keys, quote(_ENTITY)])}) "
+        f"entities AS (SELECT {', '.join(inner)} FROM {base}{filtered} GROUP BY {', '.join([*keys, quote(_ENTITY)])}) "
         f"SELECT {', '.join(outer)} FROM entities{grouped}"
     )
 
 
-def _per_entity(index: int, measure: str, field: Field, mark: str) -> list[str]:
-    value = quote(measure)
+def own_record(measure: str) -> str:
+    """The column of ``base`` that names the record a measure's value is of, where rows may repeat it."""
+    return f"{measure}_record"
+
+
+def _once(keys: Sequence[str], measures: Iterable[str]) -> str:
+    """``base`` with each value of a record once in a cell, and missing in all other rows of that record."""
+    columns = [*keys, quote(_ENTITY), quote(_RECORD)]
+    for measure in measures:
+        record, value = quote(own_record(measure)), quote(measure)
+        first = f"row_number() OVER (PARTITION BY {', '.join([*keys, record, value])}) = 1"
+        columns += [record, f"CASE WHEN {first} THEN {value} END AS {value}"]
+    return f"SELECT {', '.join(columns)} FROM base"  # noqa: S608 - every part is quoted
+
+
+def _per_entity(index: int, measure: str, field: Field, *, repeated: bool) -> list[str]:
+    value, record = quote(measure), own_record(measure) if repeated else _RECORD
+    having = f" FILTER (WHERE {value} IS NOT NULL)"
     clipped = value
     if field.low is not None:
         # greatest and least skip NULLs in DuckDB: without the guard a missing value would count as a bound.
@@ -260,14 +281,14 @@ def _per_entity(index: int, measure: str, field: Field, mark: str) -> list[str]:
     return [
         f"sum({clipped}) AS c{index}",
         f"count({value}) AS p{index}",
-        f"{_mark(mark, f' FILTER (WHERE {value} IS NOT NULL)')} AS m{index}",
+        f"{_mark(record, having, repeated=repeated)} AS m{index}",
     ]
 
 
-def _per_cell(index: int, *, dominance: bool) -> list[str]:
+def _per_cell(index: int, *, dominance: bool, repeated: bool) -> list[str]:
     c, p = f"c{index}", f"p{index}"
     # Where every record has a value, the list is the cell's own and need not be sent again.
-    some = f"sum({p}) < sum({quote(_ROWS)})"
+    some = "TRUE" if repeated else f"sum({p}) < sum({quote(_ROWS)})"
     columns = [
         f"CAST(sum({c}) AS DOUBLE)",
         f"CAST(sum({p}) AS BIGINT)",
@@ -277,9 +298,10 @@ def _per_cell(index: int, *, dominance: bool) -> list[str]:
     return [*columns, f"max(abs(CAST({c} AS DOUBLE)), 2)"] if dominance else columns
 
 
-def _mark(distinct: str = "", which: str = "") -> str:
+def _mark(record: str, which: str = "", *, repeated: bool) -> str:
     """Names a set of records of one entity: their hashed numbers, combined; 52 bits pass through JSON unharmed."""
-    return f"CAST(bit_xor({distinct}hash({quote(_RECORD)})) {which} & {MARK_BITS} AS BIGINT)".replace("  ", " ")
+    distinct = "DISTINCT " if repeated else ""
+    return f"CAST(bit_xor({distinct}hash({quote(record)})){which} & {MARK_BITS} AS BIGINT)"
 
 
 def entity_number(key: str) -> str:

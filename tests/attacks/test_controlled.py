@@ -56,6 +56,7 @@ def shop(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ben
         yield bench
 
 
+ZHENGNING = "WHERE county = 'Zhengning'"
 LAUNDERED = {
     "a column under another name": (
         "SELECT id FROM (SELECT id, margin AS price FROM orders) t WHERE price > 700",
@@ -109,7 +110,7 @@ def test_levels_leave_honest_queries_alone(shop: Bench) -> None:
 
 def test_one_value_of_a_group_of_one(shop: Bench) -> None:
     with counted("levels: one value as an aggregate", BLOCKED):
-        assert {row[1] for row in shop.ask("SELECT id, sum(margin) FROM orders GROUP BY id").rows} == {None}
+        assert shop.ask("SELECT id, sum(margin) FROM orders GROUP BY id").rows == ()
 
 
 def test_q1_leaving_few_out_in_other_shapes(clinic: Bench) -> None:
@@ -143,6 +144,41 @@ def test_q4_rows_multiplied_by_joins_stay_as_many_persons(clinic: Bench) -> None
         "SELECT sum(a.price) FROM visits a JOIN visits b ON a.patient = b.patient",
     ):
         with counted("Q4 rows multiplied until rounding does not matter", REFUSED):
+            assert clinic.ask(query).verdict == "refused"
+
+
+# Six people live in Zhengning. Whoever is counted twice in one sum and once in another is their difference, and the two
+# sums are of the same people.
+TWICE = {
+    "of a table without persons": "SELECT sum(p.cost) FROM patients p LEFT JOIN (SELECT a.county FROM regions a "
+    "JOIN regions b ON a.region = b.region WHERE a.county = 'Zhengning') z ON p.county = z.county",
+    "of another table with persons": "SELECT sum(p.cost) FROM patients p LEFT JOIN visits v ON p.person = v.patient",
+    "through a sub-query": "SELECT sum(c) FROM (SELECT person, cost AS c FROM patients) p LEFT JOIN visits v "
+    "ON p.person = v.patient",
+}
+
+
+@pytest.mark.parametrize("way", TWICE)
+def test_q4_whoever_a_join_repeats_counts_once(clinic: Bench, way: str) -> None:
+    with counted("Q4 some rows multiplied, and a sum in which they are not", HARMLESS):
+        once = clinic.ask("SELECT sum(cost) FROM patients").rows
+        assert clinic.ask(TWICE[way]).rows == once
+
+
+def test_q4_records_are_counted_and_not_the_rows_a_join_makes_of_them(clinic: Bench) -> None:
+    with counted("Q4 some rows multiplied, and a count in which they are not", HARMLESS):
+        repeated = TWICE["of a table without persons"].replace("sum(p.cost)", "count(*)")
+        assert clinic.ask(repeated).rows == clinic.ask("SELECT count(*) FROM patients").rows
+
+
+def test_q4_what_could_not_be_counted_once_is_refused(clinic: Bench) -> None:
+    some = "SELECT person, sum(cost) AS c FROM patients {} GROUP BY person"
+    for query in (
+        f"SELECT sum(c) FROM ({some.format('')} UNION ALL {some.format(ZHENGNING)}) t",
+        "SELECT sum(c) FROM (SELECT person, sum(cost) AS c FROM patients JOIN visits ON person = patient "
+        "GROUP BY person) t",
+    ):
+        with counted("Q4 some rows multiplied, and a sum in which they are not", REFUSED):
             assert clinic.ask(query).verdict == "refused"
 
 

@@ -63,7 +63,7 @@ SHOP: list[dict[str, Any]] = [
             {"name": "day", "datatype": "date", "role": "dimension"},
             {"name": "town", "datatype": "string", "role": "dimension"},
             {"name": "price", "datatype": "number", "role": "dimension"},
-            {"name": "margin", "datatype": "number", "role": "measure"},
+            {"name": "margin", "datatype": "number", "role": "measure", "range": [0, 1000]},
             {"name": "branch", "datatype": "string", "role": "dimension"},
             {"name": "rating", "datatype": "integer", "role": "dimension"},
             {"name": "open", "datatype": "boolean", "role": "dimension"},

@@ -116,8 +116,6 @@ PLAIN_PERMITTED = [
     "SELECT id, price * 2 AS double FROM orders WHERE price > 3",
     "SELECT town, count(*) AS n, sum(price), min(price) FROM orders GROUP BY town HAVING count(*) > 1 ORDER BY n DESC",
     "SELECT DISTINCT town FROM orders",
-    "SELECT sum(margin) FROM orders",
-    "SELECT town, avg(margin) FROM orders GROUP BY town",
     "SELECT count(*) FROM orders o JOIN items i ON o.branch = i.branch",
     "SELECT count(DISTINCT branch) FROM orders",
     "SELECT count(*) FROM orders WHERE rating >= 4",
@@ -125,6 +123,15 @@ PLAIN_PERMITTED = [
     "SELECT id FROM orders WHERE id IN (SELECT order_id FROM items) AND price > (SELECT avg(price) FROM orders)",
     "WITH a AS (SELECT id AS k FROM orders) SELECT k FROM a UNION SELECT order_id FROM items",
     "SELECT extract(year FROM day) AS y, sum(CASE WHEN price > 3 THEN price ELSE 0 END) AS s FROM orders GROUP BY y",
+]
+
+# Questions that name a column which may only be summed: every row of its table counts as one.
+GUARDED_PERMITTED = [
+    "SELECT sum(margin) FROM orders",
+    "SELECT town, avg(margin) FROM orders GROUP BY town",
+    "SELECT day, count(*), sum(margin) FROM orders WHERE price > 3 GROUP BY day ORDER BY day LIMIT 5",
+    "SELECT i.part, sum(o.margin) FROM orders o JOIN items i ON o.id = i.order_id GROUP BY i.part",
+    "WITH dear AS (SELECT town, margin AS m FROM orders WHERE price > 30) SELECT town, sum(m) FROM dear GROUP BY town",
 ]
 
 PLAIN_REFUSED = [
@@ -181,6 +188,17 @@ PLAIN_REFUSED = [
     "SELECT margin FROM orders GROUP BY margin",
     "SELECT (SELECT margin FROM orders WHERE id = 7) AS x FROM items",
     "SELECT greatest(margin, 0) AS x FROM orders",
+    "SELECT count(margin) FROM orders",
+    "SELECT count(DISTINCT margin) FROM orders WHERE id IN (7, 8)",
+    "SELECT stddev(margin) FROM orders",
+    "SELECT town, sum(margin) FROM orders GROUP BY town HAVING sum(margin) > 700",
+    "SELECT CASE WHEN sum(margin) > 700 THEN 1 END AS x FROM orders",
+    "SELECT (SELECT sum(margin) FROM orders) - (SELECT sum(margin) FROM orders WHERE id <> 7) AS x",
+    "SELECT id FROM orders WHERE (SELECT sum(margin) FROM orders) > 700",
+    "SELECT sum(a.margin) FROM orders a JOIN orders b ON a.id = b.price",
+    "SELECT sum(x) FROM (SELECT id, sum(margin) AS x FROM orders GROUP BY id) t",
+    "SELECT sum(o.margin) FROM orders o JOIN items i ON o.id < i.order_id",
+    "SELECT sum(margin) FROM (SELECT margin FROM orders UNION ALL SELECT margin FROM orders) t",
     # never
     "SELECT clerk FROM orders",
     "SELECT count(clerk) FROM orders",
@@ -204,6 +222,15 @@ def test_without_persons_these_may_be_asked(shop: Product, query: str) -> None:
     question = review(query, shop, SQL_MODE)
     assert isinstance(question, Question), question
     assert question.cells is None
+
+
+@pytest.mark.parametrize("query", GUARDED_PERMITTED)
+def test_what_may_only_be_summed_is_asked_for_in_cells(shop: Product, query: str) -> None:
+    question = review(query, shop, SQL_MODE)
+    assert isinstance(question, Question), question
+    assert question.cells is not None
+    assert (question.report()["persons"], question.report()["guarded"]) == (False, "orders")
+    assert isinstance(review(query, shop, SUM_MODE), Refusal)
 
 
 @pytest.mark.parametrize("query", PLAIN_REFUSED)
