@@ -1,4 +1,4 @@
-"""Calls about algorithms in providers' repositories, over the management API."""
+"""Calls about algorithms in providers' repositories and our own, over the management API."""
 
 from urllib.parse import quote
 
@@ -8,7 +8,10 @@ from sandbox.algorithms.messages import AlgorithmBody, AlgorithmSummary
 
 
 class ManagedAlgorithms:
-    """Our algorithms elsewhere. Take it from `connector.client.ConnectorClient.algorithms`."""
+    """Our algorithms at a `provider`, and without one those that were sent to us.
+
+    Take it from `connector.client.ConnectorClient.algorithms`.
+    """
 
     def __init__(self, service: ServiceClient) -> None:
         self._service = service
@@ -18,12 +21,21 @@ class ManagedAlgorithms:
         body = {"provider": provider, "algorithm": algorithm}
         return self._service.read(AlgorithmBody, self._service.post("/algorithms", body))
 
-    def listing(self, provider: str) -> list[AlgorithmSummary]:
+    def listing(self, provider: str | None = None) -> list[AlgorithmSummary]:
         """What a provider accepted, and ours there in every state."""
-        found = self._service.get("/algorithms", {"provider": provider})
+        found = self._service.get("/algorithms", _at(provider))
         return [self._service.read(AlgorithmSummary, one) for one in found]
 
-    def show(self, digest: str, provider: str) -> AlgorithmBody:
+    def show(self, digest: str, provider: str | None = None) -> AlgorithmBody:
         """One with its trials and what was said of it."""
-        found = self._service.get(f"/algorithms/{quote(digest, safe='')}", {"provider": provider})
+        found = self._service.get(f"/algorithms/{quote(digest, safe='')}", _at(provider))
         return self._service.read(AlgorithmBody, found)
+
+    def withdraw(self, digest: str, provider: str | None = None) -> AlgorithmBody:
+        """Have it run no more."""
+        path = f"/algorithms/{quote(digest, safe='')}/withdrawal"
+        return self._service.read(AlgorithmBody, self._service.call("POST", path, params=_at(provider)))
+
+
+def _at(provider: str | None) -> dict[str, str] | None:
+    return None if provider is None else {"provider": provider}

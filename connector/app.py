@@ -31,7 +31,7 @@ from connector.decisions import BusinessDecisions
 from connector.deliveries.receiving import DELIVERIES_PATH, Receiving
 from connector.deliveries.service import Deliveries, deliveries
 from connector.fulfilment import SANDBOX_PATH, Fulfilment
-from connector.management.algorithms import PeerAlgorithms
+from connector.management.algorithms import OwnRepository, Repositories
 from connector.management.computations import Computations
 from connector.management.dealings import Dealings
 from connector.management.desk import Desk
@@ -320,7 +320,13 @@ def _routers(connector: _Connector) -> tuple[APIRouter, ...]:
             management.webhooks.create_router(node.subscriptions),
             management.reviews.create_router(computing.sandbox.airlock),
             management.algorithms.create_router(
-                PeerAlgorithms(peers.trust, peers.authorise, node.settings.allows_loopback, node.transport)
+                Repositories(
+                    OwnRepository(computing.algorithms, node.identity.did),
+                    peers.trust,
+                    peers.authorise,
+                    node.settings.allows_loopback,
+                    node.transport,
+                )
             ),
             *planes.services.management,
         ),

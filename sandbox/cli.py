@@ -199,6 +199,8 @@ def algorithm(
 
     described, read = read_bench_product(product), read_algorithm(parse(file.read_bytes()))
     dataset = Dataset(described, digest(described.identifier), {})
+    if not read.is_for(described.identifier):
+        typer.echo(f"its 'products' do not name {described.identifier}: a provider would not run it there", err=True)
     passed, report, environment = try_out(read, dataset, read_parameters(given or ()), SandboxSettings())
     found: dict[str, Json] = {"digest": read.digest, "passed": passed, "report": report, "environment": environment}
     if as_json:

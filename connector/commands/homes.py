@@ -23,6 +23,18 @@ Home = Annotated[
     typer.Option("--home", envvar="HEXI_HOME", help="Its folder, with key, token and database. 连接器目录。"),
 ]
 
+ReviewerToken = Annotated[
+    str, typer.Option("--token", envvar="HEXI_REVIEWER_TOKEN", help="The reviewer's own token. 审核人令牌。")
+]
+ProviderUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="HEXI_REVIEWER_URL",
+        help="The provider's connector, for a reviewer elsewhere; left out: the one in --home. 提供方地址。",
+    ),
+]
+
 
 def saved(home: Path) -> dict[str, Any]:
     """What `init` was told. Raises `Malformed` if the file was spoilt."""

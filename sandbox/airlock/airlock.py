@@ -213,7 +213,8 @@ class Airlock:
     ) -> ReviewerBody:
         """A reviewer with a fresh token, told here and never again; an older token of theirs counts no more.
 
-        One of the provider's own sees the held outputs of all products, another one those of `products`, from now on.
+        One of the provider's own sees the held outputs of all products and all algorithms, another one those of
+        `products`, from now on.
         Raises `ReviewerTaken` when the name is another organisation's.
         """
         wanted, known = organisation or self._did, store.reviewer(session, name)
@@ -255,7 +256,7 @@ class Airlock:
     def _review(self, session: Session, run: str, reviewer: Reviewer | None = None) -> ReviewRow:
         """The review. Raises `ReviewUnknown`, also where it is not for `reviewer`."""
         row = store.review(session, run)
-        if row is None or (reviewer is not None and not may_see(reviewer, self._did, row.product)):
+        if row is None or (reviewer is not None and not may_see(reviewer, self._did, [row.product])):
             raise ReviewUnknown(f"no output of a run {run} was ever held here")
         return row
 

@@ -6,7 +6,7 @@
 <ReviewState.PARTIALLY_REVIEWED: 'partially-reviewed'>
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -29,7 +29,7 @@ class Decision(StrEnum):
 class Reviewer:
     """A person who decides, and the organisation (a DID) that the person speaks for. The name is unique.
 
-    `products` are those whose outputs the provider lets the person see, of another organisation than its own.
+    `products` are those that the provider named for the person, if of another organisation than its own.
     """
 
     name: str
@@ -86,9 +86,11 @@ def check_independent(review: Review, reviewer: Reviewer) -> None:
         raise ReviewerExcluded(f"{reviewer.name} speaks for the participant that asked for this run")
 
 
-def may_see(reviewer: Reviewer, provider: str, product: str) -> bool:
-    """Whether outputs of `product` are for this reviewer at all: the provider's own see them, others where named."""
-    return reviewer.organisation == provider or product in reviewer.products
+def may_see(reviewer: Reviewer, provider: str, products: Collection[str]) -> bool:
+    """Whether what concerns `products` is for this reviewer at all: the provider's own see everything, others what
+    concerns only products that were named for them.
+    """
+    return reviewer.organisation == provider or (bool(products) and reviewer.products.issuperset(products))
 
 
 def is_overdue(review: Review, now: str) -> bool:

@@ -31,7 +31,7 @@ _SUMMARY: dict[str, Any] = {
 class NewReviewer(Wire):
     """A reviewer to add: a unique name, and the DID of the organisation the person speaks for (the provider's own).
 
-    One of another organisation sees the held outputs of `products`, and judges algorithms; of no others.
+    One of another organisation sees the held outputs of `products` and the algorithms that are for them alone.
     """
 
     model_config = _example(

@@ -15,7 +15,7 @@ class ReviewerRow(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     organisation: str
-    # Of another organisation's: the products whose outputs the person sees, as a JSON list.
+    # Of another organisation's: the products whose outputs and algorithms the person sees, as a JSON list.
     products: str = Field(default="[]", sa_column=_text())
     token_digest: str = Field(index=True)
     added: str

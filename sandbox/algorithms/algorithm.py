@@ -13,7 +13,7 @@ from sandbox.programs.source import MAX_PROGRAM_CHARACTERS, Program, read_progra
 from sandbox.reasons import Refusal
 
 # Counts: what a person can keep in mind of one algorithm.
-MAX_PARAMETERS, MAX_CHOICES = 20, 100
+MAX_PARAMETERS, MAX_CHOICES, MAX_PRODUCTS = 20, 100, 20
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 # A name, or ``$parameter``: the value that the run gives.
@@ -28,6 +28,7 @@ EXAMPLE: dict[str, Json] = {
     "author": "did:web:university.example",
     "title": {"zh": "分组均值", "en": "Means by group"},
     "description": {"zh": "每组的人数与均值。", "en": "How many, and the mean, in every group."},
+    "products": ["691620000000000000X6210A1B2C3D41"],
     "parameters": [{"name": "group", "type": "dimension"}],
     "outputs": [
         {
@@ -101,7 +102,11 @@ class DeclaredOutput(Wire):
 
 
 class Algorithm(Wire):
-    """A program with what it takes and what it gives. `author` is the DID of the organisation that answers for it."""
+    """A program with what it takes and what it gives. `author` is the DID of the organisation that answers for it.
+
+    `products` are those whose tables it is for: by them reviewers are chosen, and over no other is it run. One that was
+    kept before products were named has none: it is for no product.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
@@ -111,6 +116,9 @@ class Algorithm(Wire):
     author: str = Field(pattern=r"^did:[a-z0-9]+:\S+$", max_length=500)
     title: Text
     description: Text
+    products: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] | None = Field(
+        default=None, min_length=1, max_length=MAX_PRODUCTS
+    )
     parameters: tuple[Parameter, ...] = Field(default=(), max_length=MAX_PARAMETERS)
     outputs: tuple[DeclaredOutput, ...] = Field(min_length=1, max_length=MAX_OUTPUTS)
     source: str = Field(min_length=1, max_length=MAX_PROGRAM_CHARACTERS)
@@ -120,6 +128,8 @@ class Algorithm(Wire):
         for names in ([one.name for one in self.parameters], [one.name for one in self.outputs]):
             if len(set(names)) < len(names):
                 raise ValueError("two parameters, or two outputs, have the same name")
+        if len(set(self.products or ())) < len(self.products or ()):
+            raise ValueError("a product is named twice")
         known = {parameter.name for parameter in self.parameters}
         asked = {column.name[1:] for one in self.outputs for column in one.columns if column.name.startswith("$")}
         if missing := asked - known:
@@ -140,6 +150,10 @@ class Algorithm(Wire):
         if isinstance(program, Refusal):
             raise AlgorithmInvalid(program.reasons[0].message)
         return program
+
+    def is_for(self, product: str) -> bool:
+        """Whether it names `product` (an identifier)."""
+        return product in (self.products or ())
 
     def document(self) -> dict[str, Json]:
         """The JSON that is digested and kept."""

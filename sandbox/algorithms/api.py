@@ -23,14 +23,14 @@ def create_router(algorithms: Algorithms) -> APIRouter:
     """Authors are members; reviewers show the token they were told."""
     router = APIRouter(route_class=SessionRoute, prefix="/sandbox", tags=["algorithms"])
 
-    @router.post("/algorithms", status_code=201, responses=problems(AlgorithmConflict))
+    @router.post("/algorithms", status_code=201, responses=problems(AlgorithmConflict, AlgorithmInvalid))
     def submit(body: Algorithm, caller: Member) -> AlgorithmBody:
         """A member, as the algorithm's author; the same again is the same."""
         return algorithms.submit(body, caller.did)
 
     @router.get("/algorithms")
     def list_algorithms(caller: Member) -> list[AlgorithmSummary]:
-        """A member: what is accepted, and one's own."""
+        """A member: what is accepted, and one's own; the provider itself: all."""
         return algorithms.listing(caller.did)
 
     @router.get("/algorithms/{digest}", responses=problems(AlgorithmUnknown))
@@ -40,7 +40,7 @@ def create_router(algorithms: Algorithms) -> APIRouter:
 
     @router.post("/algorithms/{digest}/withdrawal", responses=problems(AlgorithmUnknown, AlgorithmConflict))
     def withdraw(digest: str, caller: Member) -> AlgorithmBody:
-        """The author: it is run no more."""
+        """The author, or the provider: it is run no more."""
         return algorithms.withdraw(digest, caller.did)
 
     _add_judging(router, algorithms)
@@ -52,21 +52,21 @@ def _add_judging(router: APIRouter, algorithms: Algorithms) -> None:
     judging = (AlgorithmUnknown, AlgorithmConflict, ReviewerExcluded, VotedAlready)
 
     @router.get("/judging")
-    def list_for_reviewers(_: Reviewing) -> list[AlgorithmSummary]:
-        """A reviewer: all algorithms in every state."""
-        return algorithms.listing(None, every=True)
+    def list_for_reviewers(caller: Reviewing) -> list[AlgorithmSummary]:
+        """A reviewer: the algorithms for this reviewer, in every state."""
+        return algorithms.pending(caller)
 
     @router.get("/judging/{digest}", responses=problems(AlgorithmUnknown))
-    def show_for_reviewers(_: Reviewing, digest: str) -> AlgorithmBody:
-        """A reviewer: an algorithm with trials and judgements."""
-        return algorithms.show(digest, None)
+    def show_for_reviewers(caller: Reviewing, digest: str) -> AlgorithmBody:
+        """A reviewer: one of them with trials and judgements."""
+        return algorithms.examine(caller, digest)
 
     @router.post("/judging/{digest}/trials", responses=problems(*trying))
-    def try_out(_: Reviewing, digest: str, body: TrialBody) -> AlgorithmBody:
-        """A reviewer: try it on a twin of a product. No row of the product is read."""
-        return algorithms.try_out(digest, body)
+    def try_out(caller: Reviewing, digest: str, body: TrialBody) -> AlgorithmBody:
+        """A reviewer: try it on a twin of one of its products. No row of the product is read."""
+        return algorithms.try_out(caller, digest, body)
 
     @router.post("/judging/{digest}/judgements", responses=problems(*judging))
     def judge(caller: Reviewing, digest: str, body: JudgementBody) -> AlgorithmBody:
         """A reviewer: agree or not, with a reason. Two people of two organisations accept it; one rejects it."""
-        return algorithms.judge(digest, caller, body)
+        return algorithms.judge(caller, digest, body)

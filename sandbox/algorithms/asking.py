@@ -38,6 +38,12 @@ def ask_algorithm(session: Session, text: str, product: Product) -> tuple[Asked,
             "sandbox.algorithm-not-accepted", "no accepted algorithm of this provider has this digest; see its list"
         )
     algorithm, parameters = read_algorithm(parse(row.document)), asked.get("parameters", {})
+    if not algorithm.is_for(product.identifier):
+        return _refusal(
+            "sandbox.algorithm-other-product",
+            f"this algorithm was reviewed for {', '.join(algorithm.products or ()) or 'no product'}, not for this one; "
+            "its author may submit a version that names it",
+        )
     if why := algorithm.why_not(parameters, product):
         return _refusal("sandbox.algorithm-parameters", why)
     told = {"algorithm": row.digest, "name": f"{row.name} {row.version}", "parameters": parameters}

@@ -44,7 +44,7 @@ class JudgeClient:
         )
 
     def algorithms(self) -> list[AlgorithmSummary]:
-        """All algorithms in every state."""
+        """The algorithms for this reviewer, in every state."""
         return [self._service.read(AlgorithmSummary, one) for one in self._service.get("/sandbox/judging")]
 
     def show(self, digest: str) -> AlgorithmBody:
@@ -52,7 +52,7 @@ class JudgeClient:
         return self._service.read(AlgorithmBody, self._service.get(_at("judging", digest)))
 
     def try_out(self, digest: str, product: str, version: int, parameters: dict[str, str | int]) -> AlgorithmBody:
-        """Try it on a twin of a product."""
+        """Try it on a twin of one of its products."""
         body = {"product": product, "version": version, "parameters": parameters}
         return self._service.read(AlgorithmBody, self._service.post(_at("judging", digest, "/trials"), body))
 

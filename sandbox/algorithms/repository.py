@@ -1,20 +1,20 @@
 """The repository at work: what is submitted, tried, judged, taken back. One transaction a step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlmodel import Session
 
 from hexi.canonical import Clock, encode, instant, parse
 from hexi.database import Database
 from ledger.entries import Kind
-from sandbox.airlock.decisions import Reviewer
+from sandbox.airlock.decisions import Reviewer, may_see
 from sandbox.algorithms import store
 from sandbox.algorithms.algorithm import Algorithm, read_algorithm
 from sandbox.algorithms.messages import AlgorithmBody, AlgorithmSummary, Judged, JudgementBody, Trial, TrialBody
-from sandbox.algorithms.states import AlgorithmState, Judge, Judgement, decide, next_state
+from sandbox.algorithms.states import OPEN, AlgorithmState, Judge, Judgement, decide, next_state
 from sandbox.algorithms.tables import AlgorithmRow, JudgementRow, TrialRow
 from sandbox.datasets import Dataset
-from sandbox.errors import AlgorithmConflict, AlgorithmUnknown, VotedAlready
+from sandbox.errors import AlgorithmConflict, AlgorithmInvalid, AlgorithmUnknown, VotedAlready
 from sandbox.settings import SandboxSettings
 
 # As in `sandbox.runs`: what a product version is made of; and writing down that something happened.
@@ -42,8 +42,9 @@ class Algorithms:
         self._settings = settings or SandboxSettings()
 
     def submit(self, algorithm: Algorithm, author: str) -> AlgorithmBody:
-        """Keep an algorithm of `author`'s; the same again is the same. Raises `AlgorithmConflict`.
+        """Keep an algorithm of `author`'s; the same again is the same.
 
+        Raises `AlgorithmConflict`, and `AlgorithmInvalid` for one that names no products: nobody else could review it.
         Versions of a name count up and have one author: a name stays whose it is.
         """
         with self._database.transaction() as session:
@@ -52,6 +53,10 @@ class Algorithms:
             # Before anything is answered: what reviewers said of an algorithm is for its author.
             if known is not None and algorithm.author == author:
                 return _body(session, known)
+            if not algorithm.products:
+                raise AlgorithmInvalid(
+                    "products: name the products of this provider that it is for, by their identifiers"
+                )
             if algorithm.author != author or any(row.author != author for row in earlier):
                 raise AlgorithmConflict(
                     f"{algorithm.name} is submitted by its author, who is the same for all versions"
@@ -70,25 +75,46 @@ class Algorithms:
             store.save(session, row)
             return _body(session, row)
 
-    def listing(self, caller: str | None, *, every: bool = False) -> list[AlgorithmSummary]:
-        """What is accepted, and what is `caller`'s; all for those who review."""
+    def listing(self, caller: str) -> list[AlgorithmSummary]:
+        """What is accepted, and what is `caller`'s; all of it for the provider itself."""
         with self._database.reading() as session:
-            return [_summary(row) for row in store.algorithms(session, author=caller, every=every)]
+            return [_summary(row) for row in store.algorithms(session, author=caller, every=caller == self._did)]
 
-    def show(self, digest: str, caller: str | None) -> AlgorithmBody:
-        """One with its whole story; `caller` None is a reviewer. Raises `AlgorithmUnknown`."""
+    def show(self, digest: str, caller: str) -> AlgorithmBody:
+        """One with its whole story. Raises `AlgorithmUnknown`, also where it is not accepted and not `caller`'s."""
         with self._database.reading() as session:
             row = _row(session, digest)
-            if caller is not None and caller != row.author and row.state != AlgorithmState.ACCEPTED:
-                raise AlgorithmUnknown(f"there is no algorithm {digest} that you may see")
+            if caller not in {row.author, self._did} and row.state != AlgorithmState.ACCEPTED:
+                raise _unknown(digest)
             return _body(session, row)
 
-    def try_out(self, digest: str, asked: TrialBody) -> AlgorithmBody:
-        """Try it on a twin of a product. Raises `AlgorithmUnknown`, `AlgorithmInvalid`, and what programs raise."""
+    # Reviewing ---------------------------------------------------------------------------------------------------
+
+    def pending(self, reviewer: Reviewer) -> list[AlgorithmSummary]:
+        """Those that are for `reviewer`, in every state: all for the provider's own, for others those whose products
+        were all named for them.
+        """
+        with self._database.reading() as session:
+            rows = store.algorithms(session, every=True)
+            return [_summary(row) for row in rows if may_see(reviewer, self._did, _products(row))]
+
+    def examine(self, reviewer: Reviewer, digest: str) -> AlgorithmBody:
+        """One with its whole story. Raises `AlgorithmUnknown`, also where it is not for `reviewer`."""
+        with self._database.reading() as session:
+            return _body(session, self._for(reviewer, session, digest))
+
+    def try_out(self, reviewer: Reviewer, digest: str, asked: TrialBody) -> AlgorithmBody:
+        """Try it on a twin of one of its products. One that has passed on all of them may be judged.
+
+        Raises `AlgorithmUnknown`, `AlgorithmInvalid`, and what programs raise.
+        """
         from sandbox.algorithms.trial import try_out
 
         with self._database.reading() as session:
-            algorithm = read_algorithm(parse(_row(session, digest).document))
+            algorithm = read_algorithm(parse(self._for(reviewer, session, digest).document))
+            if not algorithm.is_for(asked.product):
+                named = ", ".join(algorithm.products or ()) or "no product"
+                raise AlgorithmInvalid(f"this algorithm is for {named}, and is tried on a twin of nothing else")
             dataset = self._datasets(session, asked.product, asked.version)
         passed, report, environment = try_out(algorithm, dataset, asked.parameters, self._settings)
         with self._database.transaction() as session:
@@ -105,17 +131,18 @@ class Algorithms:
                 at=instant(self._clock()),
             )
             store.save(session, trial)
-            if passed and row.state == AlgorithmState.SUBMITTED:
+            if row.state == AlgorithmState.SUBMITTED and not _untried(session, row):
                 self._move(session, row, AlgorithmState.TRIED)
             return _body(session, row)
 
-    def judge(self, digest: str, reviewer: Reviewer, said: JudgementBody) -> AlgorithmBody:
-        """What a person says of an algorithm that passed a trial; the same again changes nothing.
+    def judge(self, reviewer: Reviewer, digest: str, said: JudgementBody) -> AlgorithmBody:
+        """What a person says of an algorithm: against it at any time, for it once it passed its trials. The same again
+        changes nothing.
 
         Raises `AlgorithmUnknown`, `AlgorithmConflict`, `ReviewerExcluded`, `VotedAlready`.
         """
         with self._database.transaction() as session:
-            row = _row(session, digest)
+            row = self._for(reviewer, session, digest)
             before = store.judgements(session, digest)
             mine = next((one for one in before if one.reviewer == reviewer.name), None)
             if mine is not None:
@@ -125,9 +152,11 @@ class Algorithms:
             judgements = [Judgement(Judge(one.reviewer, one.organisation), one.agrees) for one in before]
             mine_too = Judgement(Judge(reviewer.name, reviewer.organisation), said.agrees)
             state = decide(row.author, [*judgements, mine_too])
-            next_state(AlgorithmState(row.state), state)
-            if row.state not in {AlgorithmState.TRIED, AlgorithmState.PARTIALLY_REVIEWED}:
-                raise AlgorithmConflict(f"an algorithm that is {row.state} is not judged; it passes a trial first")
+            if row.state not in OPEN:
+                raise AlgorithmConflict(f"an algorithm that is {row.state} is not judged any more")
+            if said.agrees and row.state == AlgorithmState.SUBMITTED:
+                missing = ", ".join(_untried(session, row))
+                raise AlgorithmConflict(f"nobody agrees before it has passed a trial on a twin of: {missing}")
             judged = JudgementRow(
                 digest=digest,
                 reviewer=reviewer.name,
@@ -148,9 +177,15 @@ class Algorithms:
         with self._database.transaction() as session:
             row = _row(session, digest)
             if caller not in {row.author, self._did}:
-                raise AlgorithmUnknown(f"there is no algorithm {digest} of yours")
+                raise _unknown(digest)
             self._move(session, row, AlgorithmState.WITHDRAWN)
             return _body(session, row)
+
+    def _for(self, reviewer: Reviewer, session: Session, digest: str) -> AlgorithmRow:
+        row = _row(session, digest)
+        if not may_see(reviewer, self._did, _products(row)):
+            raise _unknown(digest)
+        return row
 
     def _move(self, session: Session, row: AlgorithmRow, wanted: AlgorithmState) -> None:
         state = next_state(AlgorithmState(row.state), wanted)
@@ -164,8 +199,23 @@ class Algorithms:
 def _row(session: Session, digest: str) -> AlgorithmRow:
     row = store.algorithm(session, digest)
     if row is None:
-        raise AlgorithmUnknown(f"there is no algorithm {digest:.80}")
+        raise _unknown(digest)
     return row
+
+
+def _unknown(digest: str) -> AlgorithmUnknown:
+    return AlgorithmUnknown(f"there is no algorithm {digest:.80} that you may see")
+
+
+def _products(row: AlgorithmRow) -> Collection[str]:
+    products: list[str] = parse(row.document).get("products", [])
+    return products
+
+
+def _untried(session: Session, row: AlgorithmRow) -> list[str]:
+    """The products on whose twins it has passed no trial."""
+    passed = {one.product for one in store.trials(session, row.digest) if one.passed}
+    return [product for product in _products(row) if product not in passed]
 
 
 def _summary(row: AlgorithmRow) -> AlgorithmSummary:

@@ -20,9 +20,9 @@ MIN_PERSONS, MIN_ORGANISATIONS = 2, 2
 class AlgorithmState(StrEnum):
     """Where an algorithm stands."""
 
-    # Waits for a trial on synthetic tables that it passes.
+    # Waits for a trial on synthetic tables of each of its products that it passes. It may be rejected before.
     SUBMITTED = "submitted"
-    # Passed one; people may judge it.
+    # Passed them; people may judge it.
     TRIED = "tried"
     PARTIALLY_REVIEWED = "partially-reviewed"
     # May be run, by its digest.
@@ -33,7 +33,7 @@ class AlgorithmState(StrEnum):
 
 
 TRANSITIONS: Mapping[AlgorithmState, frozenset[AlgorithmState]] = {
-    AlgorithmState.SUBMITTED: frozenset({AlgorithmState.TRIED, AlgorithmState.WITHDRAWN}),
+    AlgorithmState.SUBMITTED: frozenset({AlgorithmState.TRIED, AlgorithmState.REJECTED, AlgorithmState.WITHDRAWN}),
     AlgorithmState.TRIED: frozenset(
         {AlgorithmState.PARTIALLY_REVIEWED, AlgorithmState.REJECTED, AlgorithmState.WITHDRAWN}
     ),
@@ -44,6 +44,9 @@ TRANSITIONS: Mapping[AlgorithmState, frozenset[AlgorithmState]] = {
     AlgorithmState.REJECTED: frozenset(),
     AlgorithmState.WITHDRAWN: frozenset(),
 }
+
+# Where a word against it counts; one for it counts from the trials on.
+OPEN = frozenset(state for state, onward in TRANSITIONS.items() if AlgorithmState.REJECTED in onward)
 
 
 @dataclass(frozen=True)

@@ -156,12 +156,13 @@ def test_an_algorithm_is_submitted_tried_judged_and_run(
     provider, author = dataspace.provider.did, dataspace.consumer.did
     columns = [{"name": "sex", "type": "dimension"}, {"name": "n", "type": "count"}, {"name": "cost", "type": "number"}]
     outputs = [{"kind": "table", "name": "by_sex", "columns": columns}]
-    described = {**EXAMPLE, "author": author, "parameters": [], "outputs": outputs, "source": PROGRAM}
+    about = {"author": author, "products": [product.identifier], "parameters": []}
+    described = {**EXAMPLE, **about, "outputs": outputs, "source": PROGRAM}
     (tmp_path / "a.json").write_bytes(encode(described))
     submitted = parse(hexi("algorithm", "submit", str(tmp_path / "a.json"), "--provider", provider, "--json").stdout)
     name = submitted["digest"]
     for person, organisation in (("wang", None), ("cy", "did:web:institute.example")):
-        token = dataspace.provider.client.airlock.add_reviewer(person, organisation).token
+        token = dataspace.provider.client.airlock.add_reviewer(person, organisation, [product.identifier]).token
         monkeypatch.setenv("HEXI_REVIEWER_TOKEN", str(token))
         if person == "wang":
             assert name in hexi("algorithm", "pending", home="provider").stdout

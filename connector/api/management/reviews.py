@@ -19,8 +19,8 @@ def create_router(airlock: Airlock) -> APIRouter:
     def add_reviewer(_: Owner, body: NewReviewer, session: Write) -> ReviewerBody:
         """Let a person decide over held outputs; the answer tells their token, once. 添加审核人。
 
-        One of another organisation sees the outputs of the products named. The same again tells a fresh token, and
-        the old one counts no more.
+        One of another organisation sees the outputs of the products named, and the algorithms that are for them alone.
+        The same again tells a fresh token, and the old one counts no more.
         """
         return airlock.add_reviewer(session, body.name, body.organisation, body.products)
 

@@ -1,6 +1,9 @@
 """Algorithms from what they say of themselves to a run that names one by its digest."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,12 @@ from hexi.database import Database
 from hexi.errors import DataspaceError
 from ledger.entries import Kind
 from sandbox.airlock.decisions import Decision, Reviewer
+from sandbox.algorithms import store
 from sandbox.algorithms.algorithm import EXAMPLE, Algorithm, read_algorithm
 from sandbox.algorithms.messages import AlgorithmBody, JudgementBody, TrialBody
 from sandbox.algorithms.repository import Algorithms
 from sandbox.algorithms.states import TRANSITIONS, AlgorithmState, Judge, Judgement, decide, next_state
+from sandbox.algorithms.tables import AlgorithmRow
 from sandbox.errors import (
     AlgorithmConflict,
     AlgorithmInvalid,
@@ -37,7 +42,9 @@ shown = groups.agg(n=("person", "nunique"), mean=(chosen["measure"], "mean")).re
 hexi_outputs.release_table("means", shown, {chosen["group"]: "dimension", "n": "count", "mean": "number"})
 """
 UNIVERSITY, CLINIC, INSTITUTE = (f"did:web:{name}.example" for name in ("university", "clinic", "institute"))
-ANN, BO, CY = Reviewer("ann", CLINIC), Reviewer("bo", CLINIC), Reviewer("cy", INSTITUTE)
+# Of the clinic's own reviewers everything is seen, of others what was named for them: the builders' product is "p".
+NAMED = frozenset({"p"})
+ANN, BO, CY = Reviewer("ann", CLINIC), Reviewer("bo", CLINIC), Reviewer("cy", INSTITUTE, NAMED)
 YES, NO = JudgementBody(agrees=True, reason="counts and means"), JudgementBody(agrees=False, reason="one person")
 CHOSEN: dict[str, str | int] = {"group": "county", "measure": "cost"}
 
@@ -48,7 +55,7 @@ def described(**changes: Any) -> dict[str, Any]:
     ]
     parameters = [{"name": "group", "type": "dimension"}, {"name": "measure", "type": "measure"}]
     outputs = [{"kind": "table", "name": "means", "columns": columns}]
-    about = {"parameters": parameters, "outputs": outputs, "source": SOURCE, "author": UNIVERSITY}
+    about = {"parameters": parameters, "outputs": outputs, "source": SOURCE, "author": UNIVERSITY, "products": ["p"]}
     return {**EXAMPLE, **about, **changes}
 
 
@@ -70,7 +77,7 @@ def repository(clinic: Programs) -> Algorithms:
 
 def tried(repository: Algorithms, **changes: Any) -> AlgorithmBody:
     made = repository.submit(algorithm(**changes), UNIVERSITY)
-    return repository.try_out(made.digest, TrialBody(product="p", version=3, parameters=CHOSEN))
+    return repository.try_out(ANN, made.digest, TrialBody(product="p", version=3, parameters=CHOSEN))
 
 
 def reference(name: str, **parameters: Any) -> str:
@@ -82,8 +89,8 @@ def test_a_run_names_an_accepted_algorithm_by_its_digest(clinic: Programs, repos
     assert (made.state, [trial.passed for trial in made.trials]) == (AlgorithmState.TRIED, [True])
     refused = clinic.run(reference(made.digest))
     assert (refused.verdict, refused.reasons[0].code) == ("refused", "sandbox.algorithm-not-accepted")
-    repository.judge(made.digest, ANN, YES)
-    assert repository.judge(made.digest, CY, YES).state is AlgorithmState.ACCEPTED
+    repository.judge(ANN, made.digest, YES)
+    assert repository.judge(CY, made.digest, YES).state is AlgorithmState.ACCEPTED
     assert (Kind.ALGORITHM_ACCEPTED, made.digest) in {(kind, subject) for kind, subject, *_ in clinic.evidence.entries}
 
     answer = clinic.run(reference(made.digest))
@@ -121,13 +128,14 @@ def test_what_does_not_give_what_it_declares_fails_its_trial(
     made = tried(repository, **changes)
     assert (made.state, made.trials[0].passed) == (AlgorithmState.SUBMITTED, False)
     assert says in made.trials[0].report[0]["says"]
-    with pytest.raises(AlgorithmConflict, match="cannot become"):
-        repository.judge(made.digest, ANN, YES)
+    with pytest.raises(AlgorithmConflict, match="a trial on a twin of: p"):
+        repository.judge(ANN, made.digest, YES)
+    assert repository.judge(ANN, made.digest, NO).state is AlgorithmState.REJECTED
 
 
 def test_what_reviewers_said_is_not_told_to_whoever_submits_the_same(repository: Algorithms) -> None:
     made = tried(repository)
-    repository.judge(made.digest, ANN, YES)
+    repository.judge(ANN, made.digest, YES)
     with pytest.raises(AlgorithmConflict):
         repository.submit(made.algorithm, "did:web:other.example")
     assert repository.submit(made.algorithm, UNIVERSITY).judgements
@@ -135,16 +143,81 @@ def test_what_reviewers_said_is_not_told_to_whoever_submits_the_same(repository:
 
 def test_two_people_of_two_organisations_and_not_the_authors(repository: Algorithms) -> None:
     made = tried(repository)
-    assert repository.judge(made.digest, ANN, YES).state is AlgorithmState.PARTIALLY_REVIEWED
-    assert repository.judge(made.digest, BO, YES).state is AlgorithmState.PARTIALLY_REVIEWED
-    assert len(repository.judge(made.digest, BO, YES).judgements) == 2
+    assert repository.judge(ANN, made.digest, YES).state is AlgorithmState.PARTIALLY_REVIEWED
+    assert repository.judge(BO, made.digest, YES).state is AlgorithmState.PARTIALLY_REVIEWED
+    assert len(repository.judge(BO, made.digest, YES).judgements) == 2
     with pytest.raises(VotedAlready):
-        repository.judge(made.digest, BO, NO)
+        repository.judge(BO, made.digest, NO)
     with pytest.raises(ReviewerExcluded):
-        repository.judge(made.digest, Reviewer("di", UNIVERSITY), YES)
-    assert repository.judge(made.digest, CY, NO).state is AlgorithmState.REJECTED
+        repository.judge(Reviewer("di", UNIVERSITY, NAMED), made.digest, YES)
+    assert repository.judge(CY, made.digest, NO).state is AlgorithmState.REJECTED
     with pytest.raises(AlgorithmConflict):
-        repository.judge(made.digest, Reviewer("ed", INSTITUTE), YES)
+        repository.judge(Reviewer("ed", INSTITUTE, NAMED), made.digest, YES)
+
+
+@pytest.mark.parametrize("named", [(), ("another",), ("p",), ("p", "q"), ("p", "q", "r")])
+def test_a_reviewer_of_another_organisation_sees_and_judges_what_is_for_products_named_for_them_alone(
+    repository: Algorithms, named: tuple[str, ...]
+) -> None:
+    made = repository.submit(algorithm(products=["p", "q"]), UNIVERSITY)
+    trials = [TrialBody(product=product, version=3, parameters=CHOSEN) for product in ("p", "q")]
+    cy = Reviewer("cy", INSTITUTE, frozenset(named))
+    calls: list[Callable[[], object]] = [
+        lambda: repository.examine(cy, made.digest),
+        *(partial(repository.try_out, cy, made.digest, trial) for trial in trials),
+        lambda: repository.judge(cy, made.digest, YES),
+        lambda: repository.judge(cy, made.digest, NO),
+    ]
+    if {"p", "q"} <= set(named):
+        assert [one.digest for one in repository.pending(cy)] == [made.digest]
+        for call in calls[:4]:
+            call()
+        assert repository.judge(ANN, made.digest, YES).state is AlgorithmState.ACCEPTED
+        return
+    assert repository.pending(cy) == []
+    for call in calls:
+        with pytest.raises(AlgorithmUnknown):
+            call()
+    assert repository.pending(ANN) == repository.listing(UNIVERSITY)
+    assert (repository.examine(ANN, made.digest).trials, repository.examine(ANN, made.digest).judgements) == ((), ())
+
+
+def test_it_is_tried_on_every_product_it_is_for_and_runs_over_no_other(
+    clinic: Programs, repository: Algorithms
+) -> None:
+    made = repository.submit(algorithm(products=["q", "r"]), UNIVERSITY)
+    with pytest.raises(AlgorithmInvalid, match="for q, r"):
+        repository.try_out(ANN, made.digest, TrialBody(product="p", version=3, parameters=CHOSEN))
+    for product, state in (("q", AlgorithmState.SUBMITTED), ("r", AlgorithmState.TRIED)):
+        tried_on = TrialBody(product=product, version=3, parameters=CHOSEN)
+        assert repository.try_out(ANN, made.digest, tried_on).state is state
+    for one in (ANN, replace(CY, products=frozenset({"q", "r"}))):
+        repository.judge(one, made.digest, YES)
+    answer = clinic.run(reference(made.digest))  # of p
+    assert [reason.code for reason in answer.reasons] == ["sandbox.algorithm-other-product"]
+
+
+def test_one_that_names_no_products_is_not_taken_and_one_kept_before_runs_nowhere(
+    clinic: Programs, repository: Algorithms
+) -> None:
+    with pytest.raises(AlgorithmInvalid, match="products"):
+        repository.submit(algorithm(products=None), UNIVERSITY)
+    kept = algorithm(products=None)
+    assert "products" not in kept.document()  # whose digest is what it was
+    row = AlgorithmRow(
+        digest=kept.digest,
+        name=kept.name,
+        version=1,
+        author=UNIVERSITY,
+        state=AlgorithmState.ACCEPTED,
+        document=encode(kept.document()).decode(),
+        submitted="2026-11-01T00:00:00.000Z",
+    )
+    with clinic.database.transaction() as session:
+        store.save(session, row)
+    assert [reason.code for reason in clinic.run(reference(kept.digest)).reasons] == ["sandbox.algorithm-other-product"]
+    assert (repository.pending(CY), len(repository.pending(ANN))) == ([], 1)
+    assert repository.withdraw(kept.digest, CLINIC).state is AlgorithmState.WITHDRAWN
 
 
 @pytest.mark.parametrize("judges", list(permutations([("ann", CLINIC), ("bo", CLINIC), ("cy", INSTITUTE)], 2)))
@@ -179,12 +252,14 @@ def test_a_name_stays_whose_it_is_and_versions_count_up(repository: Algorithms) 
     assert repository.listing(INSTITUTE) == []
     for call in (
         lambda: repository.show(first.digest, INSTITUTE),
-        lambda: repository.show("sha256:0", None),
+        lambda: repository.examine(ANN, "sha256:0"),
         lambda: repository.withdraw(first.digest, INSTITUTE),
     ):
         with pytest.raises(AlgorithmUnknown):
             call()
-    assert repository.show(first.digest, None).state is AlgorithmState.SUBMITTED
+    # The provider itself sees all that was sent to it.
+    assert repository.show(first.digest, CLINIC).state is AlgorithmState.SUBMITTED
+    assert repository.listing(CLINIC) == repository.listing(UNIVERSITY)
     assert repository.withdraw(first.digest, CLINIC).state is AlgorithmState.WITHDRAWN
 
 
@@ -203,6 +278,8 @@ def test_a_name_stays_whose_it_is_and_versions_count_up(repository: Algorithms) 
         {"parameters": [{"name": "a", "type": "integer", "minimum": 3, "maximum": 1}]},
         {"parameters": [{"name": "a", "type": "file"}]},
         {"version": 0},
+        {"products": []},
+        {"products": ["p", "p"]},
         {"author": "nobody"},
         {"extra": 1},
     ],
@@ -215,7 +292,7 @@ def test_descriptions_that_are_none(changes: dict[str, Any]) -> None:
 def test_runs_that_name_no_algorithm_or_give_it_what_it_does_not_take(clinic: Programs, repository: Algorithms) -> None:
     made = tried(repository)
     for one in (ANN, CY):
-        repository.judge(made.digest, one, YES)
+        repository.judge(one, made.digest, YES)
     for text, code in (
         ("{", "sandbox.algorithm-reference"),
         ('{"algorithm": "x", "more": 1}', "sandbox.algorithm-reference"),
@@ -256,4 +333,4 @@ def test_on_postgresql_too(database: Database, tmp_path: Path) -> None:
     made = repository.submit(algorithm(), UNIVERSITY)
     assert repository.show(made.digest, UNIVERSITY) == made
     with pytest.raises(DataspaceError):
-        repository.judge(made.digest, ANN, YES)
+        repository.judge(ANN, made.digest, YES)
