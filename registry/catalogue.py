@@ -31,6 +31,7 @@ from registry.codes import (
 from registry.controlled import Controlled
 from registry.controlled import check as check_controlled
 from registry.errors import ProductInvalid
+from registry.lanes import lane_shown
 
 TYPE: Literal["data-product"] = "data-product"
 # The rights a certificate may name, after the "data twenty" (2022): holding, processing-use, product-operation.
@@ -340,17 +341,15 @@ def to_dcat(product: Product) -> dict[str, Json]:
         "dcat:distribution": [
             {"@type": "dcat:Distribution", "dct:format": str(mode), "dct:title": {"zh": mode.zh, "en": mode.en}}
             | (_content(product.content) if mode is Mode.FILE and product.content else {})
-            | (_lane(product) if mode is Mode.SANDBOX_SQL else {})
+            | _lane(product, mode)
             for mode in product.modes
         ],
     }
 
 
-def _lane(product: Product) -> dict[str, Json]:
-    if product.controlled is None:
-        return {"dct:conformsTo": {"@id": "urn:hexi:lane:lattice"}} if product.lattice else {}
-    who = "named-analysts" if product.controlled.analysts else "anybody-under-contract"
-    return {"dct:conformsTo": {"@id": f"urn:hexi:lane:controlled:{who}"}}
+def _lane(product: Product, mode: Mode) -> dict[str, Json]:
+    lane = lane_shown(product, mode)
+    return {} if lane is None else {"dct:conformsTo": {"@id": lane}}
 
 
 def _content(content: Content) -> dict[str, Json]:

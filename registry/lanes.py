@@ -92,6 +92,24 @@ def lane_of(product: Described, mode: str) -> LaneName | NoLane:
     return LaneName.TABLES if mode == Mode.SANDBOX_SQL else LaneName.SUMS
 
 
+def lane_shown(product: Described, mode: str) -> str | None:
+    """How a catalogue names what answers `product` in `mode`, and, where a policy says so, whom: an IRI. None where
+    nothing computes.
+
+    ``urn:hexi:lane:programs``, ``urn:hexi:lane:controlled:named-analysts``, ``...:anybody-under-contract``
+    """
+    lane, policy = lane_of(product, mode), product.controlled
+    if isinstance(lane, NoLane):
+        return None
+    who = "" if policy is None else ":named-analysts" if policy.analysts else ":anybody-under-contract"
+    return f"urn:hexi:lane:{lane}{who}"
+
+
+def answers_named_only(lane: str) -> bool:
+    """Whether a lane, as `lane_shown` names it, answers nobody but analysts whom the provider named."""
+    return lane.endswith(":named-analysts")
+
+
 def check_lanes(product: Offered) -> None:
     """Whether every mode that `product` is offered in has a lane. Raises `ProductInvalid`, saying the ways out."""
     lanes = {mode: lane_of(product, mode) for mode in product.modes if mode in COMPUTED}

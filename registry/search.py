@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from hexi.canonical import Json, parse
 from registry.catalogue import Product
 from registry.codes import Mode, Theme, label_of
+from registry.lanes import lane_shown
 from registry.words import fold
 
 # Products on one page, unless asked otherwise, and at most.
@@ -149,12 +150,13 @@ def words(product: Product, provider_name: str, provider_name_zh: str) -> str:
 def summary(
     product: Product, provider_name: str, provider_name_zh: str, digest: str, published: str
 ) -> dict[str, Json]:
-    """What a page of results shows of `product`."""
+    """What a page of results shows of `product`: of each mode that computes, too, what answers and whom."""
     document = product.document()
     kept = ("identifier", "version", "provider", "title", "description", "keywords", "theme", "region", "modes")
     return {
         **{name: document[name] for name in kept},
         "hasPersonalInformation": product.has_personal_information,
+        "lanes": {str(mode): lane for mode in product.modes if (lane := lane_shown(product, mode))},
         "providerName": {"zh": provider_name_zh, "en": provider_name},
         "digest": digest,
         "publishedAt": published,

@@ -30,8 +30,8 @@ def create_router(preview: Preview, contracting: Contracting, database: Database
 
     @router.post("/dry-runs", responses=problems(DatasetUnknown, ProductUnusable))
     def dry_run(caller: Member, body: AskDryRun) -> DryRun:
-        """What would come of a query over a product that the caller sees in the catalogue."""
-        return preview.dry_run(seen(body.product, caller), body.query, body.mode)
+        """What would come of a query of the caller's over a product that it sees in the catalogue."""
+        return preview.dry_run(seen(body.product, caller), body.query, body.mode, caller.did)
 
     @router.get("/twins/{product}", responses=problems(DatasetUnknown, ProductUnusable))
     def twin(caller: Member, product: str) -> TwinSidecar:

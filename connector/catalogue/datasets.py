@@ -4,11 +4,20 @@ from typing import Any
 
 from hexi.canonical import Json
 
+# In DCAT's words. The protocol's context has no short name for it.
+CONFORMS_TO = "http://purl.org/dc/terms/conformsTo"
+
 
 def formats_of(dataset: dict[str, Any]) -> tuple[str, ...]:
     """The formats a dataset is delivered in, each once."""
     names = (_name(item.get("format")) for item in objects(dataset.get("distribution")))
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def lanes_of(dataset: dict[str, Any]) -> dict[str, str]:
+    """What each format's distribution conforms to, where it says: of our make, a sandbox's lane and whom it answers."""
+    said = ((_name(item.get("format")), _name(item.get(CONFORMS_TO))) for item in objects(dataset.get("distribution")))
+    return {format_: lane for format_, lane in said if format_ and lane}
 
 
 def offers_of(dataset: dict[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -7,6 +7,7 @@ import typer
 
 from connector.commands.homes import HOME, Home, ProviderUrl, ReviewerToken, client_of, settings_of
 from connector.commands.output import AsJson, read_object, show, show_some, to_json
+from hexi.canonical import Json
 from sandbox.algorithms.algorithm import read_parameters
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Repository = Annotated[
     str | None, typer.Option("--provider", help="The provider's DID; left out: what was sent to us. 提供方。")
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why. 理由。")]
-TRIAL = ("product", "version", "parameters", "passed", "report", "at")
+TRIAL = ("product", "version", "parameters", "passed", "environment", "at")
 SUMMARY = ("digest", "name", "version", "author", "state")
 
 
@@ -113,7 +114,12 @@ def try_(
     Example: hexi connector algorithm try sha256:... --product 6916... --version 1 --parameter group=sex
     """
     found = to_json(_judge(home, url, token).try_out(digest, product, version, read_parameters(given or ())))
-    show(found if as_json else {**{name: found[name] for name in SUMMARY}, **found["trials"][-1]}, as_json)
+    if as_json:
+        show(found, as_json)
+        return
+    trial = found["trials"][-1]
+    show({name: found[name] for name in SUMMARY} | {"passed": trial["passed"]}, as_json)
+    _show_under("report", trial["report"])
 
 
 @app.command()
@@ -164,8 +170,13 @@ def _show_whole(algorithm: "AlgorithmBody", as_json: bool) -> None:
     show_some(algorithm, SUMMARY, as_json)
     described = to_json(algorithm.algorithm)
     show({name: described[name] for name in ("title", "description", "products", "parameters", "outputs")}, as_json)
-    trials = [{name: one[name] for name in TRIAL} for one in to_json(algorithm.trials)]
-    for heading, rows in (("trials", trials), ("judgements", to_json(algorithm.judgements))):
-        typer.echo(f"\n{heading}")
-        show(rows, as_json)
+    for number, trial in enumerate(to_json(algorithm.trials), 1):
+        _show_under(f"trial {number}", {name: trial[name] for name in TRIAL})
+        _show_under(f"report of trial {number}", trial["report"])
+    _show_under("judgements", to_json(algorithm.judgements))
     typer.echo(f"\nsource\n{algorithm.algorithm.source}")
+
+
+def _show_under(heading: str, found: Json) -> None:
+    typer.echo(f"\n{heading}")
+    show(found, as_json=False)

@@ -88,7 +88,12 @@ def find(
     """
     found = client_of(home).peer_catalogue(participant)
     rows = [
-        {"product": dataset.id, "offer": offer.get("@id"), "formats": list(dataset.formats)}
+        {
+            "product": dataset.id,
+            "offer": offer.get("@id"),
+            "formats": list(dataset.formats),
+            "lanes": list(dict.fromkeys(dataset.lanes.values())),
+        }
         for dataset in found.datasets
         for offer in dataset.offers
     ]

@@ -85,7 +85,22 @@ def of_product(document: Mapping[str, Any]) -> dict[str, Any]:
         "version": document.get("version"),
         "title": document.get("title", {}).get("zh"),
         "provider": document.get("provider"),
+        "asked by": _asked_by(document),
     }
+
+
+def _asked_by(document: Mapping[str, Any]) -> str:
+    """Whom its sandbox answers; nothing where it has none, or the space's catalogue does not say."""
+    from registry.catalogue import Product
+    from registry.lanes import answers_named_only, lane_shown
+
+    lanes = document.get("lanes")
+    if lanes is None and "tables" in document:  # as its provider signed it
+        product = Product.model_validate(document)
+        lanes = {mode: lane for mode in product.modes if (lane := lane_shown(product, mode))}
+    if not lanes:
+        return ""
+    return "analysts its provider named" if any(map(answers_named_only, lanes.values())) else "anybody under contract"
 
 
 def read_object(file: Path) -> dict[str, Json]:

@@ -10,16 +10,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from connector.catalogue.datasets import CONFORMS_TO
 from connector.contracts.agreements import PRODUCT_DIGEST, offer_of
 from connector.contracts.resources import Resource, count, quality
-from connector.formats import FORMATS
+from connector.formats import FORMATS, MODES
 from connector.policies.policy import read_policy
 from connector.sources import Content
 from connector.sources.errors import ResourceUnusable
 from hexi.canonical import Json
 from ledger.documents import SignedDocument
 from registry.catalogue import Product, read_product
-from registry.lanes import check_lanes
+from registry.lanes import check_lanes, lane_shown
 
 # What a dataset says of itself, in DCAT's words. The protocol's context has no short names for them.
 TITLE = "http://purl.org/dc/terms/title"
@@ -98,8 +99,9 @@ def complete(
 def dataset_of(published: PublishedProduct, offers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """`published` as a dataset of the Dataspace Protocol (2025-1, section 5.2), with `offers` of it.
 
-    The product's digest stands beside the offer, not in it: peers of other makes count a member they do not know as a
-    part of the policy when they compare, and leave it out when they ask.
+    A distribution that is computed says which lane answers, and whether it answers analysts alone whom the provider
+    named (`registry.lanes.lane_shown`). The product's digest stands beside the offer, not in it: peers of other makes
+    count a member they do not know as a part of the policy when they compare, and leave it out when they ask.
     """
     apart, product = {"target", PRODUCT_DIGEST}, published.product
     return {
@@ -110,8 +112,16 @@ def dataset_of(published: PublishedProduct, offers: Sequence[dict[str, Any]]) ->
         **({KEYWORD: list(product.keywords)} if product.keywords else {}),
         THEME: product.theme,
         "hasPolicy": [{name: value for name, value in offer.items() if name not in apart} for offer in offers],
-        "distribution": [{"@type": "Distribution", "format": format_} for format_ in published.formats],
+        "distribution": [
+            {"@type": "Distribution", "format": format_, **_lane(product, MODES[format_])}
+            for format_ in published.formats
+        ],
     }
+
+
+def _lane(product: Product, mode: str) -> dict[str, Json]:
+    lane = lane_shown(product, mode)
+    return {} if lane is None else {CONFORMS_TO: {"@id": lane}}
 
 
 def files_of(product: Product, resource: Resource) -> dict[str, Path]:

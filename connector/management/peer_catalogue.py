@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from connector.catalogue.datasets import formats_of, objects, offers_of
+from connector.catalogue.datasets import formats_of, lanes_of, objects, offers_of
 from connector.contracts import store
 from connector.contracts.errors import PeerRefused
 from connector.management.peer_messages import AskCatalogue, NegotiateOffer
@@ -41,6 +41,7 @@ class PeerDataset:
     id: str
     formats: tuple[str, ...]
     offers: tuple[dict[str, Json], ...]
+    lanes: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -160,4 +161,4 @@ def _reason(said: Json) -> str:
 def _datasets(catalogue: dict[str, Any]) -> Iterator[PeerDataset]:
     for dataset in objects(catalogue.get("dataset")):
         if isinstance(identifier := dataset.get("@id"), str):
-            yield PeerDataset(identifier, formats_of(dataset), offers_of(dataset))
+            yield PeerDataset(identifier, formats_of(dataset), offers_of(dataset), lanes_of(dataset))

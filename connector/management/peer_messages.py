@@ -47,6 +47,9 @@ class PeerDatasetAnswer(Answer):
     id: str
     formats: tuple[str, ...]
     offers: tuple[dict[str, Any], ...]
+    lanes: dict[str, str] = Field(
+        default={}, description="By format, what answers and whom, such as urn:hexi:lane:controlled:named-analysts."
+    )
 
 
 class PeerCatalogueAnswer(Answer):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hexi.canonical import Clock
 from hexi.database import Database
-from registry.lanes import LaneName, NoLane, lane_of
+from registry.lanes import Described, LaneName, NoLane, lane_of
 from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
 from sandbox.lane import Contribute, End, Lane, Work
@@ -25,8 +25,14 @@ if TYPE_CHECKING:
 
 NOT_NAMED = Reason(
     "sandbox.not-a-named-analyst",
-    "this product is asked by analysts whom its provider named, and you are none of them; ask the provider",
+    "this product answers the analysts whom its provider named in its signed policy, and you are none of them; ask the "
+    "provider to name your DID there in the product's next version",
 )
+
+
+def is_named(product: Described, did: str) -> bool:
+    """Whether `product` answers `did`, as far as its policy names whom it answers."""
+    return product.controlled is None or product.controlled.group_of(did) is not None
 
 
 class Lanes:
@@ -66,8 +72,7 @@ class Lanes:
 
     def review(self, dataset: Dataset, request: RunRequest, holder: str) -> Any | Refusal:
         """What `holder` asks, as its lane understood it, or why it may not: in every mode, named analysts only."""
-        policy = dataset.product.controlled
-        if policy is not None and policy.group_of(holder) is None:
+        if not is_named(dataset.product, holder):
             return Refusal((NOT_NAMED,))
         return self.of(dataset, request).review(dataset, request)
 

@@ -16,7 +16,7 @@ from registry.lanes import LaneName, NoLane, lane_of
 from sandbox.cubes.queries import CubeQuery, Statistic
 from sandbox.datasets import Dataset
 from sandbox.errors import QueryOutsidePermit
-from sandbox.lanes.chosen import Lanes
+from sandbox.lanes.chosen import NOT_NAMED, Lanes, is_named
 from sandbox.messages import ReasonBody
 from sandbox.preview import DryRun, ExpectedCell, ExpectedError, Rule
 from sandbox.reasons import Reason, Refusal
@@ -37,8 +37,11 @@ _FROM_CUBE = "under 1 s; whoever asks first waits until the cube is published"
 _EVENLY = "as if the declared size were spread evenly over the domain, and the measure over its range"
 
 
-def dry_run(lanes: Lanes, dataset: Dataset, query: str, mode: str) -> DryRun:
-    """What would come of `query`. Raises `ProductUnusable` where the description cannot be used."""
+def dry_run(lanes: Lanes, dataset: Dataset, query: str, mode: str, asker: str | None = None) -> DryRun:
+    """What would come of `query`. Raises `ProductUnusable` where the description cannot be used.
+
+    An `asker` whom the product does not answer reads that first, and then what would keep a named one from it.
+    """
     product = dataset.product
     told: dict[str, Any] = {
         "product": product.identifier,
@@ -53,8 +56,11 @@ def dry_run(lanes: Lanes, dataset: Dataset, query: str, mode: str) -> DryRun:
     # Nobody's, and not signed: review looks at what is asked, and in which mode.
     request = RunRequest.model_construct(run="", permit="", mode=mode, query=query, purpose=None, at="")
     question = lanes.of(dataset, request).review(dataset, request)
+    reasons: tuple[Reason, ...] = () if asker is None or is_named(product, asker) else (NOT_NAMED,)
     if isinstance(question, Refusal):
-        return DryRun(verdict=REFUSED, reasons=tuple(map(_reason, question.reasons)), **told)
+        reasons += question.reasons
+    if isinstance(question, Refusal) or reasons:
+        return DryRun(verdict=REFUSED, reasons=tuple(map(_reason, reasons)), **told)
     if isinstance(question, CubeQuery):
         told |= _errors(lanes.cubes.plan(dataset), question)
     # A program is what it is: it has no other spelling.

@@ -22,11 +22,12 @@ class Preview:
         self._twins: dict[tuple[str, str, int | None, int | None], Twin] = {}
         self._lock = Lock()
 
-    def dry_run(self, dataset: Dataset, query: str, mode: str) -> DryRun:
-        """What would come of a query, by its text and the published description alone. Raises `ProductUnusable`."""
+    def dry_run(self, dataset: Dataset, query: str, mode: str, asker: str | None = None) -> DryRun:
+        """What would come of a query of `asker`'s (a DID; None: of whoever the product answers), by its text and the
+        published description alone. Raises `ProductUnusable`."""
         from sandbox.preview.dry_run import dry_run
 
-        return dry_run(self._lanes, dataset, query, mode)
+        return dry_run(self._lanes, dataset, query, mode, asker)
 
     def twin(self, dataset: Dataset, *, rows: int | None = None, seed: int | None = None) -> "Twin":
         """Synthetic tables: from what was published of the product, else from its description. Publishes nothing.

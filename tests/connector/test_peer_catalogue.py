@@ -67,7 +67,7 @@ def test_single_objects_stand_for_lists_and_offers_get_their_target(dataspace: D
     )
     found = dataspace.consumer.client.peer_catalogue(dataspace.provider.did, address=address)
     offer = {"@id": "o1", "@type": "Offer", "target": "a1", "permission": [{"action": "use"}]}
-    assert found.datasets == (PeerDatasetAnswer(id="a1", formats=("HttpData-PUSH",), offers=(offer,)),)
+    assert found.datasets == (PeerDatasetAnswer(id="a1", formats=("HttpData-PUSH",), offers=(offer,), lanes={}),)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,34 @@ def test_a_dry_run_before_any_agreement(dataspace: Dataspace, hexi: Hexi) -> Non
     assert shown["verdict"] == "refused"
 
 
+def test_before_any_agreement_a_consumer_sees_that_only_named_analysts_may_ask_and_that_it_is_none(
+    dataspace: Dataspace, hexi: Hexi
+) -> None:
+    def published(*members: str) -> str:
+        analysts = [{"group": "planning", "members": list(members)}]
+        policy = {"type": "controlled-policy", "analysts": analysts, "querySets": 400, "airlock": False}
+        modes = ["sandbox-sql", "encrypted-sum", "sandbox-program"]
+        return dataspace.publish(modes=modes, hasPersonalInformation=True, controlled=policy).identifier
+
+    product, client = published("did:web:other.example"), dataspace.consumer.client
+    (dataset,) = client.peer_catalogue(dataspace.provider.did).datasets
+    assert dataset.lanes == {
+        "HexiSandbox-SQL": "urn:hexi:lane:controlled:named-analysts",
+        "HexiSandbox-EncryptedSum": "urn:hexi:lane:encrypted-sum:named-analysts",
+        "HexiSandbox-Program": "urn:hexi:lane:programs:named-analysts",
+    }
+    assert "urn:hexi:lane:controlled:named-analysts" in hexi("offer", "find", dataspace.provider.did).stdout
+    for shown in (hexi("catalogue"), hexi("product", "show", product, home="provider")):
+        assert "analysts its provider named" in shown.stdout
+    for asked in (BY_SEX, "SELECT person FROM visits"):
+        refused = client.jobs.dry_run(product, asked)
+        assert (refused.verdict, refused.reasons[0].code) == ("refused", "sandbox.not-a-named-analyst")
+    assert len(refused.reasons) == 2  # and what a named analyst would read of that query
+    assert "next version" in hexi("dry-run", product, BY_SEX, code=REFUSED).stderr
+    assert published("did:web:other.example", dataspace.consumer.did) == product
+    assert client.jobs.dry_run(product, BY_SEX).verdict == "admissible"
+
+
 def test_a_dry_run_of_a_program_says_its_verdict(dataspace: Dataspace, hexi: Hexi, tmp_path: Path) -> None:
     product = dataspace.publish(modes=["sandbox-program"]).identifier
     found = dataspace.consumer.client.jobs.dry_run(product, PROGRAM, "sandbox-program")

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from registry.catalogue import read_product, to_dcat
+from registry.codes import Mode
 from registry.controlled import Level
 from registry.errors import ProductInvalid
+from registry.lanes import COMPUTED, lane_shown
 from tests.registry.builders import column, product_document
 
 POLICY: dict[str, Any] = {
@@ -49,9 +51,19 @@ def test_levels_are_as_declared_and_else_by_role() -> None:
     assert read_product(product.document()) == product
 
 
-def test_the_catalogue_says_who_may_ask() -> None:
-    (distribution,) = to_dcat(read_product({**document(), "modes": ["sandbox-sql"]}))["dcat:distribution"]
-    assert distribution["dct:conformsTo"] == {"@id": "urn:hexi:lane:controlled:named-analysts"}
+@pytest.mark.parametrize(
+    ("policy", "who"), [({}, "named-analysts"), ({"personal": False, "analysts": []}, "anybody-under-contract")]
+)
+def test_the_catalogue_says_who_may_ask_in_every_mode(policy: dict[str, Any], who: str) -> None:
+    described = read_product({**document(airlock=False, **policy), "modes": list(COMPUTED)})
+    shown = [one["dct:conformsTo"]["@id"] for one in to_dcat(described)["dcat:distribution"]]
+    assert shown == [f"urn:hexi:lane:{lane}:{who}" for lane in ("controlled", "encrypted-sum", "programs")]
+
+
+def test_the_catalogue_says_no_more_than_the_lane_where_no_policy_names_anybody() -> None:
+    described = read_product({**product_document(), "lattice": None, "hasPersonalInformation": False})
+    assert lane_shown(described, Mode.SANDBOX_SQL) == "urn:hexi:lane:tables"
+    assert lane_shown(described, Mode.FILE) is None
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
