@@ -23,7 +23,7 @@ from connector.commands import (
 )
 from connector.commands.asked import Program, Query, text_of
 from connector.commands.homes import HOME, SETTINGS_FILE, Home, client_of, saved, settings_of
-from connector.commands.output import AsJson, of_product, read_object, show, to_json
+from connector.commands.output import AsJson, of_product, read_object, show, show_answer, to_json
 from hexi.canonical import Json, encode, pretty
 from hexi.cli import REFUSED, start_as_service
 from hexi.errors import Conflict, Malformed
@@ -219,20 +219,30 @@ def run(
 ) -> None:
     """Have the provider's sandbox compute, and print what may leave, or why nothing does. 沙箱计算。
 
+    What people of the provider look at first is held: the command says how to ask again. An algorithm is run by a file
+    that names it, {"algorithm": "sha256:...", "parameters": {"group": "sex"}}, as --program.
+
     Example: hexi connector run urn:uuid:... "SELECT sex, COUNT(*) AS n FROM visits GROUP BY sex" --home planner
     """
     text = text_of(query, program)
-    answer = to_json(client_of(home).run(transfer, text, purpose=purpose, run=run_id))
-    if as_json:
-        show(answer, as_json)
-    elif answer["outputs"]:
-        show(answer["outputs"], as_json)
-    elif answer["verdict"] == "released":
-        show([dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]], as_json)
-    else:
-        show(answer["reasons"], as_json)
-    if answer["verdict"] != "released":
-        raise typer.Exit(REFUSED)
+    answer = client_of(home).run(transfer, text, purpose=purpose, run=run_id)
+    if answer.verdict == "held":
+        typer.echo(f"held: ask the same again with --run {answer.run}, or give it up with 'withdraw-run'", err=True)
+    show_answer(answer, as_json)
+
+
+@app.command("withdraw-run")
+def withdraw_run(
+    transfer: Annotated[str, typer.Argument(help="The transfer it was asked under.")],
+    run: Annotated[str, typer.Argument(help="The run that is held. 计算编号。")],
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Give up a run that its provider holds for review; twice is once. 撤回待审核的计算。
+
+    Example: hexi connector withdraw-run urn:uuid:... urn:uuid:... --home planner
+    """
+    show_answer(client_of(home).withdraw_run(transfer, run), as_json)
 
 
 @app.command("dry-run")

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.commands.homes import HOME, Home, ProviderUrl, ReviewerToken, client_of, settings_of
-from connector.commands.output import AsJson, read_object, show, show_some, to_json
-from hexi.canonical import Json
+from connector.commands.output import AsJson, read_object, show, show_some, show_under, to_json
 from sandbox.algorithms.algorithm import read_parameters
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def try_(
         return
     trial = found["trials"][-1]
     show({name: found[name] for name in SUMMARY} | {"passed": trial["passed"]}, as_json)
-    _show_under("report", trial["report"])
+    show_under("report", trial["report"])
 
 
 @app.command()
@@ -171,12 +170,7 @@ def _show_whole(algorithm: "AlgorithmBody", as_json: bool) -> None:
     described = to_json(algorithm.algorithm)
     show({name: described[name] for name in ("title", "description", "products", "parameters", "outputs")}, as_json)
     for number, trial in enumerate(to_json(algorithm.trials), 1):
-        _show_under(f"trial {number}", {name: trial[name] for name in TRIAL})
-        _show_under(f"report of trial {number}", trial["report"])
-    _show_under("judgements", to_json(algorithm.judgements))
+        show_under(f"trial {number}", {name: trial[name] for name in TRIAL})
+        show_under(f"report of trial {number}", trial["report"])
+    show_under("judgements", to_json(algorithm.judgements))
     typer.echo(f"\nsource\n{algorithm.algorithm.source}")
-
-
-def _show_under(heading: str, found: Json) -> None:
-    typer.echo(f"\n{heading}")
-    show(found, as_json=False)

@@ -9,7 +9,10 @@ from hexi.errors import Malformed
 
 Query = Annotated[str, typer.Argument(help="SQL over the product's tables.")]
 Program = Annotated[
-    Path | None, typer.Option("--program", help="A Python program instead. 程序文件。", exists=True, dir_okay=False)
+    Path | None,
+    typer.Option(
+        "--program", help="A Python program, or a file that names an algorithm. 程序文件。", exists=True, dir_okay=False
+    ),
 ]
 
 

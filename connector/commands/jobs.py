@@ -6,7 +6,7 @@ import typer
 
 from connector.commands.asked import Program, Query, text_of
 from connector.commands.homes import HOME, Home, client_of
-from connector.commands.output import AsJson, show_some
+from connector.commands.output import AsJson, show_output, show_some, show_under, to_json
 from connector.management.answers import Job
 from hexi.cli import REFUSED
 
@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Jobs: runs that wait at their prov
 
 Transfer = Annotated[str, typer.Argument(help="The transfer it is asked under; it must have STARTED. 传输。")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run, from 'submit' or 'list'. 计算编号。")]
-COLUMNS = ("run", "state", "attempts", "product", "submitted", "finished", "reason", "answer")
+COLUMNS = ("run", "state", "attempts", "product", "submitted", "finished", "reason")
 
 
 @app.command()
@@ -86,5 +86,8 @@ def _tell(event: "JobEvent") -> None:
 
 def _print(job: Job, as_json: bool) -> None:
     show_some(job, COLUMNS, as_json)
+    if job.answer is not None and not as_json:
+        show_under(job.answer.verdict, to_json(job.answer.reasons))
+        show_output(to_json(job.answer))
     if job.state in {"failed", "cancelled"} or (job.answer is not None and job.answer.verdict == "refused"):
         raise typer.Exit(REFUSED)

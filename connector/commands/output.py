@@ -51,6 +51,34 @@ def show_some(value: BaseModel | Iterable[BaseModel], columns: Sequence[str], as
         show([{name: item.get(name) for name in used} for item in found], as_json)
 
 
+def show_under(heading: str, found: Json) -> None:
+    """Print for people, after a line that says what it is."""
+    typer.echo(f"\n{heading}")
+    show(found, as_json=False)
+
+
+def show_output(output: Mapping[str, Any]) -> None:
+    """Print for people what a run gave, or would: rows, and the tables and models of a program."""
+    from sandbox.programs.telling import print_outputs
+
+    if output["columns"]:
+        show([dict(zip(output["columns"], row, strict=True)) for row in output["rows"]], as_json=False)
+    print_outputs(output["outputs"])
+
+
+def show_answer(answer: BaseModel, as_json: bool) -> None:
+    """Print the answer to a run, or why there is none; one that was not released ends the command with exit code 1."""
+    found = to_json(answer)
+    if as_json:
+        show(found, as_json)
+    elif found["verdict"] == "released":
+        show_output(found)
+    else:
+        show(found["reasons"], as_json)
+    if found["verdict"] != "released":
+        raise typer.Exit(REFUSED)
+
+
 def show_process(process: BaseModel, as_json: bool) -> None:
     """Print a negotiation or a transfer; one that was TERMINATED ends the command with exit code 1."""
     show_some(process, PROCESS, as_json)

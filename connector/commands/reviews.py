@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.commands.homes import HOME, Home, ProviderUrl, ReviewerToken, client_of, settings_of
-from connector.commands.output import AsJson, show, show_some, to_json
+from connector.commands.output import AsJson, show_output, show_some, show_under, to_json
+from hexi.canonical import Json
 
 if TYPE_CHECKING:
+    from sandbox.airlock.messages import ReviewBody
     from sandbox.client import ReviewClient
 
 reviewers = typer.Typer(no_args_is_help=True, help="Reviewers: who decides over held outputs and algorithms. 审核人。")
@@ -95,7 +97,7 @@ def show_review(
 
     Example: hexi connector review show urn:uuid:... --home clinic (with HEXI_REVIEWER_TOKEN set)
     """
-    show(to_json(_reviewer(home, url, token).look(run)), as_json)
+    _show_whole(_reviewer(home, url, token).look(run), as_json)
 
 
 @app.command()
@@ -128,6 +130,32 @@ def reject(
     Example: hexi connector review reject urn:uuid:... --reason "group by year instead"
     """
     show_some(_reviewer(home, url, token).vote(run, "reject", reason), REVIEW, as_json)
+
+
+def _show_whole(review: "ReviewBody", as_json: bool) -> None:
+    """As JSON; for people the output, what the rules say, where it comes from, what went before, and who did what."""
+    show_some(review, REVIEW, as_json)
+    if as_json:
+        return
+    if review.output is not None:
+        typer.echo("\noutput")
+        show_output(review.output)
+    show_under("report", to_json(review)["report"])
+    lineage = dict(review.lineage or {})
+    source = lineage.pop("source", None)
+    show_under("lineage", {name: _in_short(item) for name, item in lineage.items()})
+    for earlier in review.earlier:
+        typer.echo(f"\nreleased earlier, to {earlier['holder']}, {earlier['ended']}")
+        show_output(earlier["output"])
+    show_under("votes", to_json(review)["votesSeen"])
+    show_under("audit", to_json(review)["audit"])
+    if source is not None:
+        typer.echo(f"\nsource\n{source}")
+
+
+def _in_short(item: Json) -> Json:
+    """An environment by its digest, isolation by its level; --json shows all."""
+    return item.get("digest", item.get("level", item)) if isinstance(item, dict) else item
 
 
 def _reviewer(home: Path, url: str | None, token: str) -> "ReviewClient":

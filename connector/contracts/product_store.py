@@ -117,7 +117,7 @@ def product(session: Session, identifier: str, version: int | None = None) -> Pu
     wanted = _ON_OFFER if version is None else _PUBLISHED_VERSION
     row = session.connection().execute(wanted, {"identifier": identifier, "version": version}).first()
     if row is None:
-        raise no_product(identifier)
+        raise no_product(identifier if version is None else f"{identifier} in version {version}")
     product, signed = _read_product(row.signed)
     return PublishedProduct(row.resource, product, signed, parse(row.receipt) if row.receipt else None)
 

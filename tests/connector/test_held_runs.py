@@ -98,17 +98,26 @@ def test_reviews_from_the_command_line(
     dataspace: Dataspace, transfer: str, hexi: Hexi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox.client, "ReviewClient", partial(ReviewClient, transport=dataspace.network))
-    assert "held" in hexi("run", transfer, BY_SEX, "--run", RUN, code=REFUSED).stdout
+    held = hexi("run", transfer, BY_SEX, "--run", RUN, code=REFUSED)
+    assert ("held" in held.stdout, f"--run {RUN}" in held.stderr) == (True, True)
     added = parse(hexi("reviewer", "add", "wang", "--json", home="provider").stdout)
     assert added["token"] not in hexi("reviewer", "list", home="provider").stdout
     monkeypatch.setenv("HEXI_REVIEWER_TOKEN", added["token"])
     assert RUN in hexi("review", "list", home="provider").stdout
     assert parse(hexi("review", "show", RUN, "--json", home="provider").stdout)["output"]["rows"][0] == ["f", 100]
+    for words in (("review", "show", RUN), ("review", "list", "--url", f"http://{HOSPITAL}")):
+        assert RUN in hexi(*words, home="provider").stdout
+    assert BY_SEX in hexi("review", "show", RUN, home="provider").stdout
     assert "rejected" in hexi("review", "reject", RUN, "--reason", "too fine", home="provider").stdout
     assert "too fine" in hexi("run", transfer, BY_SEX, "--run", RUN, code=REFUSED).stdout
     hexi("run", transfer, BY_SEX, "--run", OTHER, code=REFUSED)
     assert "approved" in hexi("review", "approve", OTHER, "--reason", "fine", home="provider").stdout
     assert "100" in hexi("run", transfer, BY_SEX, "--run", OTHER).stdout
+    assert "100" in hexi("review", "show", OTHER, home="provider").stdout  # among what was released earlier
+    third = RUN[:-1] + "3"
+    hexi("run", transfer, BY_SEX, "--run", third, code=REFUSED)
+    for _ in range(2):
+        assert "output-withdrawn" in hexi("withdraw-run", transfer, third, code=REFUSED).stdout
     assert "wang" in hexi("reviewer", "remove", "wang", home="provider").stdout
 
 
@@ -168,7 +177,9 @@ def test_an_algorithm_is_submitted_tried_judged_and_run(
             assert name in hexi("algorithm", "pending", home="provider").stdout
             asked = ("--product", product.identifier, "--version", str(product.version))
             assert "tried" in hexi("algorithm", "try", name, *asked, home="provider").stdout
+        assert PROGRAM in hexi("algorithm", "examine", name, home="provider").stdout
         hexi("algorithm", "approve", name, "--reason", "counts and means", home="provider")
+    assert name in hexi("algorithm", "list", home="provider").stdout
     assert "accepted" in hexi("algorithm", "list", "--provider", provider).stdout
     assert "counts and means" in hexi("algorithm", "show", name, "--provider", provider).stdout
     dataspace.settle()
@@ -187,3 +198,6 @@ def test_an_algorithm_is_submitted_tried_judged_and_run(
     with pytest.raises(RemoteProblem) as late:
         hexi("algorithm", "reject", name, "--reason", "late", home="provider")
     assert late.value.code == "sandbox.voted-already"
+    for _ in range(2):
+        assert "withdrawn" in hexi("algorithm", "withdraw", name, "--provider", provider).stdout
+    assert "withdrawn" in hexi("algorithm", "show", name, home="provider").stdout
