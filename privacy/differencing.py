@@ -1,175 +1,235 @@
 """Differencing: two harmless answers whose difference is about one person.
 
 ``visits of Qingyang`` and ``visits of Qingyang without Bob`` both pass any threshold. So we remember what stood behind
-every cell ever released from a product version, to whomever, and refuse a new cell if the records by which it differs
-from an earlier one belong to 1 to k-1 entities. The same records again are no difference, and those of k entities or
-more are a cell of their own right.
+every cell ever released, to whomever, and refuse a new cell if the records by which it differs from an earlier one
+belong to 1 to k-1 entities. The same records again are no difference, and those of k entities or more are a cell of
+their own right.
 
-An entity may have several records (a person, its years). What counts is therefore not only whether an entity is in a
-cell but which of its records are: two cells of the same persons, one without the last year of Bob, differ by Bob; two
-cells of the same persons in different years differ by all of them. A cell is a set of (number of the entity, mark of
-its records there).
+What is remembered is not who is in a cell but a *sketch* of it, of one size for ten persons and for ten million. Its
+entities are dealt into `WIDTH` buckets by their numbers; a bucket is the exclusive or of what is in it: of the numbers
+of its entities, and of marks that name an entity with its records in the cell. So the exclusive or of two sketches is
+the sketch of what is in one of the two cells only, and the buckets of it that are not nought are at most as many as
+the entities by which they differ: no difference of fewer than k is overlooked. Two entities of one bucket count as one,
+so that k or a few more than k are sometimes refused too.
 
-    >>> earlier, new = EntitySet.of(range(20)), EntitySet.of(range(19))
-    >>> too_close(new, [earlier], minimum=10)
-    True
-    >>> first_year, second_year = EntitySet.of(range(20), [1] * 20), EntitySet.of(range(19), [2] * 19)
-    >>> too_close(second_year, [first_year], minimum=10)
-    False
+An entity may have several records (a person, its years): two cells of the same persons, one without the last year of
+Bob, differ by Bob; two cells of the same persons in different years differ by all of them. Between versions of a
+product the entities are compared alone as well: who is in only one of two cells is seen whatever became of everybody's
+records (`too_close_across`).
 
-`too_close` does not see a difference that takes three or more cells: a total minus all its parts but one, which two
-queries can give. Rounding blurs it for counts, hardly for sums whose values are far larger than the rounding, and not
-for means. `leaves_few` sees those of one cell less others that lie in it without overlapping; combinations of cells
-that overlap it does not, and parts that are some records of an entity neither: only the planned cube excludes them. And
-a refusal is itself an answer: there is somebody in the difference.
-
-Between versions of a product (`too_close_across`) the entities alone are compared as well: who is in only one of two
-cells is seen whatever became of everybody's records. A correction of single records is seen where a record that was not
-corrected has the same mark in both versions.
-Source: Google Ads Data Hub, difference checks; finding 2 of the privacy survey.
+A difference may take more than two cells: a total less its parts, parts that overlap. `Combinations` sees whatever can
+be made of cells by adding and subtracting each at most once. A refusal is itself an answer, though: there is somebody
+in the difference; only the planned cube excludes that.
+Source: Google Ads Data Hub, difference checks; finding 2 of the privacy survey; linear sketches for set reconciliation
+(Eppstein, Goodrich, Uyeda, Varghese, SIGCOMM 2011).
 """
 
 import base64
+import math
+import struct
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from array import array
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from hexi.canonical import digest_bytes, encode, parse
+from hexi.canonical import digest_bytes
 
-# Width of the bitsets of entities, in bits, a power of two: 32 KiB a set. Up to some million entities two sets that
-# differ by many show it there.
-_FOLD = 1 << 18
+# The buckets of a sketch, and the bits of each: 8 KiB for the entities and as much for their records.
+WIDTH, BITS = 1024, 64
+# One bucket as a job writes it: its number, then what entities and records come to, all in hexadecimal digits.
+_BUCKET = struct.Struct(">HQQ")
+_LOWEST_BITS = sum(1 << (BITS * bucket) for bucket in range(WIDTH))
+# The parts that combinations are looked for in. Fewer than as many entities leave one of them untouched.
+PARTS = 16
+_PART_BITS = WIDTH * BITS // PARTS
+_PART = (1 << _PART_BITS) - 1
 
 
 @dataclass(frozen=True)
-class EntitySet:
-    """The entities behind one cell, each with a mark that names which of its records are in the cell."""
+class Sketch:
+    """What is remembered of the entities behind a cell: how many, and the two rows of buckets, each as one number."""
 
-    members: frozenset[tuple[int, int]]
+    size: int
+    entities: int = field(repr=False)
+    records: int = field(repr=False)
 
     @classmethod
-    def of(cls, ordinals: Iterable[int], marks: Iterable[int] | None = None) -> "EntitySet":
-        """The set of these entities, by their numbers. Without `marks` each is in it with all it has."""
-        entities = list(ordinals)
-        return cls(frozenset(zip(entities, [0] * len(entities) if marks is None else marks, strict=True)))
-
-    @property
-    def size(self) -> int:
-        """How many entities."""
-        return len(self.members)
+    def read(cls, size: int, buckets: str) -> "Sketch":
+        """The sketch that a job wrote, a bucket after the other in any order. Raises `ValueError`."""
+        entities, records = (array("Q", bytes(WIDTH * BITS // 8)) for _ in range(2))
+        try:
+            for bucket, entity, record in _BUCKET.iter_unpack(bytes.fromhex(buckets)):
+                entities[bucket] ^= entity
+                records[bucket] ^= record
+        except (struct.error, IndexError) as error:
+            raise ValueError("these are no buckets") from error
+        return cls(size, _number(entities.tobytes()), _number(records.tobytes()))
 
     @property
     def digest(self) -> str:
-        """Names the set: equal sets have equal digests."""
+        """Names the cell: of equal entities with equal records it is equal."""
         return digest_bytes(self._bytes())
 
-    def distance(self, other: "EntitySet") -> int:
-        """To how many entities the records belong that are in one of the two but not in both."""
-        return len({entity for entity, _ in self.members ^ other.members})
-
-    def surely_apart(self, other: "EntitySet", minimum: int) -> bool:
-        """Whether already the entities, whatever their records, differ by `minimum`. Much quicker than `distance`."""
-        return (self.bits ^ other.bits).bit_count() >= minimum
+    def without_records(self) -> "Sketch":
+        """The same entities, whatever their records."""
+        return replace(self, records=self.entities)
 
     def to_text(self) -> str:
-        """A compact text form, for keeping."""
-        return base64.b64encode(zlib.compress(self._bytes(), 6)).decode("ascii")
+        """A text form, for keeping."""
+        return base64.b64encode(zlib.compress(self._bytes(), 1)).decode("ascii")
 
     @classmethod
-    def from_text(cls, text: str) -> "EntitySet":
+    def from_text(cls, text: str) -> "Sketch":
         """What `to_text` wrote."""
-        entities, marks = parse(zlib.decompress(base64.b64decode(text)))
-        return cls.of(entities, marks)
+        whole = zlib.decompress(base64.b64decode(text))
+        size, half = int.from_bytes(whole[:8], "little"), WIDTH * BITS // 8
+        return cls(size, _number(whole[8 : 8 + half]), _number(whole[8 + half :]))
 
     def _bytes(self) -> bytes:
-        ordered = sorted(self.members)
-        return encode([[entity for entity, _ in ordered], [mark for _, mark in ordered]])
-
-    @cached_property
-    def entities(self) -> frozenset[int]:
-        """The entities, whatever their records."""
-        return frozenset(entity for entity, _ in self.members)
-
-    @cached_property
-    def bits(self) -> int:
-        """The entities as a bitset, folded: bit n is those whose number leaves n. Where two sets differ in a bit, they
-        differ by an entity of that bit."""
-        buffer = bytearray(_FOLD // 8)
-        for entity, _ in self.members:
-            buffer[entity % _FOLD >> 3] |= 1 << (entity & 7)
-        return int.from_bytes(buffer, "little")
+        half = WIDTH * BITS // 8
+        rows = (one.to_bytes(half, "little") for one in (self.entities, self.records))
+        return self.size.to_bytes(8, "little") + b"".join(rows)
 
 
-def too_close(new: EntitySet, earlier: Iterable[EntitySet], minimum: int) -> bool:
+def too_close(new: Sketch, earlier: Iterable[Sketch], minimum: int) -> bool:
     """Whether `new` differs from one of `earlier` by records of at least one and fewer than `minimum` entities."""
-    return any(
-        abs(new.size - old.size) < minimum and not new.surely_apart(old, minimum) and 0 < new.distance(old) < minimum
-        for old in earlier
-    )
+    return any(abs(new.size - old.size) < minimum and _is_few(new.records ^ old.records, minimum) for old in earlier)
 
 
-def too_close_across(new: EntitySet, earlier: Iterable[EntitySet], minimum: int) -> bool:
+def too_close_across(new: Sketch, earlier: Iterable[Sketch], minimum: int) -> bool:
     """Whether `new` differs from one of `earlier`, which are of other versions of the product, by entities or by
-    records of at least one and fewer than `minimum` entities.
-
-        >>> first = EntitySet.of(range(20), range(20))
-        >>> too_close_across(EntitySet.of(range(21), range(100, 121)), [first], minimum=10)
-        True
-        >>> corrected = EntitySet.of(range(20), [100, *range(1, 20)])
-        >>> too_close_across(corrected, [first], minimum=10)
-        True
-    """
+    records of at least one and fewer than `minimum` entities."""
     return any(
         abs(new.size - old.size) < minimum
-        and not new.surely_apart(old, minimum)
-        and (0 < len(new.entities ^ old.entities) < minimum or 0 < new.distance(old) < minimum)
+        and (_is_few(new.entities ^ old.entities, minimum) or _is_few(new.records ^ old.records, minimum))
         for old in earlier
     )
 
 
-def leaves_few(new: Sequence[EntitySet], earlier: Iterable[EntitySet], minimum: int) -> bool:
-    """Whether some cell, less others that lie in it side by side, leaves fewer than `minimum` entities, and not none.
+class Combinations:
+    """All that can be made of known cells by adding and subtracting, as far as it is about a few entities.
 
-    At least one of them is of `new`, whose cells count as known too: a total and then its breakdown, or a breakdown,
-    and then one by one what it left out.
+    A sum of some cells less the sum of others is, modulo two, the exclusive or of their sketches. If it is about a few
+    entities, parts of the buckets are untouched, and there it is a linear dependency between the cells. Those are found
+    by Gaussian elimination over GF(2), from each part on to the next as long as cells depend on each other: what is
+    left over of a new cell is nought wherever it can be. Dependencies that hold in every bucket (a total is the sum of
+    its parts) say nothing about anybody.
 
-        >>> town, others = EntitySet.of(range(130)), EntitySet.of(range(130, 260))
-        >>> leaves_few([EntitySet.of(range(266))], [town, others], minimum=10)
-        True
-        >>> leaves_few([EntitySet.of(range(300))], [town, others], minimum=10)
-        False
+    Found is whatever is about fewer than `minimum` entities and leaves those parts untouched that known cells fill from
+    some part on. Of `PARTS` entities less one, one part is always untouched, and one part suffices for as many cells as
+    there are entities in it, at most `_PART_BITS`. More cells than that of few entities fill more parts, and then some
+    combinations can be missed, as can what stands on a cell taken twice.
     """
-    fresh = {cell.members for cell in new}
-    known = sorted({cell.members: cell for cell in (*earlier, *new)}.values(), key=lambda cell: -cell.size)
-    for whole in known:
-        parts = [part for part in known if part.size < whole.size and part.members < whole.members]
-        # Where nothing of it is new, it was looked at when the last of it was.
-        firsts = [part for part in parts if whole.members in fresh or part.members in fresh]
-        if any(0 < len(_rest(whole, first, parts)) < minimum for first in firsts):
-            return True
-    return False
+
+    def __init__(self, minimum: int) -> None:
+        self._minimum = minimum
+        self._cells: list[int] = []
+        # From each part on: the pivots, highest first, of each part that follows.
+        self._eliminated: list[list[_Pivots]] = [[] for _ in range(PARTS)]
+
+    def add(self, cell: Sketch) -> None:
+        """From now on this cell is known."""
+        own = 1 << len(self._cells)
+        for start, eliminated in enumerate(self._eliminated):
+            made_of = 0
+            for step in range(PARTS):
+                if step == len(eliminated):
+                    eliminated.append(_Pivots())
+                row, made_of = eliminated[step].reduce(self._row(cell, made_of, start + step), made_of)
+                if row:
+                    eliminated[step].add(row, made_of ^ own)
+                    break
+        self._cells.append(cell.records)
+
+    def copy(self) -> "Combinations":
+        """Another, which knows the same cells until it learns more."""
+        other = Combinations(self._minimum)
+        other._cells = list(self._cells)
+        other._eliminated = [[_Pivots(list(one.rows)) for one in eliminated] for eliminated in self._eliminated]
+        return other
+
+    def single_out(self, cell: Sketch) -> bool:
+        """Whether this cell, together with some of the known ones, would be about fewer than `minimum` entities.
+
+        How many the cell alone is about is known, and no matter here.
+        """
+        seen = {0}
+        for start, eliminated in enumerate(self._eliminated):
+            made_of = 0
+            for step, pivots in enumerate(eliminated):
+                row, made_of = pivots.reduce(self._row(cell, made_of, start + step), made_of)
+                if row and not step:  # somebody is left in the first part; elsewhere another part is the first
+                    continue
+                if made_of not in seen and _is_few(cell.records ^ self._sum(made_of), self._minimum):
+                    return True
+                seen.add(made_of)
+        return False
+
+    def _row(self, cell: Sketch, made_of: int, part: int) -> int:
+        """A part of what is left of a cell without those it is made of."""
+        return (cell.records ^ self._sum(made_of)) >> part % PARTS * _PART_BITS & _PART
+
+    def _sum(self, made_of: int) -> int:
+        total = 0
+        while made_of:
+            last = made_of.bit_length() - 1
+            total ^= self._cells[last]
+            made_of ^= 1 << last
+        return total
 
 
-def _rest(whole: EntitySet, first: EntitySet, parts: Iterable[EntitySet]) -> frozenset[tuple[int, int]]:
-    """What is in `whole`, not in `first`, nor in others of `parts`, as many as fit beside each other, largest first."""
-    rest = whole.members - first.members
-    for part in parts:
-        if part.members <= rest:
-            rest -= part.members
-    return rest
+@dataclass
+class _Pivots:
+    """Rows in echelon form: the place of the leading bit, the row, and the cells it was made of."""
+
+    rows: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def reduce(self, row: int, made_of: int) -> tuple[int, int]:
+        """What these rows cannot take away from `row`, and the cells it is then made of."""
+        for place, known, cells in self.rows:
+            if row >> place & 1:
+                row, made_of = row ^ known, made_of ^ cells
+        return row, made_of
+
+    def add(self, row: int, made_of: int) -> None:
+        """Take in a reduced row that is not nought."""
+        insort(self.rows, (row.bit_length() - 1, row, made_of), key=lambda one: -one[0])
 
 
-def sizes_to_compare(new: Iterable[EntitySet], minimum: int) -> list[tuple[int, int]]:
-    """The ranges of sizes (both ends included) in which an earlier set could be too close to one of `new`.
+def sizes_to_compare(new: Iterable[Sketch], minimum: int) -> list[tuple[int, int]]:
+    """The ranges of sizes (both ends included) in which an earlier cell could be too close to one of `new`.
 
-    Sets whose sizes differ by `minimum` or more differ by at least as many entities, so they need not be looked at.
+    Cells whose sizes differ by `minimum` or more differ by at least as many entities, so they need not be looked at.
     """
     ranges: list[tuple[int, int]] = []
-    for size in sorted({entities.size for entities in new}):
+    for size in sorted({one.size for one in new}):
         low, high = max(size - minimum + 1, 0), size + minimum - 1
         if ranges and low <= ranges[-1][1] + 1:
             ranges[-1] = (ranges[-1][0], high)
         else:
             ranges.append((low, high))
     return ranges
+
+
+def _is_few(difference: int, minimum: int) -> bool:
+    """Whether a difference is about somebody, and about fewer than `minimum` entities, or hardly more."""
+    return 0 < _buckets(difference) < _reach(minimum)
+
+
+def _buckets(row: int) -> int:
+    """How many buckets of a row are not nought: the bits of each are gathered in its lowest one."""
+    for places in (32, 16, 8, 4, 2, 1):
+        row |= row >> places
+    return (row & _LOWEST_BITS).bit_count()
+
+
+def _reach(minimum: int) -> float:
+    """How many buckets fewer than `minimum` entities reach at most: as many, or, where buckets are filled several
+    times over, what they reach by chance and four deviations."""
+    expected = WIDTH * -math.expm1(minimum * math.log1p(-1 / WIDTH))
+    return min(float(minimum), expected + 4 * math.sqrt(expected * (1 - expected / WIDTH)))
+
+
+def _number(buckets: bytes) -> int:
+    return int.from_bytes(buckets, "little")

@@ -13,7 +13,7 @@ from sandbox.errors import DataChanged, JobFailed
 from sandbox.isolation.processes import Isolation, IsolationSettings, Job, Limits, run_isolated
 from sandbox.isolation.spares import Spares
 from sandbox.lane import Result, Work
-from sandbox.outputs import EntitySets, control, one_sum, read_cells, rules_of
+from sandbox.outputs import Sketches, control, one_sum, read_cells, rules_of
 from sandbox.queries.query import Reviewed
 from sandbox.reasons import Reason
 from sandbox.receipts import REFUSED, RELEASED, Happened
@@ -55,7 +55,7 @@ def compute(work: Work[Reviewed], settings: SandboxSettings) -> Result:
     return Result(released(work, isolation, output.digest), output)
 
 
-def compute_sum(work: Work[Reviewed], settings: SandboxSettings) -> tuple[float, EntitySets, Json] | Reason:
+def compute_sum(work: Work[Reviewed], settings: SandboxSettings) -> tuple[float, Sketches, Json] | Reason:
     """The number to encrypt, the sets behind it, and the isolation; or why not. Raises as `compute` does."""
     executed = execute(work, _job(work, settings), settings)
     if isinstance(executed, Reason):

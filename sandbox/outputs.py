@@ -1,19 +1,19 @@
-"""From what the job returned to what may leave. Pure: disclosure over cells, and the entity sets behind them."""
+"""From what the job returned to what may leave. Pure: disclosure over cells, and the sketches of those behind them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from hexi.canonical import Json, digest
-from privacy.differencing import EntitySet
+from privacy.differencing import Sketch
 from privacy.disclosure import Cell, Rules, Statistic, may_show, release, round_to
 from registry.catalogue import Disclosure
 from sandbox.errors import JobFailed
 from sandbox.queries.query import Group, Query
 from sandbox.reasons import Reason
 
-# Sets of entities by what the numbers are about: "" for counts, else the measure.
-EntitySets = Mapping[str, Sequence[EntitySet]]
+# Sketches of cells by what the numbers are about: "" for counts, else the measure.
+Sketches = Mapping[str, Sequence[Sketch]]
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Output:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Json, ...], ...]
-    sets: EntitySets
+    sets: Sketches
     outputs: tuple[Json, ...] = ()
     # What earlier releases are compared with, where it is not what later ones are.
-    compared: EntitySets | None = None
+    compared: Sketches | None = None
 
     @property
     def digest(self) -> str:
@@ -74,7 +74,7 @@ class Computed:
     """One cell as the job computed it, with its entities, by basis."""
 
     cell: Cell
-    sets: Mapping[str, EntitySet]
+    sets: Mapping[str, Sketch]
 
 
 def rules_of(disclosure: Disclosure) -> Rules:
@@ -108,7 +108,7 @@ def control(query: Query, computed: Sequence[Computed], rules: Rules) -> Output 
     return Output(tuple(output.name for output in query.outputs), rows, _shown_sets(query, kept, rules))
 
 
-def one_sum(query: Query, computed: Sequence[Computed], rules: Rules) -> tuple[float, EntitySets] | Reason:
+def one_sum(query: Query, computed: Sequence[Computed], rules: Rules) -> tuple[float, Sketches] | Reason:
     """The one number of an encrypted sum, or why it may not even be encrypted.
 
     It is rounded here: whoever holds the key could keep the exact one.
@@ -131,14 +131,14 @@ def too_few(rules: Rules) -> Reason:
 
 def _computed(query: CellForm, row: list[Json]) -> Computed:
     width = len(query.groups)
-    key, (members, marks, count, *rest) = tuple(row[:width]), row[width:]
-    everybody = EntitySet.of(members or [], marks or [])
+    key, (entities, buckets, count, *rest) = tuple(row[:width]), row[width:]
+    everybody = Sketch.read(int(entities or 0), buckets)
     measures: dict[str, Statistic] = {}
     sets = {"": everybody}
     each = 5 if query.dominance else 4
     for index, measure in enumerate(query.measures):
-        clipped, present, having, marked, *largest = rest[index * each : (index + 1) * each]
-        sets[measure] = everybody if having is None else EntitySet.of(having, marked)
+        clipped, present, having, sketched, *largest = rest[index * each : (index + 1) * each]
+        sets[measure] = everybody if sketched is None else Sketch.read(int(having or 0), sketched)
         top = tuple(largest[0] or ()) if largest else ()
         measures[measure] = Statistic(clipped or 0, present or 0, sets[measure].size, top)
     return Computed(Cell(key, everybody.size, int(count or 0), measures), sets)
@@ -151,9 +151,9 @@ def _row(query: Query, key: Sequence[Json], values: Sequence[Json]) -> tuple[Jso
     )
 
 
-def _shown_sets(query: Query, kept: Sequence[Computed], rules: Rules) -> EntitySets:
+def _shown_sets(query: Query, kept: Sequence[Computed], rules: Rules) -> Sketches:
     """The sets behind numbers that are shown: a withheld number gives nothing to compare with."""
-    sets: dict[str, list[EntitySet]] = {}
+    sets: dict[str, list[Sketch]] = {}
     if len(query.measures) < len(query.aggregates):
         sets[""] = [one.sets[""] for one in kept]
     for measure in query.measures:

@@ -3,13 +3,15 @@
 Rows that two processes could write at once are taken with FOR UPDATE, which SQLite ignores: its writers queue anyway.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
 
 from sqlalchemy import and_, func, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
-from privacy.differencing import EntitySet, sizes_to_compare, too_close, too_close_across
+from privacy.differencing import Sketch, sizes_to_compare, too_close, too_close_across
 from sandbox.states import State
 from sandbox.tables import (
     AggregationRow,
@@ -28,6 +30,8 @@ from sandbox.tables import (
 LEDGER_VERSION = 0
 # Size ranges asked for in one SELECT: below the number of parameters SQLite takes.
 _RANGES = 200
+# How many digests go into one.
+_AT_ONCE = 1_000
 
 
 def permit(session: Session, identifier: str) -> PermitRow:
@@ -89,7 +93,7 @@ def add_release(session: Session, row: ReleaseRow) -> None:
 
 
 def is_too_close(
-    session: Session, product: str, version: int, cells: Mapping[str, Sequence[EntitySet]], minimum: int
+    session: Session, product: str, version: int, cells: Mapping[str, Sequence[Sketch]], minimum: int
 ) -> bool:
     """Whether one of `cells` (by basis) is too close to one released earlier, from this version or another one."""
     return any(
@@ -97,25 +101,45 @@ def is_too_close(
     )
 
 
-def add_cells(session: Session, product: str, version: int, cells: Mapping[str, Iterable[EntitySet]]) -> None:
-    """Remember released cells (by basis); a set that is known already is not stored again."""
+def add_cells(session: Session, product: str, version: int, cells: Mapping[str, Iterable[Sketch]]) -> None:
+    """Remember released cells (by basis); one that is known already is not stored again."""
     for basis, released in cells.items():
-        for entities in {cell.members: cell for cell in released}.values():
+        for cell in dict.fromkeys(released):
             row = ReleasedCellRow(
                 product=product,
                 version=version,
                 basis=basis,
-                digest=entities.digest,
-                size=entities.size,
-                members=entities.to_text(),
+                digest=cell.digest,
+                size=cell.size,
+                sketch=cell.to_text(),
             )
             insert(session, row)
 
 
-def cells(session: Session, product: str, basis: str) -> list[EntitySet]:
-    """Every cell that was released on this basis, from all versions of the product."""
-    query = select(ReleasedCellRow.members).where(ReleasedCellRow.product == product, ReleasedCellRow.basis == basis)
-    return [EntitySet.from_text(one) for one in session.exec(query)]
+# The version and the digest of a released cell.
+CellKey = tuple[int, str]
+
+
+def cell_keys(session: Session, product: str, basis: str) -> set[CellKey]:
+    """The keys of all cells that were released on this basis, from all versions of the product."""
+    query = select(ReleasedCellRow.version, ReleasedCellRow.digest).where(*_on(product, basis))
+    return {(version, digest) for version, digest in session.exec(query)}
+
+
+def cells(session: Session, product: str, basis: str, wanted: AbstractSet[CellKey]) -> Iterator[tuple[CellKey, Sketch]]:
+    """Those of these cells that `wanted` names, in the order of their keys."""
+    ordered = sorted(wanted)
+    for start in range(0, len(ordered), _AT_ONCE):
+        some = set(ordered[start : start + _AT_ONCE])
+        digests = {digest for _, digest in some}
+        query = select(ReleasedCellRow).where(*_on(product, basis), col(ReleasedCellRow.digest).in_(digests))
+        for row in session.exec(query.order_by(col(ReleasedCellRow.version), col(ReleasedCellRow.digest))):
+            if (key := (row.version, row.digest)) in some:
+                yield key, Sketch.from_text(row.sketch)
+
+
+def _on(product: str, basis: str) -> tuple[Any, ...]:
+    return ReleasedCellRow.product == product, ReleasedCellRow.basis == basis
 
 
 def aggregation(session: Session, job: str) -> AggregationRow | None:
@@ -135,32 +159,32 @@ def contributions(session: Session, job: str) -> Sequence[ContributionRow]:
 
 
 def _any_too_close(
-    session: Session, product: str, version: int, basis: str, cells: Sequence[EntitySet], minimum: int
+    session: Session, product: str, version: int, basis: str, cells: Sequence[Sketch], minimum: int
 ) -> bool:
-    earlier, others = list[EntitySet](), list[EntitySet]()
-    for released_from, entities in _near(session, product, basis, cells, minimum):
-        (earlier if released_from == version else others).append(entities)
-    # A set released before was compared with all others then, and they with it since.
-    known, known_elsewhere = ({entities.members for entities in sets} for sets in (earlier, others))
+    earlier, others = list[Sketch](), list[Sketch]()
+    for released_from, cell in _near(session, product, basis, cells, minimum):
+        (earlier if released_from == version else others).append(cell)
+    # A cell released before was compared with all others then, and they with it since.
+    known, known_elsewhere = set(earlier), set(others)
     return any(
-        (new.members not in known and too_close(new, earlier, minimum))
-        or (new.members not in known_elsewhere and too_close_across(new, others, minimum))
+        (new not in known and too_close(new, earlier, minimum))
+        or (new not in known_elsewhere and too_close_across(new, others, minimum))
         for new in cells
     )
 
 
 def _near(
-    session: Session, product: str, basis: str, cells: Sequence[EntitySet], minimum: int
-) -> Iterable[tuple[int, EntitySet]]:
-    """Sets whose size is near that of one of `cells`, and the version each was released from."""
+    session: Session, product: str, basis: str, cells: Sequence[Sketch], minimum: int
+) -> Iterable[tuple[int, Sketch]]:
+    """Cells whose size is near that of one of `cells`, and the version each was released from."""
     ranges = sizes_to_compare(cells, minimum)
     size = col(ReleasedCellRow.size)
     for start in range(0, len(ranges), _RANGES):
         near = or_(*(and_(size >= low, size <= high) for low, high in ranges[start : start + _RANGES]))
-        query = select(ReleasedCellRow.version, ReleasedCellRow.members).where(
+        query = select(ReleasedCellRow.version, ReleasedCellRow.sketch).where(
             ReleasedCellRow.product == product, ReleasedCellRow.basis == basis, near
         )
-        yield from ((version, EntitySet.from_text(members)) for version, members in session.exec(query).all())
+        yield from ((version, Sketch.from_text(text)) for version, text in session.exec(query).all())
 
 
 def insert(session: Session, row: SQLModel) -> bool:

@@ -63,7 +63,7 @@ class ReleaseRow(SQLModel, table=True):
 
 
 class ReleasedCellRow(SQLModel, table=True):
-    """The entities behind a released cell. `basis` is the measure, or empty for counts; like is compared with like."""
+    """The sketch of a released cell. `basis` is the measure, or empty for counts; like is compared with like."""
 
     __tablename__ = "sandbox_released_cell"
     __table_args__ = (Index("sandbox_released_cell_by_size", "product", "version", "basis", "size"),)
@@ -73,7 +73,7 @@ class ReleasedCellRow(SQLModel, table=True):
     basis: str = Field(primary_key=True)
     digest: str = Field(primary_key=True)
     size: int
-    members: str = Field(sa_column=_text())
+    sketch: str = Field(sa_column=_text())
 
 
 class AggregationRow(SQLModel, table=True):

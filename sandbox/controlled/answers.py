@@ -1,15 +1,15 @@
-"""From the cells that the job computed to the rows that may leave, and the entity sets behind them. Pure."""
+"""From the cells that the job computed to the rows that may leave, and the sketches of those behind them. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hexi.canonical import Json
-from privacy.differencing import EntitySet
+from privacy.differencing import Sketch
 from privacy.disclosure import LARGEST, Aggregate, Average, Cell, Count, Entities, Rules, Sum, may_show, order, round_to
 from privacy.suppression import Number, average, shown, totals
 from sandbox.controlled.cells import Cells
-from sandbox.outputs import Computed, EntitySets, Output
+from sandbox.outputs import Computed, Output, Sketches
 from sandbox.queries.query import Group
 from sandbox.reasons import Reason
 
@@ -107,20 +107,20 @@ def _value(cell: Cell, aggregate: Aggregate, rules: Rules) -> Number:
             return round_to(statistic.clipped, rules.rounding)
 
 
-def _sets(question: Cells, kept: Sequence[Computed], rules: Rules) -> tuple[EntitySets, EntitySets]:
+def _sets(question: Cells, kept: Sequence[Computed], rules: Rules) -> tuple[Sketches, Sketches]:
     """What later releases are compared with, and what this one is.
 
     Records tell two cells of one table apart that are of the same entities. A record that a join or a sub-query made is
     like no other, though, and would make any two cells look different; so a cell with such records is compared by its
     entities too, with every cell, and every cell with it.
     """
-    bases: dict[str, list[EntitySet]] = {}
+    bases: dict[str, list[Sketch]] = {}
     if len(question.measures) < len(question.aggregates):
         bases[""] = [one.sets[""] for one in kept]
     for measure, source in question.bases.items():
         visible = [one.sets[measure] for one in kept if may_show(one.cell.measures[measure], rules)]
         bases[source.name] = bases.get(source.name, []) + visible
-    entities = {basis: [EntitySet.of(one for one, _ in each.members) for each in sets] for basis, sets in bases.items()}
+    entities = {basis: [each.without_records() for each in sets] for basis, sets in bases.items()}
     joined = {f"{_JOINED}{basis}": sets for basis, sets in entities.items()}
     single = {f"{_SINGLE}{basis}": sets for basis, sets in entities.items()}
     if question.simple:

@@ -8,7 +8,7 @@ is guarded row by row every record is an entity.
 from registry.catalogue import Table
 from sandbox.controlled.columns import Columns, Source, Value
 from sandbox.controlled.scopes import Names
-from sandbox.queries.query import MARK_BITS, Field, entity_number, literal, quote, typed
+from sandbox.queries.query import ENTITY_BITS, Field, entity_number, literal, quote, typed
 
 
 def scan(table: Table, columns: Columns, names: Names) -> tuple[str, dict[str, tuple[str, Value]]]:
@@ -29,7 +29,7 @@ def scan(table: Table, columns: Columns, names: Names) -> tuple[str, dict[str, t
         entity, alike = "hexi_e", "hexi_e, hexi_c"
     else:
         inner = f"SELECT {', '.join(chosen)} FROM {quote(table.name)}"  # noqa: S608 - all is quoted
-        entity, alike = f"CAST(hexi_r & {MARK_BITS} AS BIGINT) AS hexi_e", "hexi_c"
+        entity, alike = f"CAST(hexi_r & {ENTITY_BITS} AS BIGINT) AS hexi_e", "hexi_c"
     known = f"SELECT *, hash({literal(table.name, 'string')}, {values}) AS hexi_c FROM ({inner})"  # noqa: S608
     number = f"hash(hexi_c, row_number() OVER (PARTITION BY {alike})) AS hexi_r"
     marked = f"SELECT *, {number} FROM ({known})"  # noqa: S608 - all is quoted

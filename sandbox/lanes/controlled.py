@@ -12,7 +12,6 @@ from sqlmodel import Session
 
 from hexi.canonical import Json, parse
 from hexi.database import Database
-from privacy.differencing import leaves_few
 from registry.controlled import Controlled
 from sandbox import store
 from sandbox.buckets import in_bucket
@@ -25,9 +24,10 @@ from sandbox.isolation.processes import Job
 from sandbox.isolation.spares import Spares
 from sandbox.lane import End, Hold, Result, Work
 from sandbox.lanes.chosen import NOT_NAMED
+from sandbox.lanes.remembered import Remembered
 from sandbox.lanes.tables import TOO_CLOSE, is_too_close
 from sandbox.messages import RunAnswer
-from sandbox.outputs import EntitySets, Output, read_cells, rules_of
+from sandbox.outputs import Output, Sketches, read_cells, rules_of
 from sandbox.reasons import Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
@@ -41,6 +41,7 @@ class ControlledLane:
         self._database = database
         self._settings = settings
         self._spares = Spares()
+        self._released = Remembered()
 
     def review(self, dataset: Dataset, request: RunRequest) -> Question | Refusal:
         """See `Lane`."""
@@ -68,7 +69,7 @@ class ControlledLane:
             output = computed.output
             if output is not None and output.compared is not None:
                 pin(session, *work.key, str(computed.happened.data_digest))
-                close = is_close(session, work, output.compared, output.sets)
+                close = is_close(session, work, self._released, output.compared, output.sets)
                 if close and computed.hold is None:
                     computed = refused(work, TOO_CLOSE, computed.happened.isolation)
                 else:
@@ -94,9 +95,11 @@ def charge(session: Session, work: Work[Question], group: str, question: str) ->
     return None if store.charge_query_set(session, asked, cap) else _used_up(group, cells, cap)
 
 
-def is_close(session: Session, work: Work[Question], compared: EntitySets, remembered: EntitySets) -> bool:
+def is_close(
+    session: Session, work: Work[Question], released: Remembered, compared: Sketches, remembered: Sketches
+) -> bool:
     """Whether the answer, with earlier ones, would be about a few entities only."""
-    return is_too_close(session, work, compared) or _leaves_few(session, work, compared, remembered)
+    return is_too_close(session, work, compared) or _single_out(session, work, released, compared, remembered)
 
 
 def _controlled(work: Work[Question], rows: list[list[Json]], isolation: Json, *, hold: bool) -> Result:
@@ -118,15 +121,20 @@ def _controlled(work: Work[Question], rows: list[list[Json]], isolation: Json, *
     return Result(released(work, isolation, output.digest), output, Hold(report, lineage) if hold else None)
 
 
-def _leaves_few(session: Session, work: Work[Question], compared: EntitySets, remembered: EntitySets) -> bool:
-    """Whether cells that were left out for being few come out again as what others leave over."""
+def _single_out(
+    session: Session, work: Work[Question], released: Remembered, compared: Sketches, remembered: Sketches
+) -> bool:
+    """Whether a cell, with what was released before, can be added up to something about a few entities."""
     minimum = work.dataset.product.disclosure.minimum_entities
     for basis, new in compared.items():
-        earlier = store.cells(session, work.permit.product, basis)
-        # Where it will not be remembered, it is compared with cells of another kind only: a person's years, which are
-        # different records, must not look like one cell in another.
-        if (earlier or basis in remembered) and leaves_few(new, earlier, minimum):
-            return True
+        known = released.of(session, work.permit.product, basis, minimum)
+        for cell in new:
+            if known.single_out(cell):
+                return True
+            # Where it will not be remembered, it is compared with cells of another kind only: a person's years, which
+            # are different records, must not look like one cell in another.
+            if basis in remembered:
+                known.add(cell)
     return False
 
 

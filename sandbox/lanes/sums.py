@@ -23,9 +23,10 @@ from sandbox.execution import bound_of, compute_sum, refused, released
 from sandbox.lane import Contribute, End, Result, Work
 from sandbox.lanes.chosen import NOT_NAMED
 from sandbox.lanes.controlled import charge, computed, is_close
+from sandbox.lanes.remembered import Remembered
 from sandbox.lanes.tables import TOO_CLOSE, is_too_close
 from sandbox.messages import RunAnswer, from_base64, to_base64
-from sandbox.outputs import EntitySets, rules_of, too_few
+from sandbox.outputs import Sketches, rules_of, too_few
 from sandbox.queries.query import SUM_MODE, Reviewed
 from sandbox.queries.review import review
 from sandbox.reasons import Reason, Refusal
@@ -49,8 +50,8 @@ class Number:
     """A number that may leave, the sets behind it as later answers will be compared, and as it is compared itself."""
 
     value: float
-    sets: EntitySets
-    compared: EntitySets
+    sets: Sketches
+    compared: Sketches
     isolation: Json
 
 
@@ -61,6 +62,7 @@ class SumLane:
         self._database = database
         self._settings = settings
         self._contribute = contribute
+        self._released = Remembered()
 
     def review(self, dataset: Dataset, request: RunRequest) -> Asked | Refusal:
         """See `Lane`."""
@@ -103,13 +105,18 @@ class SumLane:
             if row is not None and row.ciphertext is not None:
                 # A worker that lost its lease came here first, and sent its own.
                 return _kept(row.ciphertext, row.isolation)
-            if _is_close(session, work, computed):
+            if self._is_close(session, work, computed):
                 return TOO_CLOSE
             store.add_cells(session, *work.key, computed.sets)
             if row is not None:
                 row.ciphertext, row.isolation = to_base64(ciphertext), encode(computed.isolation).decode()
                 store.save(session, row)
         return Kept(ciphertext, computed.isolation)
+
+    def _is_close(self, session: Session, work: Work[Any], number: Number) -> bool:
+        if isinstance(work.question, Reviewed):
+            return is_too_close(session, work, number.compared)
+        return is_close(session, work, self._released, number.compared, number.sets)
 
 
 def _kept(ciphertext: str, isolation: str | None) -> Kept:
@@ -127,12 +134,6 @@ def _charge(session: Session, work: Work[Any]) -> Reason | None:
     if (group := policy.group_of(work.permit.holder)) is None:
         return NOT_NAMED
     return charge(session, work, group, digest({"mode": SUM_MODE, "question": question.digest}))
-
-
-def _is_close(session: Session, work: Work[Any], number: Number) -> bool:
-    if isinstance(work.question, Reviewed):
-        return is_too_close(session, work, number.compared)
-    return is_close(session, work, number.compared, number.sets)
 
 
 def _number(work: Work[Any], settings: SandboxSettings) -> Number | Reason:

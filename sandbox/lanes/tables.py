@@ -17,7 +17,7 @@ from sandbox.datasets import Dataset, pin
 from sandbox.execution import Asked, compute, refused, released
 from sandbox.lane import End, Result, Work
 from sandbox.messages import RunAnswer
-from sandbox.outputs import EntitySets, Output
+from sandbox.outputs import Output, Sketches
 from sandbox.queries.query import Reviewed
 from sandbox.queries.review import review
 from sandbox.reasons import Reason, Refusal
@@ -56,7 +56,7 @@ class TableLane:
             return end(session, work, _admit(session, work, computed))
 
 
-def is_too_close(session: Session, work: Work[Asked], sets: EntitySets) -> bool:
+def is_too_close(session: Session, work: Work[Asked], sets: Sketches) -> bool:
     """Whether the records by which a cell differs from an earlier one belong to too few entities."""
     store.pin_data(session, *work.key, work.dataset.fingerprint())
     # Releases from one product come one after another, whichever version they are from.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hexi.canonical import digest
+from privacy.differencing import WIDTH
 from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 
 Literal = str | int | float | bool
@@ -30,9 +31,9 @@ SQL_TYPES = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "bool
 # Columns of the job's own; review refuses products whose columns start like this.
 RESERVED_PREFIX = "hexi_"
 _ENTITY, _ROWS = f"{RESERVED_PREFIX}entity", f"{RESERVED_PREFIX}rows"
-_RECORD, _MARK = f"{RESERVED_PREFIX}record", f"{RESERVED_PREFIX}mark"
-# The bits of a mark: as many as a JSON number carries exactly. Two sets of records share one by chance once in 2**52.
-MARK_BITS = 2**52 - 1
+_RECORD, _MARK, _BUCKET = f"{RESERVED_PREFIX}record", f"{RESERVED_PREFIX}mark", f"{RESERVED_PREFIX}bucket"
+# The bits of an entity's number.
+ENTITY_BITS = 2**52 - 1
 
 
 @dataclass(frozen=True)
@@ -162,10 +163,11 @@ class Query:
         return f"SELECT {chosen} FROM {quote(self.table)}{where}{groups}"  # noqa: S608 - every part is quoted
 
     def job(self) -> str:
-        """The SQL to run: per cell the groups, the entities, their marks, the rows, and four or five columns a measure.
+        """The SQL to run: per cell the groups, how many entities, their sketch, the rows, and four or five columns a
+        measure.
 
-        An entity has one number in every query of every version (`entity_number`). The list of those that have a
-        measure is NULL where it is the list of all. Values are read with TRY_CAST: one that does not fit its declared
+        An entity has one number in every query of every version (`entity_number`). How many have a measure, and their
+        sketch, are NULL where it is all of them. Values are read with TRY_CAST: one that does not fit its declared
         type is missing, never an error, for an error would say something about it. Rows without an entity are left out:
         nobody could be counted for them.
         """
@@ -233,25 +235,33 @@ def cell_sql(
     keys = [quote(group) for group in groups]
     rows = f"count(DISTINCT {quote(_RECORD)})" if repeated else "count(*)"
     mark = _mark(_RECORD, repeated=repeated)
-    inner = [*keys, quote(_ENTITY), f"{rows} AS {quote(_ROWS)}", f"{mark} AS {quote(_MARK)}"]
-    outer = [
+    per_entity = [*keys, quote(_ENTITY), f"{rows} AS {quote(_ROWS)}", f"{mark} AS {quote(_MARK)}"]
+    per_bucket = [
+        *keys,
+        f"{quote(_ENTITY)} % {WIDTH} AS {quote(_BUCKET)}",
+        f"sum({quote(_ROWS)}) AS {quote(_ROWS)}",
+        *_sketched("", quote(_MARK)),
+    ]
+    per_cell = [
         *(f"CAST({quote(group)} AS VARCHAR)" if kind == "date" else quote(group) for group, kind in groups.items()),
-        f"list({quote(_ENTITY)})",
-        f"list({quote(_MARK)})",
+        "CAST(sum(n) AS BIGINT)",
+        _buckets(""),
         f"CAST(sum({quote(_ROWS)}) AS BIGINT)",
     ]
     for index, (measure, field) in enumerate(measures.items()):
-        inner += _per_entity(index, measure, field, repeated=repeated)
-        outer += _per_cell(index, dominance=dominance, repeated=repeated)
+        per_entity += _per_entity(index, measure, field, repeated=repeated)
+        per_bucket += _per_bucket(index, dominance=dominance)
+        per_cell += _per_cell(index, dominance=dominance, repeated=repeated)
     filtered = f" WHERE {where.sql()}" if where else ""
-    grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
     base = "base"
     if repeated:
         base, common = "once", [*common, f"once AS ({_once(keys, measures)})"]
+    entities = f"SELECT {', '.join(per_entity)} FROM {base}{filtered} GROUP BY {', '.join([*keys, quote(_ENTITY)])}"  # noqa: S608
+    buckets = f"SELECT {', '.join(per_bucket)} FROM entities GROUP BY {', '.join([*keys, quote(_BUCKET)])}"  # noqa: S608
+    grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
     return (
-        f"WITH {', '.join(common)}, "  # noqa: S608 - every part is quoted
-        f"entities AS (SELECT {', '.join(inner)} FROM {base}{filtered} GROUP BY {', '.join([*keys, quote(_ENTITY)])}) "
-        f"SELECT {', '.join(outer)} FROM entities{grouped}"
+        f"WITH {', '.join(common)}, entities AS ({entities}), buckets AS ({buckets}) "  # noqa: S608 - every part is quoted
+        f"SELECT {', '.join(per_cell)} FROM buckets{grouped}"
     )
 
 
@@ -285,31 +295,54 @@ def _per_entity(index: int, measure: str, field: Field, *, repeated: bool) -> li
     ]
 
 
+def _sketched(which: str, mark: str, having: str = "") -> list[str]:
+    """A bucket of a sketch (`privacy.differencing.Sketch`): how many entities, their numbers, and they by records."""
+    entity = quote(_ENTITY)
+    return [
+        f"count(*){having} AS n{which}",
+        f"bit_xor({entity}){having} AS x{which}",
+        f"bit_xor(hash({entity}, {mark})){having} AS y{which}",
+    ]
+
+
+def _buckets(which: str) -> str:
+    """The sketch, as `Sketch.read` reads it."""
+    one = f"format('{{:04x}}{{:016x}}{{:016x}}', {quote(_BUCKET)}, x{which}, y{which})"
+    return f"coalesce(string_agg({one}, '') FILTER (WHERE n{which} > 0), '')"
+
+
+def _per_bucket(index: int, *, dominance: bool) -> list[str]:
+    c, p = f"c{index}", f"p{index}"
+    sums = [f"sum({one}) AS {one}" for one in (c, p)]
+    largest = [f"max(abs(CAST({c} AS DOUBLE)), 2) AS t{index}"] if dominance else []
+    return [*sums, *_sketched(str(index), f"m{index}", f" FILTER (WHERE {p} > 0)"), *largest]
+
+
 def _per_cell(index: int, *, dominance: bool, repeated: bool) -> list[str]:
     c, p = f"c{index}", f"p{index}"
-    # Where every record has a value, the list is the cell's own and need not be sent again.
+    # Where every record has a value, the sketch is the cell's own and need not be sent again.
     some = "TRUE" if repeated else f"sum({p}) < sum({quote(_ROWS)})"
     columns = [
         f"CAST(sum({c}) AS DOUBLE)",
         f"CAST(sum({p}) AS BIGINT)",
-        f"CASE WHEN {some} THEN coalesce(list({quote(_ENTITY)}) FILTER (WHERE {p} > 0), []) END",
-        f"CASE WHEN {some} THEN coalesce(list(m{index}) FILTER (WHERE {p} > 0), []) END",
+        f"CASE WHEN {some} THEN CAST(sum(n{index}) AS BIGINT) END",
+        f"CASE WHEN {some} THEN {_buckets(str(index))} END",
     ]
-    return [*columns, f"max(abs(CAST({c} AS DOUBLE)), 2)"] if dominance else columns
+    return [*columns, f"list_slice(list_reverse_sort(flatten(list(t{index}))), 1, 2)"] if dominance else columns
 
 
 def _mark(record: str, which: str = "", *, repeated: bool) -> str:
-    """Names a set of records of one entity: their hashed numbers, combined; 52 bits pass through JSON unharmed."""
+    """Names a set of records of one entity: their hashed numbers, combined."""
     distinct = "DISTINCT " if repeated else ""
-    return f"CAST(bit_xor({distinct}hash({quote(record)})){which} & {MARK_BITS} AS BIGINT)"
+    return f"bit_xor({distinct}hash({quote(record)})){which}"
 
 
 def entity_number(key: str) -> str:
-    """The number of an entity, alike in every query and version: of 52 bits of its key's MD5, which pass through JSON.
+    """The number of an entity, alike in every query and version: 52 bits of its key's MD5.
 
     Two of a million share one with a probability of 1 in 9,000; they then count as one, which is on the safe side.
     """
-    return f"CAST(md5_number_lower({key}) & {MARK_BITS} AS BIGINT)"
+    return f"CAST(md5_number_lower({key}) & {ENTITY_BITS} AS BIGINT)"
 
 
 def quote(name: str) -> str:

@@ -127,6 +127,16 @@ def test_q1_leaving_few_out_in_other_shapes(clinic: Bench) -> None:
             assert clinic.ask(shape).verdict == "refused", shape
 
 
+def test_q1_cells_that_overlap_and_add_up_to_few(clinic: Bench) -> None:
+    """Women, Ning, and either of them, make the women of Ning; with those of Zhengning, they leave the few there."""
+    for allowed in ("sex = 'f'", "county = 'Ning'", "sex = 'f' OR county = 'Ning'"):
+        assert clinic.ask(f"SELECT sum(cost) FROM patients WHERE {allowed}").verdict == "released"
+    with counted("Q1 differencing through cells that overlap", REFUSED):
+        last = clinic.ask("SELECT sum(cost) FROM patients WHERE sex = 'f' AND county IN ('Ning', 'Zhengning')")
+        assert [reason.code for reason in last.reasons] == ["sandbox.too-close-to-earlier"], last.rows
+    assert clinic.ask("SELECT sum(cost) FROM patients WHERE sex = 'f' AND county = 'Huan'").verdict == "released"
+
+
 def test_q2_subsets_run_out(tables: Path, tmp_path: Path) -> None:
     product = clinic_product(tmp_path, policy={"querySets": 20})
     with open_bench(product, tables, None, system_clock) as bench, counted("Q2 subsets without end", BLOCKED):
