@@ -31,3 +31,11 @@ class Refused(Exception):
     def __init__(self, *reasons: Reason) -> None:
         super().__init__(", ".join(reason.code for reason in reasons))
         self.reasons = reasons
+
+
+# In every lane, and before any.
+NOT_NAMED = Reason(
+    "sandbox.not-a-named-analyst",
+    "this product answers the analysts whom its provider named in its signed policy, and you are none of them; ask the "
+    "provider to name your DID there in the product's next version",
+)

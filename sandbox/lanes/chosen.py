@@ -15,19 +15,13 @@ from sandbox.datasets import Dataset
 from sandbox.errors import ProductUnusable
 from sandbox.lane import Contribute, End, Lane, Work
 from sandbox.messages import RunAnswer
-from sandbox.reasons import Reason, Refusal
+from sandbox.reasons import NOT_NAMED, Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     from sandbox.cubes.cubes import Cubes
     from sandbox.programs.execution import Hear
-
-NOT_NAMED = Reason(
-    "sandbox.not-a-named-analyst",
-    "this product answers the analysts whom its provider named in its signed policy, and you are none of them; ask the "
-    "provider to name your DID there in the product's next version",
-)
 
 
 def is_named(product: Described, did: str) -> bool:

@@ -23,12 +23,11 @@ from sandbox.execution import JOB_FAILED, execute, limits_of, refused, released
 from sandbox.isolation.processes import Job
 from sandbox.isolation.spares import Spares
 from sandbox.lane import End, Hold, Result, Work
-from sandbox.lanes.chosen import NOT_NAMED
 from sandbox.lanes.remembered import Remembered
 from sandbox.lanes.tables import TOO_CLOSE, is_too_close
 from sandbox.messages import RunAnswer
 from sandbox.outputs import Output, Sketches, read_cells, rules_of
-from sandbox.reasons import Reason, Refusal
+from sandbox.reasons import NOT_NAMED, Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
 from sandbox.tables import QuerySetRow

@@ -21,7 +21,6 @@ from sandbox.datasets import Dataset
 from sandbox.errors import RequestInvalid
 from sandbox.execution import bound_of, compute_sum, refused, released
 from sandbox.lane import Contribute, End, Result, Work
-from sandbox.lanes.chosen import NOT_NAMED
 from sandbox.lanes.controlled import charge, computed, is_close
 from sandbox.lanes.remembered import Remembered
 from sandbox.lanes.tables import TOO_CLOSE, is_too_close
@@ -29,7 +28,7 @@ from sandbox.messages import RunAnswer, from_base64, to_base64
 from sandbox.outputs import Sketches, rules_of, too_few
 from sandbox.queries.query import SUM_MODE, Reviewed
 from sandbox.queries.review import review
-from sandbox.reasons import Reason, Refusal
+from sandbox.reasons import NOT_NAMED, Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
 

@@ -16,10 +16,10 @@ from registry.lanes import LaneName, NoLane, lane_of
 from sandbox.cubes.queries import CubeQuery, Statistic
 from sandbox.datasets import Dataset
 from sandbox.errors import QueryOutsidePermit
-from sandbox.lanes.chosen import NOT_NAMED, Lanes, is_named
+from sandbox.lanes.chosen import Lanes, is_named
 from sandbox.messages import ReasonBody
 from sandbox.preview import DryRun, ExpectedCell, ExpectedError, Rule
-from sandbox.reasons import Reason, Refusal
+from sandbox.reasons import NOT_NAMED, Reason, Refusal
 from sandbox.requests import RunRequest
 
 if TYPE_CHECKING:
