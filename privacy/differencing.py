@@ -14,8 +14,9 @@ so that k or a few more than k are sometimes refused too.
 
 An entity may have several records (a person, its years): two cells of the same persons, one without the last year of
 Bob, differ by Bob; two cells of the same persons in different years differ by all of them. Between versions of a
-product the entities are compared alone as well: who is in only one of two cells is seen whatever became of everybody's
-records (`too_close_across`).
+product, and products about the same, the entities are compared alone as well: who is in only one of two cells is seen
+whatever became of everybody's records (`too_close_across`). A correction of single records is seen where a record that
+was not corrected has the same mark in both.
 
 A difference may take more than two cells: a total less its parts, parts that overlap. `Combinations` sees whatever can
 be made of cells by adding and subtracting each at most once. A refusal is itself an answer, though: there is somebody
@@ -77,7 +78,7 @@ class Sketch:
 
     def to_text(self) -> str:
         """A text form, for keeping."""
-        return base64.b64encode(zlib.compress(self._bytes(), 1)).decode("ascii")
+        return base64.b64encode(zlib.compress(self._bytes(), 1 if self.size < WIDTH else 0)).decode("ascii")
 
     @classmethod
     def from_text(cls, text: str) -> "Sketch":
@@ -98,7 +99,7 @@ def too_close(new: Sketch, earlier: Iterable[Sketch], minimum: int) -> bool:
 
 
 def too_close_across(new: Sketch, earlier: Iterable[Sketch], minimum: int) -> bool:
-    """Whether `new` differs from one of `earlier`, which are of other versions of the product, by entities or by
+    """Whether `new` differs from one of `earlier`, which are of other versions or products, by entities or by
     records of at least one and fewer than `minimum` entities."""
     return any(
         abs(new.size - old.size) < minimum
@@ -125,8 +126,8 @@ class Combinations:
     def __init__(self, minimum: int) -> None:
         self._minimum = minimum
         self._cells: list[int] = []
-        # From each part on: the pivots, highest first, of each part that follows.
-        self._eliminated: list[list[_Pivots]] = [[] for _ in range(PARTS)]
+        # From each part on, as many as leave one untouched: the pivots, highest first, of each part that follows.
+        self._eliminated: list[list[_Pivots]] = [[] for _ in range(min(PARTS, minimum))]
 
     def add(self, cell: Sketch) -> None:
         """From now on this cell is known."""

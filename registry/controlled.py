@@ -73,6 +73,9 @@ class Controlled(Wire):
     """The policy. `query_sets` is how many cells one group of analysts may ever ask for, over all versions."""
 
     type: Literal["controlled-policy"] = "controlled-policy"
+    # Whom or what the product is about, as a name of the provider's own: answers of its products about the same are
+    # compared with each other. As in a lattice, silent means everybody it has.
+    population: str = Field(default="", max_length=64)
     analysts: tuple[Analysts, ...] = Field(default=(), max_length=MAX_GROUPS)
     query_sets: int | None = Field(default=None, ge=1)
     # Whether people of the provider look at every answer before it leaves (`sandbox.airlock`).

@@ -108,10 +108,9 @@ def execute(
 def _job(work: Work[Reviewed], settings: SandboxSettings) -> Job:
     query = work.question.query
     path = work.dataset.file(query.table)
-    # A CSV file is read as text and typed by the query, which turns what does not fit into missing values.
+    # A CSV file is read as text. Typed is every file by the query, which turns what does not fit into missing values.
     text = path.suffix.lower() == ".csv"
-    columns = {name: "string" if text else field.datatype for name, field in query.fields.items()}
-    columns[query.entity_key] = "string"
+    columns = dict.fromkeys([*query.contents, query.entity_key], "string") if text else {}
     return Job({query.table: path}, work.question.job_sql, limits_of(settings), {query.table: columns})
 
 

@@ -12,7 +12,7 @@ from sandbox.errors import JobFailed
 from sandbox.queries.query import Group, Query
 from sandbox.reasons import Reason
 
-# Sketches of cells by what the numbers are about: "" for counts, else the measure.
+# Sketches of cells by what the numbers are about: "" for counts, else the measure, with its table.
 Sketches = Mapping[str, Sequence[Sketch]]
 
 
@@ -117,7 +117,7 @@ def one_sum(query: Query, computed: Sequence[Computed], rules: Rules) -> tuple[f
     statistic = computed[0].cell.measures[measure] if len(computed) == 1 else Statistic()
     if not may_show(statistic, rules):
         return too_few(rules)
-    return float(round_to(statistic.clipped, rules.rounding)), {measure: [computed[0].sets[measure]]}
+    return float(round_to(statistic.clipped, rules.rounding)), {query.basis(measure): [computed[0].sets[measure]]}
 
 
 def too_few(rules: Rules) -> Reason:
@@ -157,5 +157,6 @@ def _shown_sets(query: Query, kept: Sequence[Computed], rules: Rules) -> Sketche
     if len(query.measures) < len(query.aggregates):
         sets[""] = [one.sets[""] for one in kept]
     for measure in query.measures:
-        sets[measure] = [one.sets[measure] for one in kept if may_show(one.cell.measures[measure], rules)]
+        shown = [one.sets[measure] for one in kept if may_show(one.cell.measures[measure], rules)]
+        sets[query.basis(measure)] = shown
     return sets

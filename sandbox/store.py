@@ -30,7 +30,7 @@ from sandbox.tables import (
 LEDGER_VERSION = 0
 # Size ranges asked for in one SELECT: below the number of parameters SQLite takes.
 _RANGES = 200
-# How many digests go into one.
+# Rows, or digests, that go into one statement, which has a few thousand parameters then.
 _AT_ONCE = 1_000
 
 
@@ -92,54 +92,63 @@ def add_release(session: Session, row: ReleaseRow) -> None:
     insert(session, row)
 
 
+# A product and its version; and with them, the digest of a cell that was released from it.
+VersionKey = tuple[str, int]
+CellKey = tuple[str, int, str]
+
+
 def is_too_close(
-    session: Session, product: str, version: int, cells: Mapping[str, Sequence[Sketch]], minimum: int
+    session: Session, version: VersionKey, population: str, cells: Mapping[str, Sequence[Sketch]], minimum: int
 ) -> bool:
-    """Whether one of `cells` (by basis) is too close to one released earlier, from this version or another one."""
+    """Whether one of `cells` (by basis) is too close to one released earlier, from this version of the product, from
+    another one, or from another product about the population."""
     return any(
-        _any_too_close(session, product, version, basis, new_cells, minimum) for basis, new_cells in cells.items()
+        _any_too_close(session, version, population, basis, new_cells, minimum) for basis, new_cells in cells.items()
     )
 
 
-def add_cells(session: Session, product: str, version: int, cells: Mapping[str, Iterable[Sketch]]) -> None:
+def add_cells(session: Session, version: VersionKey, population: str, cells: Mapping[str, Iterable[Sketch]]) -> None:
     """Remember released cells (by basis); one that is known already is not stored again."""
-    for basis, released in cells.items():
-        for cell in dict.fromkeys(released):
-            row = ReleasedCellRow(
-                product=product,
-                version=version,
-                basis=basis,
-                digest=cell.digest,
-                size=cell.size,
-                sketch=cell.to_text(),
-            )
-            insert(session, row)
+    rows = [
+        ReleasedCellRow(
+            product=version[0],
+            version=version[1],
+            basis=basis,
+            digest=cell.digest,
+            population=population,
+            size=cell.size,
+            sketch=cell.to_text(),
+        )
+        for basis, released in cells.items()
+        for cell in dict.fromkeys(released)
+    ]
+    for start in range(0, len(rows), _AT_ONCE):
+        insert(session, *rows[start : start + _AT_ONCE])
 
 
-# The version and the digest of a released cell.
-CellKey = tuple[int, str]
+def cell_keys(session: Session, population: str, basis: str) -> set[CellKey]:
+    """The keys of all cells that were released on this basis, from every product about the population."""
+    key = (ReleasedCellRow.product, ReleasedCellRow.version, ReleasedCellRow.digest)
+    return set(session.exec(select(*key).where(*_on(population, basis))).all())
 
 
-def cell_keys(session: Session, product: str, basis: str) -> set[CellKey]:
-    """The keys of all cells that were released on this basis, from all versions of the product."""
-    query = select(ReleasedCellRow.version, ReleasedCellRow.digest).where(*_on(product, basis))
-    return {(version, digest) for version, digest in session.exec(query)}
-
-
-def cells(session: Session, product: str, basis: str, wanted: AbstractSet[CellKey]) -> Iterator[tuple[CellKey, Sketch]]:
+def cells(
+    session: Session, population: str, basis: str, wanted: AbstractSet[CellKey]
+) -> Iterator[tuple[CellKey, Sketch]]:
     """Those of these cells that `wanted` names, in the order of their keys."""
     ordered = sorted(wanted)
+    key = (col(ReleasedCellRow.product), col(ReleasedCellRow.version), col(ReleasedCellRow.digest))
     for start in range(0, len(ordered), _AT_ONCE):
         some = set(ordered[start : start + _AT_ONCE])
-        digests = {digest for _, digest in some}
-        query = select(ReleasedCellRow).where(*_on(product, basis), col(ReleasedCellRow.digest).in_(digests))
-        for row in session.exec(query.order_by(col(ReleasedCellRow.version), col(ReleasedCellRow.digest))):
-            if (key := (row.version, row.digest)) in some:
-                yield key, Sketch.from_text(row.sketch)
+        digests = {digest for _, _, digest in some}
+        query = select(ReleasedCellRow).where(*_on(population, basis), col(ReleasedCellRow.digest).in_(digests))
+        for row in session.exec(query.order_by(*key)):
+            if (own := (row.product, row.version, row.digest)) in some:
+                yield own, Sketch.from_text(row.sketch)
 
 
-def _on(product: str, basis: str) -> tuple[Any, ...]:
-    return ReleasedCellRow.product == product, ReleasedCellRow.basis == basis
+def _on(population: str, basis: str) -> tuple[Any, ...]:
+    return ReleasedCellRow.population == population, ReleasedCellRow.basis == basis
 
 
 def aggregation(session: Session, job: str) -> AggregationRow | None:
@@ -159,10 +168,10 @@ def contributions(session: Session, job: str) -> Sequence[ContributionRow]:
 
 
 def _any_too_close(
-    session: Session, product: str, version: int, basis: str, cells: Sequence[Sketch], minimum: int
+    session: Session, version: VersionKey, population: str, basis: str, cells: Sequence[Sketch], minimum: int
 ) -> bool:
     earlier, others = list[Sketch](), list[Sketch]()
-    for released_from, cell in _near(session, product, basis, cells, minimum):
+    for released_from, cell in _near(session, population, basis, cells, minimum):
         (earlier if released_from == version else others).append(cell)
     # A cell released before was compared with all others then, and they with it since.
     known, known_elsewhere = set(earlier), set(others)
@@ -174,23 +183,27 @@ def _any_too_close(
 
 
 def _near(
-    session: Session, product: str, basis: str, cells: Sequence[Sketch], minimum: int
-) -> Iterable[tuple[int, Sketch]]:
-    """Cells whose size is near that of one of `cells`, and the version each was released from."""
+    session: Session, population: str, basis: str, cells: Sequence[Sketch], minimum: int
+) -> Iterable[tuple[VersionKey, Sketch]]:
+    """Cells whose size is near that of one of `cells`, and the version of the product that each was released from."""
     ranges = sizes_to_compare(cells, minimum)
     size = col(ReleasedCellRow.size)
     for start in range(0, len(ranges), _RANGES):
         near = or_(*(and_(size >= low, size <= high) for low, high in ranges[start : start + _RANGES]))
-        query = select(ReleasedCellRow.version, ReleasedCellRow.sketch).where(
-            ReleasedCellRow.product == product, ReleasedCellRow.basis == basis, near
+        query = select(ReleasedCellRow.product, ReleasedCellRow.version, ReleasedCellRow.sketch).where(
+            *_on(population, basis), near
         )
-        yield from ((version, Sketch.from_text(text)) for version, text in session.exec(query).all())
+        for product, version, text in session.exec(query).all():
+            yield (product, version), Sketch.from_text(text)
 
 
-def insert(session: Session, row: SQLModel) -> bool:
-    """Insert unless a row with this key is there; says whether it was inserted."""
+def insert(session: Session, *rows: SQLModel) -> bool:
+    """Insert these, of one table, unless rows with their keys are there; says whether any was inserted."""
+    if not rows:
+        return False
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(type(row)).values(**row.model_dump()).on_conflict_do_nothing()
+    values = [row.model_dump() for row in rows]
+    statement = dialect.insert(type(rows[0])).values(values if len(rows) > 1 else values[0]).on_conflict_do_nothing()
     return bool(session.connection().execute(statement).rowcount)
 
 

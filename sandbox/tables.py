@@ -63,15 +63,19 @@ class ReleaseRow(SQLModel, table=True):
 
 
 class ReleasedCellRow(SQLModel, table=True):
-    """The sketch of a released cell. `basis` is the measure, or empty for counts; like is compared with like."""
+    """The sketch of a released cell. `basis` is the measure, or empty for counts; like is compared with like.
+
+    Cells of all products about one population are compared: it does not matter through which one somebody is told.
+    """
 
     __tablename__ = "sandbox_released_cell"
-    __table_args__ = (Index("sandbox_released_cell_by_size", "product", "version", "basis", "size"),)
+    __table_args__ = (Index("sandbox_released_cell_of_population", "population", "basis", "size"),)
 
     product: str = Field(primary_key=True)
     version: int = Field(primary_key=True)
     basis: str = Field(primary_key=True)
     digest: str = Field(primary_key=True)
+    population: str = ""
     size: int
     sketch: str = Field(sa_column=_text())
 

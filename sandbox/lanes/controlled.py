@@ -24,7 +24,7 @@ from sandbox.isolation.processes import Job
 from sandbox.isolation.spares import Spares
 from sandbox.lane import End, Hold, Result, Work
 from sandbox.lanes.remembered import Remembered
-from sandbox.lanes.tables import TOO_CLOSE, is_too_close
+from sandbox.lanes.tables import TOO_CLOSE, is_too_close, population_of
 from sandbox.messages import RunAnswer
 from sandbox.outputs import Output, Sketches, read_cells, rules_of
 from sandbox.reasons import NOT_NAMED, Reason, Refusal
@@ -72,7 +72,7 @@ class ControlledLane:
                 if close and computed.hold is None:
                     computed = refused(work, TOO_CLOSE, computed.happened.isolation)
                 else:
-                    store.add_cells(session, *work.key, output.sets)
+                    store.add_cells(session, work.key, population_of(work), output.sets)
                 if computed.hold is not None:
                     computed = replace(computed, hold=_with_closeness(computed.hold, close=close))
             return end(session, work, replace(computed, happened=replace(computed.happened, disclosure=_rules(work))))
@@ -126,7 +126,7 @@ def _single_out(
     """Whether a cell, with what was released before, can be added up to something about a few entities."""
     minimum = work.dataset.product.disclosure.minimum_entities
     for basis, new in compared.items():
-        known = released.of(session, work.permit.product, basis, minimum)
+        known = released.of(session, population_of(work), basis, minimum)
         for cell in new:
             if known.single_out(cell):
                 return True

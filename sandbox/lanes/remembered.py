@@ -23,23 +23,23 @@ class _Ready:
 
 
 class Remembered:
-    """The combinations of what was released, by product and basis; the least recently used go first."""
+    """The combinations of what was released, by population and basis; the least recently used go first."""
 
     def __init__(self) -> None:
         self._ready: OrderedDict[tuple[str, str, int], _Ready] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, session: Session, product: str, basis: str, minimum: int) -> Combinations:
-        """All that was released on this basis, from all versions of the product; the caller may add to it."""
-        there = store.cell_keys(session, product, basis)
+    def of(self, session: Session, population: str, basis: str, minimum: int) -> Combinations:
+        """All that was released about the population on this basis; the caller may add to it."""
+        there = store.cell_keys(session, population, basis)
         with self._lock:
-            ready = self._ready.pop((product, basis, minimum), None)
+            ready = self._ready.pop((population, basis, minimum), None)
             if ready is None or not ready.cells <= there:  # a database that was restored knows less
                 ready = _Ready(Combinations(minimum))
-            for key, cell in store.cells(session, product, basis, there - ready.cells):
+            for key, cell in store.cells(session, population, basis, there - ready.cells):
                 ready.combinations.add(cell)
                 ready.cells.add(key)
-            self._ready[product, basis, minimum] = ready
+            self._ready[population, basis, minimum] = ready
             while sum(len(one.cells) for one in self._ready.values()) > MOST_CELLS and len(self._ready) > 1:
                 self._ready.popitem(last=False)
             return ready.combinations.copy()

@@ -23,7 +23,7 @@ from sandbox.execution import bound_of, compute_sum, refused, released
 from sandbox.lane import Contribute, End, Result, Work
 from sandbox.lanes.controlled import charge, computed, is_close
 from sandbox.lanes.remembered import Remembered
-from sandbox.lanes.tables import TOO_CLOSE, is_too_close
+from sandbox.lanes.tables import TOO_CLOSE, is_too_close, population_of
 from sandbox.messages import RunAnswer, from_base64, to_base64
 from sandbox.outputs import Sketches, rules_of, too_few
 from sandbox.queries.query import SUM_MODE, Reviewed
@@ -106,7 +106,7 @@ class SumLane:
                 return _kept(row.ciphertext, row.isolation)
             if self._is_close(session, work, computed):
                 return TOO_CLOSE
-            store.add_cells(session, *work.key, computed.sets)
+            store.add_cells(session, work.key, population_of(work), computed.sets)
             if row is not None:
                 row.ciphertext, row.isolation = to_base64(ciphertext), encode(computed.isolation).decode()
                 store.save(session, row)

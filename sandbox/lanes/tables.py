@@ -59,10 +59,16 @@ class TableLane:
 def is_too_close(session: Session, work: Work[Asked], sets: Sketches) -> bool:
     """Whether the records by which a cell differs from an earlier one belong to too few entities."""
     store.pin_data(session, *work.key, work.dataset.fingerprint())
-    # Releases from one product come one after another, whichever version they are from.
-    store.lock_ledger(session, work.permit.product)
+    # Releases about one population come one after another, whichever product and version they are from.
+    store.lock_population(session, population := population_of(work))
     minimum = work.dataset.product.disclosure.minimum_entities
-    return store.is_too_close(session, *work.key, sets, minimum)
+    return store.is_too_close(session, work.key, population, sets, minimum)
+
+
+def population_of(work: Work[Asked]) -> str:
+    """Whom or what the product is about: a name of the provider's, or empty, which is everybody it has."""
+    policy = work.dataset.product.controlled
+    return policy.population if policy else ""
 
 
 def _admit(session: Session, work: Work[Reviewed], result: Result) -> Result:
@@ -74,7 +80,7 @@ def _admit(session: Session, work: Work[Reviewed], result: Result) -> Result:
         return _stored(work, known)
     if is_too_close(session, work, result.output.sets):
         return refused(work, TOO_CLOSE, result.happened.isolation)
-    store.add_cells(session, *work.key, result.output.sets)
+    store.add_cells(session, work.key, population_of(work), result.output.sets)
     store.add_release(session, _release(work, result.output, result.happened.isolation))
     return result
 

@@ -144,6 +144,8 @@ class Query:
     where: Condition | None
     fields: Mapping[str, Field]
     dominance: bool = False
+    # The columns by whose values a record is known, in every query and version, wherever in its file it stands.
+    contents: tuple[str, ...] = ()
 
     @property
     def aggregates(self) -> tuple[Aggregate, ...]:
@@ -154,6 +156,10 @@ class Query:
     def measures(self) -> tuple[str, ...]:
         """The measures asked for, each once, sorted."""
         return tuple(sorted({item.measure for item in self.aggregates if isinstance(item, Sum | Average)}))
+
+    def basis(self, measure: str) -> str:
+        """What numbers about a measure are about, over all products."""
+        return f"{self.table}.{measure}"
 
     def canonical(self) -> str:
         """One text for one question."""
@@ -178,9 +184,12 @@ class Query:
     def _base(self) -> str:
         key = quote(self.entity_key)
         columns = [f"{typed(name, field)} AS {quote(name)}" for name, field in sorted(self.fields.items())]
+        known = [quote(name) for name in self.contents]
+        # Of records that are alike in everything each has a number.
+        alike = f"row_number() OVER (PARTITION BY {', '.join([key, *known])})"
         numbered = [
             f"{entity_number(f'CAST({key} AS VARCHAR)')} AS {quote(_ENTITY)}",
-            f"row_number() OVER () AS {quote(_RECORD)}",
+            f"hash({', '.join([*known, alike])}) AS {quote(_RECORD)}",
         ]
         chosen = ", ".join([*columns, *numbered])
         return f"SELECT {chosen} FROM {quote(self.table)} WHERE {key} IS NOT NULL"  # noqa: S608 - every part is quoted

@@ -64,6 +64,7 @@ def _read(text: str, product: Product) -> Query:
         where,
         {name: _field(scope.columns[name]) for name in sorted(used)},
         dominance=product.disclosure.dominance,
+        contents=tuple(sorted(column.name for column in table.columns if column.role in {"dimension", "measure"})),
     )
 
 

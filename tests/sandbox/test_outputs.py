@@ -15,8 +15,8 @@ from sandbox.outputs import Output, control, one_sum, read_cells
 from sandbox.queries.query import Query
 from sandbox.queries.review import SUM_MODE, Reviewed, review
 from sandbox.reasons import Reason
+from tests.sandbox.builders import TABLES, write_visits
 from tests.sandbox.builders import product as a_product
-from tests.sandbox.builders import write_visits
 
 RULES = Rules()
 
@@ -32,8 +32,16 @@ def visits(tmp_path: Path) -> Path:
     return tmp_path / "visits.csv"
 
 
+def write(path: Path, columns: str, rows: list[str]) -> Path:
+    """A file of visits with these columns, and the others empty."""
+    others = [column["name"] for column in TABLES[0]["columns"] if column["name"] not in columns.split(",")]
+    blank = "," * len(others)
+    path.write_text("\n".join([",".join([columns, *others]), *(row + blank for row in rows)]))
+    return path
+
+
 def computed(visits: Path, query: Query, sql: str) -> list[list[Any]]:
-    columns = dict.fromkeys([*query.fields, query.entity_key], "string")
+    columns = dict.fromkeys([*query.contents, query.entity_key], "string")
     return run_isolated(Job({"visits": visits}, sql, columns={"visits": columns}), minimum_level=0).rows
 
 
@@ -77,12 +85,11 @@ def test_a_total_of_too_few_is_no_row_and_nobody_looks_the_same(visits: Path, pr
 
 def test_a_measure_few_have_is_withheld_beside_a_count_that_is_shown(tmp_path: Path, product: Product) -> None:
     rows = [f"P{n},Huan,{'100' if n < 9 else ''}" for n in range(30)]
-    path = tmp_path / "v.csv"
-    path.write_text("person,county,cost\n" + "\n".join(rows))
+    path = write(tmp_path / "v.csv", "person,county,cost", rows)
     output = answer(path, product, "SELECT county, count(*), sum(cost), avg(cost) FROM visits GROUP BY county")
     assert isinstance(output, Output)
     assert output.rows == (("Huan", 30, None, None),)
-    assert output.sets["cost"] == []
+    assert output.sets["visits.cost"] == []
     assert [entities.size for entities in output.sets[""]] == [30]
 
 
@@ -90,8 +97,7 @@ def test_values_that_do_not_fit_and_rows_of_nobody_are_missing_not_errors(tmp_pa
     rows = [
         f"P{n},Huan,2024,{'much' if n == 0 else 'nan' if n == 1 else '1e308' if n == 2 else '5'}" for n in range(20)
     ]
-    path = tmp_path / "v.csv"
-    path.write_text("person,county,year,cost\n" + "\n".join([*rows, ",Huan,2024,7", "P3,Huan,soon,5"]))
+    path = write(tmp_path / "v.csv", "person,county,year,cost", [*rows, ",Huan,2024,7", "P3,Huan,soon,5"])
     output = answer(path, product, "SELECT year, count(*), sum(cost) FROM visits GROUP BY year")
     assert isinstance(output, Output)
     assert output.rows == ((2024, 20, 1085),)
@@ -143,8 +149,7 @@ def test_a_result_of_another_shape_is_a_failed_job(rows: list[list[object]], pro
 def test_dominance_is_asked_for_by_the_query_and_applied(tmp_path: Path, product: Product) -> None:
     from dataclasses import replace
 
-    path = tmp_path / "v.csv"
-    path.write_text("person,cost\n" + "\n".join(f"P{n},{900 if n == 0 else 10}" for n in range(30)))
+    path = write(tmp_path / "v.csv", "person,cost", [f"P{n},{900 if n == 0 else 10}" for n in range(30)])
     reviewed = review("SELECT sum(cost) FROM visits", product)
     assert isinstance(reviewed, Reviewed)
     query = replace(reviewed.query, dominance=True)

@@ -22,12 +22,12 @@ P, LEAST = "product", 10
 
 def add(database: Database, *cells: Sketch, version: int = 1) -> None:
     with database.transaction() as session:
-        store.add_cells(session, P, version, {"cost": cells})
+        store.add_cells(session, (P, version), "", {"cost": cells})
 
 
-def singled_out(database: Database, ready: Remembered, cell: Sketch, product: str = P) -> bool:
+def singled_out(database: Database, ready: Remembered, cell: Sketch, population: str = "") -> bool:
     with database.reading() as session:
-        return ready.of(session, product, "cost", LEAST).single_out(cell)
+        return ready.of(session, population, "cost", LEAST).single_out(cell)
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def test_what_others_release_is_seen_and_what_is_tried_is_not_kept(cells: Databa
     add(cells, sketch(range(150)))
     assert not singled_out(cells, ready, whole)
     with cells.reading() as session:
-        ready.of(session, P, "cost", LEAST).add(sketch(range(150, 297)))  # an answer that was refused in the end
+        ready.of(session, "", "cost", LEAST).add(sketch(range(150, 297)))  # an answer that was refused in the end
     assert not singled_out(cells, ready, whole)
     add(cells, sketch(range(150, 297)), version=2)  # by another process, from another version
     assert singled_out(cells, ready, whole)
-    assert not singled_out(cells, ready, whole, product="another")
+    assert not singled_out(cells, ready, whole, population="others")
 
 
 def test_a_database_that_knows_less_again_is_believed(cells: Database) -> None:
@@ -63,7 +63,7 @@ def test_few_are_kept_ready(cells: Database, monkeypatch: pytest.MonkeyPatch) ->
     add(cells, sketch(range(150)), sketch(range(150, 297)))
     for _ in range(2):
         assert singled_out(cells, ready, sketch(range(300)))
-        assert not singled_out(cells, ready, sketch(range(300)), product="another")
+        assert not singled_out(cells, ready, sketch(range(300)), population="others")
 
 
 def test_cells_remembered_by_their_entities_are_compared_by_them_from_then_on(database: Database) -> None:
@@ -81,7 +81,7 @@ def test_cells_remembered_by_their_entities_are_compared_by_them_from_then_on(da
         )
     database.migrate("sandbox")
     with database.reading() as session:
-        assert len(store.cell_keys(session, P, "cost")) == 1, "the same entities, once"
+        assert len(store.cell_keys(session, "", "cost")) == 1, "the same entities, once"
         without_bob, marks = sketch(range(199), range(199)), "its records are known by other marks now"
-        assert store.is_too_close(session, P, 2, {"cost": [without_bob]}, LEAST), marks
-        assert not store.is_too_close(session, P, 2, {"cost": [sketch(range(170))]}, LEAST)
+        assert store.is_too_close(session, (P, 2), "", {"cost": [without_bob]}, LEAST), marks
+        assert not store.is_too_close(session, (P, 2), "", {"cost": [sketch(range(170))]}, LEAST)
