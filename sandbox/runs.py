@@ -12,10 +12,8 @@ What fails before data were touched is undone; an orphan is not, for it may have
 steps 1 to 4 (`Sandbox.accept`) and 5 to 7 (`Sandbox.execute`) at different times and places.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from threading import Lock
 from typing import Any
 
 import structlog
@@ -24,9 +22,7 @@ from sqlmodel import Session
 from hexi.canonical import Clock, encode, instant, parse
 from hexi.database import Database
 from hexi.errors import DataspaceError
-from hexi.keys import VerifyingKey
 from ledger.entries import Kind
-from privacy.homomorphic import check_context
 from registry.identity import Identity
 from registry.trust import Trust
 from sandbox import store
@@ -37,7 +33,6 @@ from sandbox.errors import (
     DataChanged,
     PermitInvalid,
     PermitRevoked,
-    RequestInvalid,
     RunConflict,
     RunInProgress,
     RunUnknown,
@@ -47,17 +42,18 @@ from sandbox.lane import Contribute, Result, Work
 from sandbox.lanes.chosen import Lanes
 from sandbox.messages import ReasonBody, RunAnswer, from_base64
 from sandbox.outputs import Output
-from sandbox.owners import QUEUE, is_alive, this_process
-from sandbox.permits import Permit, read_permit, verify_permit
+from sandbox.owners import QUEUE, UnderWay, this_process
+from sandbox.permits import Permit, read_permit
 from sandbox.preview.offered import Preview
 from sandbox.queries.query import SUM_MODE
 from sandbox.reasons import Reason, Refusal
 from sandbox.receipts import REFUSED, RELEASED, Happened, rules_shown, run_facts, run_receipt, sign_receipt
-from sandbox.requests import RunRequest, check_sum, read_request, verify_request
+from sandbox.requests import RunRequest, read_request
 from sandbox.revoked import revoked
 from sandbox.settings import SandboxSettings
 from sandbox.states import State, next_state
 from sandbox.tables import RunRow
+from sandbox.verification import Verification
 
 # Given a session, a product and a version: what it is made of. Raises if this provider has no such product.
 Datasets = Callable[[Session, str, int], Dataset]
@@ -93,15 +89,14 @@ class Sandbox:
     ) -> None:
         self._database = database
         self._identity = identity
-        self._trust = trust
         self._datasets = datasets
         self._evidence = evidence
         self._clock = clock
-        self._settings = settings or SandboxSettings()
-        self._contribute = contribute
-        self._lanes = Lanes(database, self._settings, contribute, key, clock, unsafe_hear)
-        self._busy: set[str] = set()
-        self._lock = Lock()
+        settings = settings or SandboxSettings()
+        point, contributes = settings.aggregation_point, contribute is not None
+        self._verification = Verification(identity, trust, clock, point, contributes)
+        self._lanes = Lanes(database, settings, contribute, key, clock, unsafe_hear)
+        self._under_way = UnderWay()
         self.preview = Preview(self._lanes)
         self.airlock = Airlock(database, identity.did, key, evidence, clock, self._conclude)
 
@@ -112,8 +107,8 @@ class Sandbox:
         `CountExhausted`, `RunConflict`, `RunInProgress`, `DataChanged`, `IsolationUnavailable`, and for encrypted sums
         `PointNotTrusted`, `NotAContributor` and what `contribute` raises.
         """
-        permit, request, public_context = self._verified(permit_jws, request_jws, context)
-        with self._alone(request.run):
+        permit, request, public_context = self._verification.verified(permit_jws, request_jws, context)
+        with self._under_way.alone(request.run):
             work = self._take_on(permit, request, public_context, (permit_jws, request_jws, context))
             if not isinstance(work, RunAnswer):
                 return self._carry_out(work)
@@ -121,8 +116,8 @@ class Sandbox:
 
     def accept(self, permit_jws: str, request_jws: str, context: str | None, enlist: Enlist) -> None:
         """Steps 1 to 4: the run is taken on and waits. `enlist` is called in step 4. Raises as `run` does."""
-        permit, request, public_context = self._verified(permit_jws, request_jws, context)
-        with self._alone(request.run):
+        permit, request, public_context = self._verification.verified(permit_jws, request_jws, context)
+        with self._under_way.alone(request.run):
             wire = (permit_jws, request_jws, context)
             self._take_on(permit, request, public_context, wire, owner=QUEUE, enlist=enlist)
 
@@ -203,7 +198,8 @@ class Sandbox:
         """Execute the runs that dead processes left behind, and end overdue reviews. How many runs were executed."""
         self.airlock.expire()
         with self._database.reading() as session:
-            orphans = [row for row in store.runs_in_state(session, State.RUNNING) if self._orphaned(row)]
+            running = store.runs_in_state(session, State.RUNNING)
+        orphans = [row for row in running if self._under_way.is_orphan(row.id, row.owner)]
         done = 0
         for row in orphans:
             try:
@@ -213,34 +209,6 @@ class Sandbox:
         return done
 
     # Taking on ---------------------------------------------------------------------------------------------------
-
-    def _resolve(self, kid: str) -> VerifyingKey:
-        # Our own key needs nobody's word, and no call to a registry.
-        return self._identity.key.public if kid == self._identity.kid else self._trust.resolve(kid)
-
-    def _verified(
-        self, permit_jws: str, request_jws: str, context: str | None
-    ) -> tuple[Permit, RunRequest, bytes | None]:
-        """Steps 1 and 2."""
-        permit = verify_permit(permit_jws, issuer=self._identity.did, resolve=self._resolve, clock=self._clock)
-        request = verify_request(request_jws, permit=permit, resolve=self._resolve)
-        return permit, request, self._check_context(permit, request, context)
-
-    def _check_context(self, permit: Permit, request: RunRequest, context: str | None) -> bytes | None:
-        if request.encrypted_sum is None:
-            return None
-        if context is None or self._contribute is None:
-            raise RequestInvalid("an encrypted sum needs the public context, and a provider that contributes")
-        public_context = from_base64(context)
-        check_sum(
-            request.encrypted_sum,
-            public_context,
-            provider=self._identity.did,
-            holder=permit.holder,
-            point=self._settings.aggregation_point,
-        )
-        check_context(public_context)
-        return public_context
 
     def _take_on(
         self,
@@ -256,7 +224,7 @@ class Sandbox:
         with self._database.reading() as session:
             dataset = self._dataset(session, permit)
         question = self._lanes.review(dataset, request, permit.holder)
-        fingerprint = "" if isinstance(question, Refusal) else dataset.fingerprint()
+        read = None if isinstance(question, Refusal) else self._lanes.fingerprint(dataset, request)
         with self._database.transaction() as session:
             known = store.run(session, request.run)
             answered = None if known is None else self._known(session, known, request, owner)
@@ -265,7 +233,8 @@ class Sandbox:
             if answered is None and known is not None and store.is_revoked(session, known.permit):
                 answered = self.end_revoked(session, known.id)
             if known is None and answered is None:
-                pin(session, permit.product, permit.version, fingerprint)
+                if read is not None:
+                    pin(session, permit.product, permit.version, read)
                 self._count(session, permit)
                 self._insert(session, permit, request, wire, owner)
             if enlist is not None:
@@ -284,7 +253,7 @@ class Sandbox:
             raise RunConflict("this run id was used for another request; take a fresh one")
         if row.answer is not None:
             return RunAnswer.model_validate(parse(row.answer))
-        if not self._orphaned(row, mine=True):
+        if not self._under_way.is_orphan(row.id, row.owner, mine=True):
             raise RunInProgress("the run is being executed; ask again in a moment")
         row.owner = owner or this_process()
         store.save(session, row)
@@ -399,30 +368,11 @@ class Sandbox:
 
     # Orphans -----------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _alone(self, run: str) -> Iterator[None]:
-        """One thread of this process at a time. Raises `RunInProgress`."""
-        with self._lock:
-            if run in self._busy:
-                raise RunInProgress("the run is being executed; ask again in a moment")
-            self._busy.add(run)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._busy.discard(run)
-
-    def _orphaned(self, row: RunRow, *, mine: bool = False) -> bool:
-        """Whether nobody executes this run any more. With `mine` the caller holds it itself (`_alone`)."""
-        if row.owner == this_process():
-            return mine or row.id not in self._busy
-        return not is_alive(row.owner)
-
     def _resume(self, run: str) -> bool:
-        with self._alone(run):
+        with self._under_way.alone(run):
             with self._database.transaction() as session:
                 row = store.run(session, run)
-                if row is None or row.answer is not None or not self._orphaned(row, mine=True):
+                if row is None or row.answer is not None or not self._under_way.is_orphan(row.id, row.owner, mine=True):
                     return False
                 if store.is_revoked(session, row.permit):
                     self.end_revoked(session, run)

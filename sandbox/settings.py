@@ -19,7 +19,7 @@ PUBLISHING_MEMORY_BYTES = 2 * 2**30
 
 
 # The same for a program: its libraries take more to start; it gets so many seconds unless it asks for fewer or, up to
-# the most, for more. The answer comes that long after the start, and `PROGRAM_OVERHEAD_SECONDS`, whenever it is done.
+# the most, for more. The answer comes that long after it began, and `PROGRAM_OVERHEAD_SECONDS`, whenever it is done.
 PROGRAM_MEMORY_BYTES = 4 * 2**30
 PROGRAM_SECONDS, PROGRAM_MOST_SECONDS = 30, 45
 PROGRAM_OVERHEAD_SECONDS = 4.0
@@ -51,7 +51,8 @@ class SandboxSettings(BaseSettings):
     program_memory_bytes: int = PROGRAM_MEMORY_BYTES
     program_seconds: int = PROGRAM_SECONDS
     program_most_seconds: int = PROGRAM_MOST_SECONDS
-    # Added to a program's seconds for laying its tables out. Zero answers at once, and tells by when: for a bench only.
+    # Added to a program's seconds for ending it, and for counting what it declared. Zero answers at once, and tells by
+    # when: for a bench only.
     program_overhead_seconds: float = PROGRAM_OVERHEAD_SECONDS
     # The folder of what programs may import; left out: beside the environment this process runs in.
     environment: Path | None = None

@@ -286,12 +286,12 @@ def add_charge(session: Session, row: LatticeChargeRow) -> bool:
     return insert(session, row)
 
 
-def finish_charge(session: Session, product: str, version: int, measure: str, state: str) -> bool:
-    """Mark a charge as published; False if it was already."""
+def finish_charge(session: Session, product: str, version: int, measure: str, state: str, data_digest: str) -> bool:
+    """Mark a charge as published from these data; False if it was already."""
     row = session.get(LatticeChargeRow, (product, version, measure), with_for_update=True)
     if row is None or row.state == state:
         return False
-    row.state = state
+    row.state, row.data_digest = state, data_digest
     save(session, row)
     return True
 

@@ -129,6 +129,8 @@ class LatticeChargeRow(SQLModel, table=True):
     plan_digest: str
     state: str
     charged: str
+    # What its tables were built from, as `sandbox_data` has it; None before, and where it was not kept yet.
+    data_digest: str | None = None
 
 
 class LatticeTableRow(SQLModel, table=True):

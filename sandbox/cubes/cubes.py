@@ -2,10 +2,10 @@
 
 Publishing is one durable transaction that charges the ledger for everything, before any noise is drawn, and one for
 each measure that keeps its noisy tables. A crash in between leaves the charge; publishing again draws the same noise
-from the same key and gives the same bytes. Answering reads the published tables only.
+from the same key and gives the same bytes. Answering reads the published tables only: the product's files may be gone,
+and other cubes may be published meanwhile.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,10 +13,11 @@ from functools import partial
 from math import ceil
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-from hexi.canonical import Clock, Json, encode, instant, parse
+from hexi.canonical import Clock, Json, digest, encode, instant, parse
 from hexi.database import Database
 from privacy.lattice.answers import Cells, Estimate, answer
 from privacy.lattice.blocks import Integers
@@ -27,9 +28,10 @@ from privacy.lattice.regression import regress
 from sandbox import store
 from sandbox.cubes.door import read_query
 from sandbox.cubes.queries import CubeQuestion, RegressionQuery, Statistic
+from sandbox.cubes.recent import Recent
 from sandbox.cubes.register import Charge, check
-from sandbox.datasets import Dataset
-from sandbox.errors import ProductUnusable
+from sandbox.datasets import Dataset, pin
+from sandbox.errors import DataChanged, ProductUnusable
 from sandbox.outputs import Output
 from sandbox.reasons import Refusal
 from sandbox.settings import SandboxSettings
@@ -49,19 +51,30 @@ MOST_DECIMALS = 9
 
 @dataclass(frozen=True)
 class Published:
-    """A version's cube, and what it took from each family."""
+    """A version's cube, what it took from each family, and the fingerprints (`Dataset`) of the files it was built from:
+    one; of cohorts several, a version's each; none where it was published before they were kept.
+    """
 
     cube: Cube
     budget: tuple[dict[str, Json], ...]
+    built_from: tuple[str, ...] = ()
+
+    @property
+    def data_digest(self) -> str | None:
+        """What the cube was built from: the fingerprint, of several the digest of their list in `terms`."""
+        return digest(list(self.built_from)) if len(self.built_from) > 1 else next(iter(self.built_from), None)
 
     def terms(self) -> dict[str, Json]:
-        """What a receipt says of the lane: which policy and plan, and what they took from every family."""
+        """What a receipt says of the lane: which policy and plan, and what they took from every family; from which
+        versions' files, where they are several."""
         planned = self.cube.plan
+        several: dict[str, Json] = {"builtFrom": list(self.built_from)} if len(self.built_from) > 1 else {}
         return {
             "lane": "lattice",
             "policy": planned.policy.digest,
             "plan": planned.digest,
             "budget": [dict(one) for one in self.budget],
+            **several,
         }
 
 
@@ -73,17 +86,19 @@ class Cubes:
         self._key = key
         self._clock = clock
         self._settings = settings or SandboxSettings()
-        self._kept: OrderedDict[tuple[str, int], Published] = OrderedDict()
-        self._plans: dict[str, Plan] = {}
+        self._kept = Recent[tuple[str, int], Published](MAX_CUBES)
+        self._plans = Recent[str, Plan](MAX_CUBES)
+        # By product, while somebody publishes or waits for that.
+        self._publishing = WeakValueDictionary[str, Lock]()
         self._lock = Lock()
 
     def plan(self, dataset: Dataset) -> Plan:
         """The plan of the product's lattice policy."""
-        if dataset.digest not in self._plans:
-            self._plans[dataset.digest] = plan(read_policy(dict(dataset.product.lattice or {})))
-            while len(self._plans) > MAX_CUBES:
-                del self._plans[next(iter(self._plans))]
-        return self._plans[dataset.digest]
+        found = self._plans.get(dataset.digest)
+        if found is None:
+            found = plan(read_policy(dict(dataset.product.lattice or {})))
+            self._plans.put(dataset.digest, found)
+        return found
 
     def review(self, dataset: Dataset, text: str) -> CubeQuestion | Refusal:
         """The question in `text`, or why it may not be asked: by text and policy alone."""
@@ -91,39 +106,42 @@ class Cubes:
         return read_query(text, planned, table_of(dataset, planned), keys_of(dataset, planned))
 
     def published(self, dataset: Dataset) -> Published:
-        """The cube, published now if it is not yet. Raises `BudgetSpent`, `ProductUnusable`."""
-        key = (dataset.product.identifier, dataset.product.version)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-            self._kept[key] = found = self._load(dataset) or self._publish(dataset)
-            while len(self._kept) > MAX_CUBES:
-                self._kept.popitem(last=False)
+        """The cube, published now if it is not yet: of a product one at a time, and whoever asks for others does not
+        wait. Raises `BudgetSpent`, `ProductUnusable`, `DataChanged`.
+        """
+        found = self.published_before(dataset)
+        if found is not None:
             return found
+        with self._lock:
+            alone = self._publishing.setdefault(dataset.product.identifier, Lock())
+        with alone:
+            return self.published_before(dataset) or self._publish(dataset)
 
     def published_before(self, dataset: Dataset) -> Published | None:
         """The cube, if it is there already; asking for it publishes nothing. Raises `ProductUnusable`."""
-        kept = self._kept.get((dataset.product.identifier, dataset.product.version))
-        return kept or self._load(dataset)
+        key = (dataset.product.identifier, dataset.product.version)
+        found = self._kept.get(key)
+        if found is None and (found := self._load(dataset)) is not None:
+            self._kept.put(key, found)
+        return found
 
     def _load(self, dataset: Dataset) -> Published | None:
         planned = self.plan(dataset)
-        every: list[dict[str, dict[Component, Integers]]] = []
+        every: list[_Tables] = []
         for edition in _editions(dataset, planned):
             found = self._read(dataset, planned, edition)
             if found is None:
                 return None
             every.append(found)
         added = {
-            measure: {component: np.sum([one[measure][component] for one in every], axis=0) for component in of}
+            measure: {component: np.sum([one.of[measure][component] for one in every], axis=0) for component in of}
             for measure, of in planned.variances.items()
         }
-        return Published(Cube(planned, added), _budget(planned))
+        built_from = {one for tables in every for one in tables.built_from}
+        known = () if None in built_from else tuple(sorted(filter(None, built_from)))
+        return Published(Cube(planned, added), _budget(planned), known)
 
-    def _read(
-        self, dataset: Dataset, planned: Plan, edition: "_Edition"
-    ) -> dict[str, dict[Component, Integers]] | None:
+    def _read(self, dataset: Dataset, planned: Plan, edition: "_Edition") -> "_Tables | None":
         """The tables of one edition, None if it is not published whole."""
         product = dataset.product.identifier
         with self._database.reading() as session:
@@ -140,14 +158,14 @@ class Cubes:
         for row in rows:
             component: Component = tuple((str(name), int(depth)) for name, depth in parse(row.component))
             found[row.measure][component] = from_bytes(planned, row.measure, component, row.body)
-        return found
+        return _Tables(found, frozenset(row.data_digest for row in charged))
 
     def _publish(self, dataset: Dataset) -> Published:
         planned = self.plan(dataset)
         for edition in _editions(dataset, planned):
             if self._read(dataset, planned, edition) is None:
                 self._publish_edition(dataset, planned, edition)
-        loaded = self._load(dataset)
+        loaded = self.published_before(dataset)
         if loaded is None:
             raise ProductUnusable("the cube was not published whole; ask again")
         return loaded
@@ -157,13 +175,16 @@ class Cubes:
 
         product, number, own = dataset.product.identifier, edition.number, table_of(dataset, planned)
         others = {name: (dataset.file(name), key) for name, key in keys_of(dataset, planned).items()}
+        read = dataset.fingerprint()
         with Marginals(self._engine(), dataset.file(own), planned, edition.cohort, others, own) as marginals:
-            self._charge(planned, product, edition)
+            self._charge(dataset, planned, edition, read)
             for measure in planned.variances:
                 exact = partial(marginals.marginal, measure)
                 tables = residuals(planned, measure, exact, key=self._key, label=f"{product} {edition.label}")
+                if dataset.fingerprint() != read:
+                    raise DataChanged("the files of this product changed while its cube was built; publish them anew")
                 with self._database.transaction() as session:
-                    if store.finish_charge(session, product, number, measure, PUBLISHED):
+                    if store.finish_charge(session, product, number, measure, PUBLISHED, read):
                         for component, table in tables.items():
                             store.add_lattice_table(session, _row(product, number, measure, component, table))
 
@@ -177,10 +198,12 @@ class Cubes:
 
         return Local(self._settings.publishing_memory_bytes, self._settings.publishing_spill)
 
-    def _charge(self, planned: Plan, product: str, edition: "_Edition") -> None:
-        """Charge every measure that is not charged yet, all or none. Raises `BudgetSpent`, `ProductUnusable`."""
-        population = planned.policy.population
+    def _charge(self, dataset: Dataset, planned: Plan, edition: "_Edition", read: str) -> None:
+        """Charge every measure that is not charged yet, all or none, and hold the version to the files that were
+        `read`. Raises `BudgetSpent`, `ProductUnusable`, `DataChanged`."""
+        product, population = dataset.product.identifier, planned.policy.population
         with self._database.transaction() as session:
+            pin(session, product, dataset.product.version, read)
             store.lock_population(session, population)
             rows = store.population_charges(session, population)
             known = {row.measure for row in rows if (row.product, row.version) == (product, edition.number)}
@@ -219,6 +242,14 @@ class _Edition(NamedTuple):
     def label(self) -> str:
         """What noise is drawn for."""
         return f"cohort {self.cohort}" if self.cohort else str(self.number)
+
+
+class _Tables(NamedTuple):
+    """The noisy tables of one edition by measure, and the fingerprints of the files they were built from; None for one
+    that was not kept."""
+
+    of: dict[str, dict[Component, Integers]]
+    built_from: frozenset[str | None]
 
 
 def _editions(dataset: Dataset, planned: Plan) -> list[_Edition]:

@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 # The worker's line about itself; it has some twenty facts.
 HELLO_BYTES = 16_384
+# How long a worker may take to start and to measure itself, in seconds: a kernel of its own takes one, and several on a
+# machine that has much to do. It is none of the job's time.
+START_SECONDS = 30.0
 # What we read of a launcher's complaint.
 COMPLAINT_BYTES = 4_096
 # How long the last processes of a killed job may take to be gone before we stop looking.
@@ -50,13 +53,13 @@ class Limits:
 
 
 class Child:
-    """A worker's process. Its time runs anew when it is told its job: it may have waited for one."""
+    """A worker's process. The job's time begins when it is told its job: it may have waited for one."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", limits: Limits, stop: Stop | None = None) -> None:
         self._process = process
         self._limits = limits
         self._stop = stop
-        self._deadline = time.monotonic() + limits.wall_seconds
+        self._deadline = time.monotonic() + START_SECONDS
 
     @property
     def waits(self) -> bool:

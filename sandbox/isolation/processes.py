@@ -23,7 +23,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import which
@@ -39,6 +39,7 @@ from sandbox.isolation.spares import Spares, Surroundings
 from sandbox.isolation.stopping import Stop
 
 __all__ = [
+    "IsolatedProgram",
     "Isolation",
     "IsolationSettings",
     "IsolationUnavailable",
@@ -48,6 +49,7 @@ __all__ = [
     "JobTimedOut",
     "Limits",
     "ProgramResult",
+    "isolated_program",
     "lacking",
     "level_of",
     "probe",
@@ -119,6 +121,16 @@ class JobResult:
 
 
 @dataclass(frozen=True)
+class IsolatedProgram:
+    """A process that waits for its program. `run` gives what the program declared or printed, and may be called once;
+    raises `JobTimedOut`, `JobFailed`, `Stopped`.
+    """
+
+    isolation: Isolation
+    run: Callable[[str], bytes]
+
+
+@dataclass(frozen=True)
 class ProgramResult:
     """What a program printed."""
 
@@ -149,8 +161,8 @@ def run_isolated(
     return JobResult(columns, rows, isolation, time.monotonic() - start)
 
 
-def run_program(
-    source: str,
+@contextlib.contextmanager
+def isolated_program(
     *,
     minimum_level: int,
     tables: Mapping[str, Path] | None = None,
@@ -158,17 +170,27 @@ def run_program(
     settings: IsolationSettings = IsolationSettings(),
     stop: Stop | None = None,
     packages: Packages | None = None,
-) -> ProgramResult:
-    """Run Python in the very isolation that queries get. With `packages` what it declared is its output; without them
-    what it printed (the tests send hostile programs through this).
+) -> Iterator[IsolatedProgram]:
+    """The very isolation that queries get, started and measured, for one Python program; gone when the block ends. How
+    long starting it takes is neither the program's choice nor any of its time.
+
+    With `packages` what the program declares is its output; without them what it prints. Raises `IsolationUnavailable`,
+    and `Stopped` once `stop` is told.
+    """
+    task = _Task(tables or {}, limits or Limits(), stop, packages)
+    with _isolated(task, minimum_level, settings) as (child, isolation):
+        yield IsolatedProgram(isolation, lambda source: child.answer({"program": source}, stop))
+
+
+def run_program(source: str, *, minimum_level: int, **given: Any) -> ProgramResult:
+    """Run a program in an `isolated_program`, which is told the rest (the tests send hostile programs through this).
 
     Raises as `run_isolated` does; a program that ends with an exception has failed.
     """
     start = time.monotonic()
-    task = _Task(tables or {}, limits or Limits(), stop, packages)
-    with _isolated(task, minimum_level, settings) as (child, isolation):
-        output = child.answer({"program": source}, stop)
-    return ProgramResult(output, isolation, time.monotonic() - start)
+    with isolated_program(minimum_level=minimum_level, **given) as program:
+        output = program.run(source)
+    return ProgramResult(output, program.isolation, time.monotonic() - start)
 
 
 def probe(settings: IsolationSettings = IsolationSettings(), minimum_level: int = 0) -> Isolation:

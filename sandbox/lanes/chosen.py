@@ -64,6 +64,13 @@ class Lanes:
             case NoLane(why):
                 return ClosedLane(why)
 
+    def fingerprint(self, dataset: Dataset, request: RunRequest) -> str | None:
+        """That of the files that a run will read, which its version is held to from then on; None where it reads none,
+        for a published cube answers it. Raises `ProductUnusable`.
+        """
+        is_cube = lane_of(dataset.product, request.mode) is LaneName.LATTICE
+        return None if is_cube and self.cubes.published_before(dataset) else dataset.fingerprint()
+
     def review(self, dataset: Dataset, request: RunRequest, holder: str) -> Any | Refusal:
         """What `holder` asks, as its lane understood it, or why it may not: in every mode, named analysts only."""
         if not is_named(dataset.product, holder):

@@ -1,4 +1,4 @@
-"""The lattice lane: the product's published cube answers, and the table is never asked."""
+"""The lattice lane: the product's published cube answers; the table is not asked, and may be gone."""
 
 from hexi.database import Database
 from sandbox.cubes.cubes import Cubes, Published, ask
@@ -32,7 +32,7 @@ class CubeLane:
         happened = Happened(
             RELEASED,
             query=work.question.canonical_sql,
-            data_digest=work.dataset.fingerprint(),
+            data_digest=computed.data_digest,
             output=output.digest,
             disclosure=computed.terms(),
         )

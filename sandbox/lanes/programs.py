@@ -3,7 +3,7 @@
 The program is the request's text, or an accepted algorithm that the text names by its digest, with parameters.
 
 Until people have decided, a consumer learns nothing but that it was held: whether the program failed, was stopped, or
-said something inadmissible is held like an output, and the answer comes a fixed time after the start.
+said something inadmissible is held like an output, and the answer comes a fixed time after the program began.
 """
 
 import time
@@ -75,7 +75,7 @@ class ProgramLane:
         return program if isinstance(program, Refusal) else Question(Asked(program))
 
     def compute(self, work: Work[Question]) -> Ran:
-        """What came of it, a fixed time after it started. Raises as `sandbox.programs.execution.execute` does."""
+        """What came of it, a fixed time after it began. Raises as `sandbox.programs.execution.execute` does."""
         question = work.question
         level = max(work.permit.minimum_isolation, work.dataset.product.disclosure.minimum_isolation)
         ran = execute(
@@ -97,8 +97,9 @@ class ProgramLane:
     def _wait(self, start: float, seconds: int) -> None:
         """Until the next multiple of the program's time: when the answer comes says nothing of when it was done.
 
-        From the moment it started, for laying out large tables takes longer than any fixed time, and after that a
-        program could choose by its own duration into which multiple it falls.
+        From the moment the program itself began, for laying out large tables takes longer than any fixed time, and
+        starting its isolation does on a busy machine: after that a program could choose by its own duration into which
+        multiple it falls.
         """
         if self._settings.program_overhead_seconds:
             slot = seconds + self._settings.program_overhead_seconds

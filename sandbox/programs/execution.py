@@ -8,7 +8,7 @@ from hexi.canonical import Json, parse
 from hexi.errors import Malformed
 from sandbox.datasets import Dataset
 from sandbox.errors import DataChanged, JobFailed
-from sandbox.isolation.processes import IsolationSettings, Limits, Packages, run_program
+from sandbox.isolation.processes import IsolatedProgram, IsolationSettings, Limits, Packages, isolated_program
 from sandbox.isolation.stopping import Stop
 from sandbox.programs.collecting import MAX_BYTES, Collected, Expected, Inadmissible, check_counts, collect
 from sandbox.programs.environment import Environment, default_folder, open_environment
@@ -18,6 +18,8 @@ from sandbox.settings import SandboxSettings
 
 # Programs are never run with less between them and the machine.
 MINIMUM_LEVEL = 2
+# What starting takes of the processor, in whole seconds at most: the limit counts it, and it is not the program's.
+STARTING_CPU_SECONDS = 5
 # How long outputs are held against the tables, in seconds: how long that takes is the program's choice, and must not
 # show in when the answer comes. What is not counted by then is shown to reviewers as the program's own word.
 COUNTING_SECONDS = 1.0
@@ -44,7 +46,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a program left: outputs or why there are none, and what it was held against; and since when it ran."""
+    """What a program left: outputs or why there are none, and what it was held against.
+
+    It began, by the monotonic clock, when its isolation stood and it was told to go on: nothing before that is its own
+    doing, and everything after it may be.
+    """
 
     collected: Collected | str
     unchecked: Sequence[str]
@@ -70,31 +76,39 @@ def execute(
         words = asked.program.words | {value for value in asked.parameters.values() if isinstance(value, str)}
         expected = Expected(dataset.product, words, inputs.entities)
         packages = Packages(environment.packages, inputs.schema, asked.parameters, unsafe_tells=unsafe_hear is not None)
-        limits = Limits(settings.program_memory_bytes, seconds, float(seconds), MAX_BYTES)
-        began = time.monotonic()
-        try:
-            result = run_program(
-                asked.program.text,
-                minimum_level=max(MINIMUM_LEVEL, minimum_level),
-                tables=inputs.tables,
-                limits=limits,
-                settings=IsolationSettings(runsc=settings.runsc),
-                stop=stop,
-                packages=packages,
-            )
-            if unsafe_hear is not None and (raised := _raised(result.output)) is not None:
-                raise JobFailed(raised)
-        except JobFailed as error:
-            if unsafe_hear is not None:
-                unsafe_hear(error.detail)
-            return Ran(_FAILED, (), expected, None, environment, began)
-        isolation: Json = {"level": result.isolation.level, "layers": dict(result.isolation.layers)}
-        collected, unchecked = _collected(result.output, expected, inputs, asked.promised)
+        cpu_seconds = seconds + STARTING_CPU_SECONDS
+        with isolated_program(
+            minimum_level=max(MINIMUM_LEVEL, minimum_level),
+            tables=inputs.tables,
+            limits=Limits(settings.program_memory_bytes, cpu_seconds, float(seconds), MAX_BYTES),
+            settings=IsolationSettings(runsc=settings.runsc),
+            stop=stop,
+            packages=packages,
+        ) as program:
+            began = time.monotonic()
+            output = _declared(program, asked.program.text, unsafe_hear)
+        isolation: Json = {"level": program.isolation.level, "layers": dict(program.isolation.layers)}
+        if output is None:
+            return Ran(_FAILED, (), expected, isolation, environment, began)
+        collected, unchecked = _collected(output, expected, inputs, asked.promised)
         if unsafe_hear is not None and isinstance(collected, str):
             unsafe_hear(collected)
     if dataset.fingerprint() != before:
         raise DataChanged("the files of this product changed while they were read; ask again")
     return Ran(collected, unchecked, expected, isolation, environment, began)
+
+
+def _declared(program: IsolatedProgram, text: str, unsafe_hear: Hear | None) -> bytes | None:
+    """What it declared; None if it failed, and then `unsafe_hear` is told why."""
+    try:
+        output = program.run(text)
+        if unsafe_hear is not None and (raised := _raised(output)) is not None:
+            raise JobFailed(raised)
+    except JobFailed as error:
+        if unsafe_hear is not None:
+            unsafe_hear(error.detail)
+        return None
+    return output
 
 
 def _raised(output: bytes) -> str | None:

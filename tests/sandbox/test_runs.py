@@ -13,7 +13,7 @@ from hexi.database import Database
 from hexi.errors import DataspaceError
 from ledger.documents import SignedDocument, verify_document
 from ledger.entries import Kind
-from sandbox import execution, runs
+from sandbox import execution, owners, runs
 from sandbox.errors import (
     CountExhausted,
     DataChanged,
@@ -217,12 +217,12 @@ def test_an_orphan_is_executed_again_with_one_charge_and_one_receipt(
 def test_the_run_of_a_living_process_is_not_taken_over(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     jws = clinic.request_jws(BY_COUNTY)
     revive = crash(monkeypatch, execution, "run_isolated")
-    monkeypatch.setattr(runs, "this_process", lambda: f"{os.uname().nodename}/1/{runs.is_alive.__module__}")
+    monkeypatch.setattr(runs, "this_process", lambda: f"{os.uname().nodename}/1/{owners.is_alive.__module__}")
     with pytest.raises(KeyboardInterrupt):
         clinic.sandbox.run(clinic.permit_jws(), jws)
     revive()
     monkeypatch.undo()
-    monkeypatch.setattr(runs, "is_alive", lambda _: True)
+    monkeypatch.setattr(owners, "is_alive", lambda _: True)
     with pytest.raises(RunInProgress):
         clinic.again().run(clinic.permit_jws(), jws)
     assert clinic.again().recover() == 0

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from sandbox.bench import open_bench, read_bench_product
 from sandbox.datasets import Dataset
 from sandbox.errors import EnvironmentUnavailable, IsolationUnavailable
 from sandbox.isolation import bubblewrap
+from sandbox.isolation.children import Child
 from sandbox.lanes import programs as lane
 from sandbox.programs import execution, inputs
 from sandbox.programs.environment import SEAL, default_folder, open_environment, seal_environment
@@ -145,6 +147,47 @@ def test_laying_out_large_tables_moves_no_program_over_a_boundary(
         assert waiting.compute(cast("Any", work)) is ran
         left.append(now[-1] + slept[0])
     assert left[0] == pytest.approx(left[1])
+
+
+def test_a_slow_start_takes_none_of_a_program_s_time(
+    clinic: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kernel of its own starts, on a busy machine: longer than the program has, and than its processor time."""
+    slow, measured, hello = tmp_path / "bwrap", list[float](), Child.hello
+    slow.write_text(f'#!/bin/sh\n/bin/sleep 2.2\nexec {bubblewrap.find("auto")} "$@"\n')
+    slow.chmod(0o700)
+
+    def heard(self: Child) -> Any:
+        said = hello(self)
+        measured.append(time.monotonic())
+        return said
+
+    monkeypatch.setattr(bubblewrap, "find", lambda _: slow)
+    monkeypatch.setattr(Child, "hello", heard)
+    text = '# hexi: seconds=2\nimport hexi_outputs\nhexi_outputs.release_table("t", [{"n": 50}], {"n": "count"})'
+    asked = Asked(cast("Program", read_program(text)))
+    ran = execution.execute(asked, clinic.dataset, SandboxSettings(), minimum_level=2)
+    assert not isinstance(ran.collected, str)
+    # Its slot begins when it could: the answer's time is that of a program whose isolation started at once.
+    assert ran.began >= measured[0]
+
+
+def test_the_slot_of_a_program_that_failed_begins_with_it_too(
+    clinic: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, answer = list[float](), Child.answer
+
+    def asked(self: Child, *given: Any) -> Any:
+        told.append(time.monotonic())
+        return answer(self, *given)
+
+    monkeypatch.setattr(Child, "answer", asked)
+    before = time.monotonic()
+    failing = Asked(cast("Program", read_program("# hexi: seconds=1\nwhile True: pass")))
+    ran = execution.execute(failing, clinic.dataset, SandboxSettings(), minimum_level=2)
+    assert isinstance(ran.collected, str)
+    assert before < ran.began <= told[0]
+    assert cast("Any", ran.isolation)["level"] >= 2
 
 
 def test_a_table_is_counted_once_however_many_rows_are_declared(
