@@ -1,7 +1,7 @@
 """From the cells that the job computed to the rows that may leave, and the sketches of those behind them. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hexi.canonical import Json
@@ -38,7 +38,7 @@ class Answer:
 
 def control(question: Cells, computed: Sequence[Computed], rules: Rules) -> Answer:
     """The cells that may be shown, as rows with the columns asked for."""
-    cells = [one.cell for one in computed]
+    cells = [_as_small_as_its_parts(question, one.cell, rules) for one in computed]
     sensitive = [place for place, group in enumerate(question.groups) if group in question.sensitive]
     ends = {name: source.column.range for name, source in question.bases.items() if source.column.range is not None}
     table = shown(cells, rules, sensitive=sensitive, ends=ends)
@@ -50,6 +50,17 @@ def control(question: Cells, computed: Sequence[Computed], rules: Rules) -> Answ
     remembered, compared = _sets(question, kept, rules)
     names = tuple(output.name for output in question.outputs)
     return Answer(Output(names, tuple(rows[: question.limit]), remembered, compared=compared), table.fallen)
+
+
+def _as_small_as_its_parts(question: Cells, cell: Cell, rules: Rules) -> Cell:
+    """The cell, for deciding whether it is shown, with no more entities than the smallest part of somebody has."""
+    parts = [(part, cell.measures[name]) for name, part in question.parts.items()]
+    sizes = [
+        0 if part.measure is not None and not may_show(statistic, rules) else statistic.entities
+        for part, statistic in parts
+        if statistic.entities
+    ]
+    return replace(cell, entities=min([cell.entities, *sizes]))
 
 
 def _at(place: int) -> Callable[[tuple[Json, ...]], tuple[tuple[int, float, str], ...]]:
@@ -115,12 +126,16 @@ def _sets(question: Cells, kept: Sequence[Computed], rules: Rules) -> tuple[Sket
     entities too, with every cell, and every cell with it.
     """
     bases: dict[str, list[Sketch]] = {}
-    if len(question.measures) < len(question.aggregates):
-        bases[""] = [one.sets[""] for one in kept]
     for measure, source in question.bases.items():
         visible = [one.sets[measure] for one in kept if may_show(one.cell.measures[measure], rules)]
         bases[source.name] = bases.get(source.name, []) + visible
     entities = {basis: [each.without_records() for each in sets] for basis, sets in bases.items()}
+    if any(isinstance(one, Count | Entities) for one in question.aggregates):
+        bases[question.rows] = [one.sets[""] for one in kept]
+        entities[""] = [each.without_records() for each in bases[question.rows]]
+    for name, part in question.parts.items():
+        some = [one.sets[name] for one in kept if one.cell.measures[name].entities]
+        bases[part.basis] = bases.get(part.basis, []) + some
     joined = {f"{_JOINED}{basis}": sets for basis, sets in entities.items()}
     single = {f"{_SINGLE}{basis}": sets for basis, sets in entities.items()}
     if question.simple:

@@ -1,13 +1,14 @@
 """Cells over persons: at the top of a query stand groups by declared values, and aggregates of plain columns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
 from privacy.disclosure import Aggregate, Average, Count, Entities, Sum
 from registry.controlled import Level
 from sandbox.controlled.columns import Columns, Source, Value, level_reason
+from sandbox.controlled.parts import Part, parts_of, rows_of
 from sandbox.controlled.relations import RelationCompiler
 from sandbox.controlled.rows import Seen
 from sandbox.queries.grammar import aliased
@@ -25,7 +26,8 @@ class Cells:
 
     `bases` says which column each measure is made of; `values` are the public values of each group; `sensitive` are the
     groups along which a class must not give itself away; `order` and `limit` are for the rows that leave, `rollup` says
-    that totals are wanted, which are made of these.
+    that totals are wanted, which are made of these. `parts` are what the numbers are made of, of each table by itself
+    (`sandbox.controlled.parts`): no column of the answer, and each must be large enough by itself.
     """
 
     sql: str
@@ -38,6 +40,9 @@ class Cells:
     order: tuple[tuple[int, bool], ...] = ()
     limit: int | None = None
     rollup: bool = False
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    # What its rows are compared as; empty where a row was made of records of several tables.
+    rows: str = ""
     dominance: bool = True
 
     @property
@@ -47,8 +52,8 @@ class Cells:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """The measures asked for, in the order in which the SQL returns them."""
-        return tuple(sorted(self.bases))
+        """The measures asked for, and the parts, in the order in which the SQL returns them."""
+        return tuple(sorted((*self.bases, *self.parts)))
 
     @property
     def size(self) -> int:
@@ -89,16 +94,19 @@ class CellCompiler:
         for name, (column, value) in measures.items():
             chosen += [f"{quote(column)} AS {quote(name)}"]
             chosen += [f"{quote(value.record) if value.record else rows.record} AS {quote(own_record(name))}"]
+        parts = parts_of(rows, outputs, measures)
+        for name, part in parts.items():
+            chosen += [f"{part.value} AS {quote(name)}", f"{part.record} AS {quote(own_record(name))}"]
         chosen += [f"{rows.entity} AS hexi_entity", f"{rows.record} AS hexi_record"]
         base = f"SELECT {', '.join(chosen)} FROM {rows.text}{self._relations.where(select, seen)}"  # noqa: S608 - all is quoted
         sources = {name: source for name, source in named.items() if source is not None}
         sql = cell_sql(
             [*self._relations.common, f"base AS ({base})"],
             {name: str(source.column.datatype) for name, source in sources.items()},
-            {name: Field("number") for name in sorted(measures)},
+            {name: Field("number") for name in sorted((*measures, *parts))},
             None,
             dominance=True,
-            repeated=rows.joined,
+            repeated=not rows.simple or rows.joined,
         )
         return Cells(
             sql,
@@ -111,6 +119,8 @@ class CellCompiler:
             order=self._order(select, outputs),
             limit=_limit(select),
             rollup=_rollup(select) is not None,
+            parts=parts,
+            rows=rows_of(rows),
         )
 
     # At the top --------------------------------------------------------------------------------------------------

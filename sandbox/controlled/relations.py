@@ -23,7 +23,7 @@ from sandbox.controlled.rows import ROWS_OF_ONE, Rows, Seen, records_of
 from sandbox.controlled.scans import scan
 from sandbox.controlled.scopes import Names, Relation
 from sandbox.queries.conditions import read_condition
-from sandbox.queries.query import quote
+from sandbox.queries.query import named, quote
 from sandbox.reasons import Reason, Refused
 
 
@@ -95,16 +95,21 @@ class RelationCompiler:
             keys |= {name} if one in left.keys and other in right.keys else set()
             lists[0].append(f"{quote(one)} AS {quote(name)}")
             lists[1].append(f"{quote(other)} AS {quote(name)}")
+        own = [(table, record, self._names.fresh()) for table, record in (*left.records, *right.records)]
         parts = []
         for number, (side, chosen) in enumerate(zip((left, right), lists, strict=True)):
-            carried = [f"{side.entity} AS hexi_e", f"hash({number}, {side.record}) AS hexi_r"]
+            carried = [f"{side.entity} AS hexi_e", f"{side.record} AS hexi_r"]
             for of, name in records.items():
-                record = quote(own) if (own := of[number]) else side.record
-                carried.append(f"hash({number}, {record}) AS {quote(name)}")
+                carried.append(f"{quote(given) if (given := of[number]) else side.record} AS {quote(name)}")
+            for table, record, name in own:
+                carried.append(f"{quote(record) if (table, record) in side.records else 'NULL'} AS {quote(name)}")
             parts.append(f"SELECT {', '.join([*chosen, *carried])} FROM {side.text}")  # noqa: S608 - all is quoted
-        named = self._named(" UNION ALL ".join(parts), columns, frozenset(keys), simple=False)
-        tables, read = left.tables | right.tables, left.read | right.read
-        return replace(named, joined=left.joined or right.joined, tables=tables, read=read)
+        return replace(
+            self._named(" UNION ALL ".join(parts), columns, frozenset(keys), simple=False),
+            joined=left.joined or right.joined,
+            tables=left.tables | right.tables,
+            records=tuple((table, name) for table, _, name in own),
+        )
 
     def _select(self, node: exp.Select, withs: Mapping[str, Rows]) -> Rows:
         seen = Seen(withs)
@@ -116,30 +121,39 @@ class RelationCompiler:
                 )
         keys = self._inner_keys(node, seen, rows)
         columns, chosen, kept = {}, [], set()
-        grouped, record, own = "", rows.record, None
+        grouped, record, records = "", rows.record, rows.records
+        # Records that come on, by what they are here: as they stand, or those of a group together.
+        own = {quote(one): one for one in (*records_of(rows.columns), *(name for _, name in records))}
         if keys is not None:
             grouped = f" GROUP BY {', '.join([*map(quote, keys), str(rows.entity)])}"
-            record, own = f"bit_xor(DISTINCT hash({rows.record}))", self._names.fresh()
+            record, own = _together(str(rows.record)), {}
+            records = tuple((table, self._own(own, _together(quote(name)))) for table, name in records)
         for one in node.expressions:
             visible = one.alias if isinstance(one, exp.Alias) else one.name
             expression = one.this if isinstance(one, exp.Alias) else one
             text, value, is_key = self._inner_item(expression, seen, keys, rows)
+            if keys is not None and rows.entity:
+                value = replace(value, record=self._own(own, _record_of(expression, value, seen, rows)))
             if not visible or visible.lower() in columns:
                 raise Refused(Reason("sandbox.query-alias", "each column of a sub-query has a name of its own; use AS"))
             name = self._names.fresh()
-            columns[visible.lower()] = name, replace(value, record=own) if own else value
+            columns[visible.lower()] = name, value
             chosen.append(f"{text} AS {quote(name)}")
             kept |= {name} if is_key else set()
-        chosen += [f"{record} AS {quote(own)}"] if own else map(quote, records_of(columns))
+        chosen += [f"{text} AS {quote(name)}" for text, name in own.items()]
         if rows.entity:
             chosen += [f"{rows.entity} AS hexi_e", f"{record} AS hexi_r"]
         where = self.where(node, seen)
         text = f"SELECT {', '.join(chosen)} FROM {rows.text}{where}{grouped}"  # noqa: S608 - all is quoted
         simple = rows.simple and keys is None
-        named = self._named(text, columns, frozenset(kept), simple=simple, about=rows.entity is not None)
+        made = self._named(text, columns, frozenset(kept), simple=simple, about=rows.entity is not None)
         # One row an entity multiplies nothing, wherever it is joined to.
         alone = keys is not None and rows.keys.issuperset(keys)
-        return replace(named, joined=rows.joined, tables=frozenset() if alone else rows.tables, read=rows.read)
+        return replace(made, joined=rows.joined, tables=frozenset() if alone else rows.tables, records=records)
+
+    def _own(self, known: dict[str, str], text: str) -> str:
+        """The name under which the record `text` comes on."""
+        return known.setdefault(text, self._names.fresh())
 
     def _named(
         self,
@@ -159,7 +173,7 @@ class RelationCompiler:
     def _again(self, rows: Rows) -> Rows:
         """The relation once more, under names of its own: it may stand in one FROM twice."""
         name = self._names.fresh()
-        own = {record: self._names.fresh() for record in records_of(rows.columns)}
+        own = {one: self._names.fresh() for one in (*records_of(rows.columns), *(name for _, name in rows.records))}
         fresh = {
             visible: (self._names.fresh(), replace(value, record=own.get(value.record or "")))
             for visible, (_, value) in rows.columns.items()
@@ -169,7 +183,8 @@ class RelationCompiler:
         chosen += [f"{rows.entity} AS hexi_e", f"{rows.record} AS hexi_r"] if rows.entity else []
         keys = frozenset(new for v, (new, _) in fresh.items() if rows.columns[v][0] in rows.keys)
         text = f"(SELECT {', '.join(chosen)} FROM {rows.text}) AS {quote(name)}"  # noqa: S608 - all is quoted
-        again = replace(rows, text=text, columns=fresh, keys=keys)
+        records = tuple((table, own[record]) for table, record in rows.records)
+        again = replace(rows, text=text, columns=fresh, keys=keys, records=records)
         return _carried(again, name) if rows.entity else again
 
     # FROM --------------------------------------------------------------------------------------------------------
@@ -206,7 +221,7 @@ class RelationCompiler:
         keys = frozenset(name for name, value in columns.values() if value.source and value.source.is_entity)
         rows = self._named(text, columns, keys, simple=True, about=about)
         tables = frozenset({table.name}) if about else frozenset[str]()
-        return replace(rows, tables=tables, read=tables)
+        return replace(rows, tables=tables, records=tuple((table.name, one) for one in records_of(columns)))
 
     def _joined(self, left: Rows, right: Rows, join: exp.Join, seen: Seen) -> Rows:
         side, kind = (str(join.args.get(part) or "").upper() for part in ("side", "kind"))
@@ -228,7 +243,10 @@ class RelationCompiler:
         _check_once(left.tables & right.tables, "JOIN", "group one of the sides by the entity key alone")
         on = " AND ".join(f"{quote(one)} = {quote(two)}" for one, two in pairs)
         text = f"{left.text} {'LEFT ' if side else ''}JOIN {right.text} ON {on}"
-        record = f"hash({left.record}, {right.record})" if left.entity and right.entity else left.record or right.record
+        records = left.records + right.records
+        # In whatever order they are joined, the same records make the same row.
+        both = named(*(quote(name) for _, name in sorted(records)))
+        record = both if left.entity and right.entity else left.record or right.record
         keys = left.keys if side else left.keys | right.keys
         return Rows(
             text,
@@ -239,7 +257,7 @@ class RelationCompiler:
             simple=left.simple and right.simple and not (left.entity and right.entity),
             joined=True,
             tables=left.tables | right.tables,
-            read=left.read | right.read,
+            records=records,
         )
 
     def _pairs(self, join: exp.Join, left: Rows, right: Rows, seen: Seen) -> list[tuple[str, str]]:
@@ -377,6 +395,24 @@ _JOINS = "columns below plaintext are joined by = with those that the policy pai
 def _carried(rows: Rows, name: str) -> Rows:
     """The relation, which is called `name`, with its entity and record."""
     return replace(rows, entity=f"{quote(name)}.hexi_e", record=f"{quote(name)}.hexi_r")
+
+
+def _together(record: str) -> str:
+    """The records of a group: what it is for all of them together is alike, whether they were grouped or not."""
+    return f"bit_xor(DISTINCT {record})"
+
+
+def _record_of(node: exp.Expr, value: Value, seen: Seen, rows: Rows) -> str:
+    """Which records of a group a value is of: least and most of one, a sum of all, a mean of all and their number."""
+    if isinstance(node, exp.Column) or not isinstance(node.this, exp.Column):
+        return _together(quote(value.record) if value.record else str(rows.record))
+    _, name, argument = seen.scope.find(node.this)
+    record = quote(argument.record) if argument.record else str(rows.record)
+    if isinstance(node, exp.Min | exp.Max):
+        return f"arg_{node.key}({record}, {quote(name)})"
+    if isinstance(node, exp.Avg):
+        return f"CASE WHEN count({quote(name)}) > 1 THEN hash({_together(record)}) ELSE {_together(record)} END"
+    return _together(record)
 
 
 def _check_once(twice: frozenset[str], clause: str, way_out: str) -> None:

@@ -19,8 +19,9 @@ class Rows:
     """A relation whose rows are about one entity each, or (`entity` None) about nobody.
 
     `text` stands in FROM; `entity` and `record` are columns of it; `keys` are columns that hold the entity's key. It is
-    `simple` while every record is a row of one table, and `joined` once a record may stand in several rows; `read`
-    are the tables about entities it was made of, `tables` those of which an entity may have several rows in it.
+    `simple` while every record is a row of one table, and `joined` once a record may stand in several rows. `records`
+    are columns of it that say of which record of a table about entities a row was made, or of which together, one for
+    each time the table was read; `tables` are those of which an entity may have several rows in it.
     """
 
     text: str
@@ -31,7 +32,12 @@ class Rows:
     simple: bool = True
     joined: bool = False
     tables: frozenset[str] = frozenset()
-    read: frozenset[str] = frozenset()
+    records: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def read(self) -> frozenset[str]:
+        """The tables about entities it was made of."""
+        return frozenset(table for table, _ in self.records)
 
 
 def records_of(columns: Mapping[str, tuple[str, Value]]) -> list[str]:

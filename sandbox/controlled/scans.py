@@ -8,7 +8,7 @@ is guarded row by row every record is an entity.
 from registry.catalogue import Table
 from sandbox.controlled.columns import Columns, Source, Value
 from sandbox.controlled.scopes import Names
-from sandbox.queries.query import ENTITY_BITS, Field, entity_number, literal, quote, typed
+from sandbox.queries.query import ENTITY_BITS, Field, entity_number, literal, named, quote, typed
 
 
 def scan(table: Table, columns: Columns, names: Names) -> tuple[str, dict[str, tuple[str, Value]]]:
@@ -31,7 +31,7 @@ def scan(table: Table, columns: Columns, names: Names) -> tuple[str, dict[str, t
         inner = f"SELECT {', '.join(chosen)} FROM {quote(table.name)}"  # noqa: S608 - all is quoted
         entity, alike = f"CAST(hexi_r & {ENTITY_BITS} AS BIGINT) AS hexi_e", "hexi_c"
     known = f"SELECT *, hash({literal(table.name, 'string')}, {values}) AS hexi_c FROM ({inner})"  # noqa: S608
-    number = f"hash(hexi_c, row_number() OVER (PARTITION BY {alike})) AS hexi_r"
+    number = f"{named('hexi_c', f'row_number() OVER (PARTITION BY {alike})')} AS hexi_r"
     marked = f"SELECT *, {number} FROM ({known})"  # noqa: S608 - all is quoted
     return f"SELECT {values}, {entity}, hexi_r, hexi_r AS {quote(record)} FROM ({marked})", read  # noqa: S608
 

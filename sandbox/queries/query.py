@@ -189,7 +189,7 @@ class Query:
         alike = f"row_number() OVER (PARTITION BY {', '.join([key, *known])})"
         numbered = [
             f"{entity_number(f'CAST({key} AS VARCHAR)')} AS {quote(_ENTITY)}",
-            f"hash({', '.join([*known, alike])}) AS {quote(_RECORD)}",
+            f"{named(*known, alike)} AS {quote(_RECORD)}",
         ]
         chosen = ", ".join([*columns, *numbered])
         return f"SELECT {chosen} FROM {quote(self.table)} WHERE {key} IS NOT NULL"  # noqa: S608 - every part is quoted
@@ -310,7 +310,7 @@ def _sketched(which: str, mark: str, having: str = "") -> list[str]:
     return [
         f"count(*){having} AS n{which}",
         f"bit_xor({entity}){having} AS x{which}",
-        f"bit_xor(hash({entity}, {mark})){having} AS y{which}",
+        f"bit_xor({named(entity, mark)}){having} AS y{which}",
     ]
 
 
@@ -341,9 +341,9 @@ def _per_cell(index: int, *, dominance: bool, repeated: bool) -> list[str]:
 
 
 def _mark(record: str, which: str = "", *, repeated: bool) -> str:
-    """Names a set of records of one entity: their hashed numbers, combined."""
+    """Names a set of records of one entity: their names combined, as are those of sets that have none in common."""
     distinct = "DISTINCT " if repeated else ""
-    return f"bit_xor({distinct}hash({quote(record)})){which}"
+    return f"bit_xor({distinct}{quote(record)}){which}"
 
 
 def entity_number(key: str) -> str:
@@ -352,6 +352,13 @@ def entity_number(key: str) -> str:
     Two of a million share one with a probability of 1 in 9,000; they then count as one, which is on the safe side.
     """
     return f"CAST(md5_number_lower({key}) & {ENTITY_BITS} AS BIGINT)"
+
+
+def named(*parts: str) -> str:
+    """What names these parts together. Hashed twice: DuckDB's hash of several is linear in the last one's, so that of
+    two rows that are alike in the others any two would differ by the same.
+    """
+    return f"hash(hash({', '.join(parts)}))"
 
 
 def quote(name: str) -> str:

@@ -163,7 +163,7 @@ def test_what_an_older_cube_was_built_from_is_what_its_version_was_held_to(
             row.data_digest = None
             session.add(row)
     assert another(clock, database).published(dataset).data_digest is None
-    migration = import_module("sandbox.migrations.versions.0009_what_cubes_were_built_from")
+    migration = import_module("sandbox.migrations.versions.0011_what_cubes_were_built_from")
     with database.transaction() as session:
         session.connection().execute(text(migration.KNOWN))
     assert another(clock, database).published(dataset).data_digest == dataset.fingerprint()
