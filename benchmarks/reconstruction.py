@@ -147,8 +147,8 @@ def _print_lattice(sizes: list[int], queries: int) -> None:
     found = [membership(2_000, seed) for seed in range(4)]
     print(f"membership, counts at mu 1: {np.mean(found):+.1f} points (theorem +19.1)")
     theorem = 100 * exposure(people(2_000, STANDARD).plan, "secret").insider_gain
-    print(f"versions: {_versions(4):+.1f} points by four at mu {STANDARD.mu / 2:.3f} each (theorem +{theorem:.1f})")
-    one, four = _duplicates(alone=True), _duplicates()
+    print(f"versions: {versions(4):+.1f} points by four at mu {STANDARD.mu / 2:.3f} each (theorem +{theorem:.1f})")
+    one, four = duplicates(alone=True), duplicates()
     print(f"duplicate columns: {four:+.1f} points by four columns of one family, {one:+.1f} by one")
 
 
@@ -170,7 +170,7 @@ def _print_rules(sizes: list[int], queries: int) -> None:
             print(f"{size:>8,} {name:>34} {gains}", flush=True)
 
 
-def _versions(many: int) -> float:
+def versions(many: int) -> float:
     """The insider against several versions, each drawn afresh from its share of the budget: their evidence added up."""
     share = replace(STANDARD, mu=STANDARD.mu / sqrt(many))
     right = []
@@ -181,7 +181,7 @@ def _versions(many: int) -> float:
     return 100 * (float(np.mean(right)) - 0.5)
 
 
-def _duplicates(*, alone: bool = False) -> float:
+def duplicates(*, alone: bool = False) -> float:
     """A column four times over in one family: each gets a share of one budget, so together they say what one says."""
     many = 1 if alone else 4
     columns = tuple(Measure(f"secret{i}" if i else "secret", "secret", 0, 1) for i in range(many))
