@@ -126,20 +126,19 @@ class Combinations:
     def __init__(self, minimum: int) -> None:
         self._minimum = minimum
         self._cells: list[int] = []
-        # From each part on, as many as leave one untouched: the pivots, highest first, of each part that follows.
-        self._eliminated: list[list[_Pivots]] = [[] for _ in range(min(PARTS, minimum))]
+        # From each part on, as many as leave one untouched: the pivots of that part, and of those that follow.
+        self._eliminated: list[dict[int, _Pivots]] = [{} for _ in range(min(PARTS, minimum))]
 
     def add(self, cell: Sketch) -> None:
         """From now on this cell is known."""
-        own = 1 << len(self._cells)
         for start, eliminated in enumerate(self._eliminated):
-            made_of = 0
+            made_of, left = 0, cell.records
             for step in range(PARTS):
-                if step == len(eliminated):
-                    eliminated.append(_Pivots())
-                row, made_of = eliminated[step].reduce(self._row(cell, made_of, start + step), made_of)
+                row, more = eliminated.get(step, _NONE).reduce(_row(left, start + step))
+                made_of, left = made_of ^ more, left ^ self._sum(more)
                 if row:
-                    eliminated[step].add(row, made_of ^ own)
+                    eliminated.setdefault(step, _Pivots()).add(row, made_of ^ 1 << len(self._cells))
+                if row or not left:
                     break
         self._cells.append(cell.records)
 
@@ -147,7 +146,9 @@ class Combinations:
         """Another, which knows the same cells until it learns more."""
         other = Combinations(self._minimum)
         other._cells = list(self._cells)
-        other._eliminated = [[_Pivots(list(one.rows)) for one in eliminated] for eliminated in self._eliminated]
+        other._eliminated = [
+            {step: _Pivots(list(one.rows)) for step, one in eliminated.items()} for eliminated in self._eliminated
+        ]
         return other
 
     def single_out(self, cell: Sketch) -> bool:
@@ -155,21 +156,15 @@ class Combinations:
 
         How many the cell alone is about is known, and no matter here.
         """
-        seen = {0}
         for start, eliminated in enumerate(self._eliminated):
-            made_of = 0
-            for step, pivots in enumerate(eliminated):
-                row, made_of = pivots.reduce(self._row(cell, made_of, start + step), made_of)
-                if row and not step:  # somebody is left in the first part; elsewhere another part is the first
-                    continue
-                if made_of not in seen and _is_few(cell.records ^ self._sum(made_of), self._minimum):
+            made_of, left = 0, cell.records
+            for step in sorted(eliminated):
+                row, more = eliminated[step].reduce(_row(left, start + step))
+                made_of, left = made_of ^ more, left ^ self._sum(more)
+                # With somebody left in the first part nobody is singled out; elsewhere another part is the first.
+                if made_of and (step or not row) and _is_few(left, self._minimum):
                     return True
-                seen.add(made_of)
         return False
-
-    def _row(self, cell: Sketch, made_of: int, part: int) -> int:
-        """A part of what is left of a cell without those it is made of."""
-        return (cell.records ^ self._sum(made_of)) >> part % PARTS * _PART_BITS & _PART
 
     def _sum(self, made_of: int) -> int:
         total = 0
@@ -186,16 +181,24 @@ class _Pivots:
 
     rows: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def reduce(self, row: int, made_of: int) -> tuple[int, int]:
-        """What these rows cannot take away from `row`, and the cells it is then made of."""
+    def reduce(self, row: int) -> tuple[int, int]:
+        """What these rows cannot take away from `row`, and the cells that took the rest."""
+        taken = 0
         for place, known, cells in self.rows:
             if row >> place & 1:
-                row, made_of = row ^ known, made_of ^ cells
-        return row, made_of
+                row, taken = row ^ known, taken ^ cells
+        return row, taken
 
     def add(self, row: int, made_of: int) -> None:
         """Take in a reduced row that is not nought."""
         insort(self.rows, (row.bit_length() - 1, row, made_of), key=lambda one: -one[0])
+
+
+_NONE = _Pivots()
+
+
+def _row(cell: int, part: int) -> int:
+    return cell >> part % PARTS * _PART_BITS & _PART
 
 
 def sizes_to_compare(new: Iterable[Sketch], minimum: int) -> list[tuple[int, int]]:
