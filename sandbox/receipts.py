@@ -4,12 +4,13 @@ Times are coarse: how long a run took may depend on the data. The requested time
 second.
 """
 
+import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
-from hexi.canonical import Json, instant, parse_instant
+from hexi.canonical import Json, digest, encode, instant, parse_instant
 from ledger.documents import SignedDocument, sign_document
 from registry.catalogue import Disclosure
 from registry.identity import Identity
@@ -61,6 +62,35 @@ class Happened:
 def rules_shown(disclosure: Disclosure) -> Json:
     """The product's rules for cells, as `Happened.disclosure` says them where nothing else held."""
     return {"minimumEntities": disclosure.minimum_entities, "rounding": disclosure.rounding}
+
+
+def committed(happened: Happened, key: bytes) -> Happened:
+    """The same with commitments in the place of digests of files, as a receipt shows them.
+
+    A digest by itself tells whoever knows all rows but one which of that one's possible values is the true one. Without
+    a `key` there is no commitment, and a receipt says nothing of the files.
+    """
+    if happened.data_digest is None or not key:
+        return replace(happened, data_digest=None)
+    shown = happened.disclosure
+    if isinstance(shown, dict) and (several := shown.get("builtFrom")):
+        each: list[Json] = [commitment(key, str(one)) for one in several]
+        return replace(happened, data_digest=digest(each), disclosure=shown | {"builtFrom": each})
+    return replace(happened, data_digest=commitment(key, happened.data_digest))
+
+
+def commitment(key: bytes, fingerprint: str) -> str:
+    """What a receipt says of files with this `fingerprint`: their digest with a salt drawn from the provider's secret.
+
+    The same files have the same one, nobody else can try out files against it, and the provider opens it to an auditor
+    by showing `salt_of` and the files.
+    """
+    return digest({"files": fingerprint, "salt": salt_of(key, fingerprint)})
+
+
+def salt_of(key: bytes, fingerprint: str) -> str:
+    """The salt in a `commitment`; it opens that of these files and of no others."""
+    return hmac.digest(key, encode(["files", fingerprint]), "sha256").hex()
 
 
 def run_receipt(permit: Permit, request: RunRequest, happened: Happened, finished: datetime) -> dict[str, Json]:

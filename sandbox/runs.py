@@ -47,7 +47,7 @@ from sandbox.permits import Permit, read_permit
 from sandbox.preview.offered import Preview
 from sandbox.queries.query import SUM_MODE
 from sandbox.reasons import Reason, Refusal
-from sandbox.receipts import REFUSED, RELEASED, Happened, rules_shown, run_facts, run_receipt, sign_receipt
+from sandbox.receipts import REFUSED, RELEASED, Happened, committed, rules_shown, run_facts, run_receipt, sign_receipt
 from sandbox.requests import RunRequest, read_request
 from sandbox.revoked import revoked
 from sandbox.settings import SandboxSettings
@@ -69,8 +69,9 @@ class Sandbox:
     """Runs of one provider. See the module for the order of steps.
 
     `contribute` sends encrypted numbers to the aggregation point named in `settings`; without one there are no
-    encrypted sums. `key` is the secret that a lattice's noise is drawn from; without one no cube is published.
-    `unsafe_hear` is told why a program failed, in its own words: for the bench alone, where the tables are the asker's.
+    encrypted sums. `key` is the secret that a lattice's noise and the salts of receipts are drawn from; without one no
+    cube is published, and receipts do not say which files were read. `unsafe_hear` is told why a program failed, in its
+    own words: for the bench alone, where the tables are the asker's.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Sandbox:
         self._datasets = datasets
         self._evidence = evidence
         self._clock = clock
+        self._key = key
         settings = settings or SandboxSettings()
         point, contributes = settings.aggregation_point, contribute is not None
         self._verification = Verification(identity, trust, clock, point, contributes)
@@ -343,7 +345,8 @@ class Sandbox:
     def _conclude(self, session: Session, run: str, happened: Happened, output: Output | None) -> RunAnswer:
         row, now = self._row(session, run), self._clock()
         permit, request = read_permit(row.permit_jws), read_request(row.request_jws)
-        receipt = sign_receipt(run_receipt(permit, request, happened, now), self._identity)
+        document = run_receipt(permit, request, committed(happened, self._key), now)
+        receipt = sign_receipt(document, self._identity)
         answer = RunAnswer(
             run=run,
             verdict="released" if happened.outcome == RELEASED else "refused",

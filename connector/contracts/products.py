@@ -19,6 +19,7 @@ from connector.sources import Content
 from connector.sources.errors import ResourceUnusable
 from hexi.canonical import Json
 from ledger.documents import SignedDocument
+from privacy.lattice.policy import read_policy as read_lattice
 from registry.catalogue import Product, read_product
 from registry.lanes import check_lanes, lane_shown
 
@@ -27,6 +28,8 @@ TITLE = "http://purl.org/dc/terms/title"
 KEYWORD, THEME = "http://www.w3.org/ns/dcat#keyword", "http://www.w3.org/ns/dcat#theme"
 
 _DIMENSIONS = ("normativity", "completeness", "accuracy", "consistency", "timeliness", "accessibility")
+# Decimals of a share that is shown of people whom a lattice protects.
+SHOWN_DECIMALS = 2
 _UNMEASURED = dict.fromkeys(_DIMENSIONS, 0.0)
 
 
@@ -64,8 +67,9 @@ def complete(
     """The product that `description` becomes. Raises `PolicyInvalid`, `ResourceUnusable`, and
     `registry.errors.ProductInvalid`.
 
-    Rows and entities are always counted from the resource; quality figures are computed where they are left out. What
-    is delivered whole is described by its source's `content`, where the resource has one.
+    Rows and entities are always counted from the resource; quality figures are computed where they are left out. Of a
+    product with a lattice rows and entities are what its policy declares, and figures are in whole per cents. What is
+    delivered whole is described by its source's `content`, where the resource has one.
     """
     read_policy(description.get("policy"))
     given = description.get("quality") or {}
@@ -92,8 +96,14 @@ def complete(
             raise ResourceUnusable(f"without tables nothing can be measured; give the figures of quality: {wanted}")
         return draft
     counted = count(resource, draft.tables)
-    measured = quality(counted, draft.temporal.end, today) | given
-    return read_product(whole | {"rows": counted.rows, "entities": counted.entities, "quality": measured})
+    rows, entities, measured = counted.rows, counted.entities, quality(counted, draft.temporal.end, today)
+    if draft.lattice is not None:
+        # Everything exact about these people would be a release beside the cube: who knows all others and how many
+        # there are knows whether somebody is there.
+        lattice = read_lattice(dict(draft.lattice))
+        rows = entities = lattice.declared_size * lattice.editions
+        measured |= {name: round(float(measured[name]), SHOWN_DECIMALS) for name in _DIMENSIONS}
+    return read_product(whole | {"rows": rows, "entities": entities, "quality": measured | given})
 
 
 def dataset_of(published: PublishedProduct, offers: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -99,6 +99,14 @@ def _check_columns(policy: "LatticePolicy") -> None:
                 f"the column {column} is in the families {families[column]} and {measure.family}; whatever is "
                 "published of a column says something of all of it, so it belongs into one"
             )
+    for attribute in policy.attributes:
+        column = attribute.column or attribute.name
+        if families.get(column, policy.count_family) != policy.count_family:
+            raise PolicyUnusable(
+                f"the column {column} is the attribute {attribute.name}, which counts tell at the price of the family "
+                f"{policy.count_family}, and a secret of the family {families[column]}; take it out of the one or the "
+                "other"
+            )
 
 
 def _check_cohorts(policy: "LatticePolicy") -> None:

@@ -251,9 +251,9 @@ class LatticePolicy:
         return tuple(dict.fromkeys(table_of(column) for column in columns if table_of(column)))
 
     def columns_of(self, measure: Measure) -> tuple[str, ...]:
-        """The table's columns that a measure says something of."""
+        """The table's columns that a measure says something of: of all attributes, for the count."""
         if measure.name == COUNT:
-            return ()
+            return tuple(dict.fromkeys(attribute.column or attribute.name for attribute in self.attributes))
         sources = [self.measure(name) for name in measure.factors or (measure.name,)]
         return tuple(dict.fromkeys(one.column or one.name for one in sources))
 

@@ -4,6 +4,7 @@ A condition is tried on every value of the declared domain, so what it means is 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from math import inf, isfinite
 from typing import Any
 
 from sqlglot import exp
@@ -47,8 +48,13 @@ def number(node: exp.Expr) -> float:
     if isinstance(node, exp.Neg):
         sign, node = -1, node.this
     if isinstance(node, exp.Literal) and not node.is_string:
-        return sign * float(node.this)
-    raise Refused(Reason("sandbox.query-literal", f"here stands a plain number, not {node.key.upper()}"))
+        try:
+            found = float(node.this)
+        except ValueError:  # such as 1e, which the parser takes for a number
+            found = inf
+        if isfinite(found):
+            return sign * found
+    raise Refused(Reason("sandbox.query-literal", f"here stands a plain finite number, not {node.key.upper()}"))
 
 
 def _conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:

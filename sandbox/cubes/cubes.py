@@ -22,7 +22,7 @@ from hexi.database import Database
 from privacy.lattice.answers import Cells, Estimate, answer
 from privacy.lattice.blocks import Integers
 from privacy.lattice.plan import Component, Plan, plan
-from privacy.lattice.policy import read_policy
+from privacy.lattice.policy import COUNT, read_policy
 from privacy.lattice.publication import Cube, from_bytes, residuals, to_bytes
 from privacy.lattice.regression import regress
 from sandbox import store
@@ -178,9 +178,11 @@ class Cubes:
         read = dataset.fingerprint()
         with Marginals(self._engine(), dataset.file(own), planned, edition.cohort, others, own) as marginals:
             self._charge(dataset, planned, edition, read)
+            # Noise is for these sums: over others, as of corrected files after a backup was restored, it would cancel.
+            label = f"{product} {edition.label} {marginals.digest()}"
             for measure in planned.variances:
                 exact = partial(marginals.marginal, measure)
-                tables = residuals(planned, measure, exact, key=self._key, label=f"{product} {edition.label}")
+                tables = residuals(planned, measure, exact, key=self._key, label=label)
                 if dataset.fingerprint() != read:
                     raise DataChanged("the files of this product changed while its cube was built; publish them anew")
                 with self._database.transaction() as session:
@@ -205,6 +207,11 @@ class Cubes:
         with self._database.transaction() as session:
             pin(session, product, dataset.product.version, read)
             store.lock_population(session, population)
+            if any(row.population != population for row in store.charges(session, product)):
+                raise ProductUnusable(
+                    "earlier versions of this product are about another population, which would begin a second ledger "
+                    "for the same people; keep its name, or publish another product about others"
+                )
             rows = store.population_charges(session, population)
             known = {row.measure for row in rows if (row.product, row.version) == (product, edition.number)}
             earlier = list(map(charge_in, rows))
@@ -262,13 +269,14 @@ def _charge_of(planned: Plan, product: str, edition: _Edition, name: str) -> Cha
     measure = planned.policy.measure(name)
     family = planned.policy.family(measure.family)
     cap, columns = Fraction(family.cap or family.mu) ** 2, planned.policy.columns_of(measure)
-    return Charge(product, edition.cohort, family.name, planned.spent(name), cap, columns)
+    return Charge(product, edition.cohort, family.name, planned.spent(name), cap, columns, is_count=name == COUNT)
 
 
 def charge_in(row: LatticeChargeRow) -> Charge:
     """The charge that a row of the ledger stands for."""
     cap, columns = Fraction(row.cap) if row.cap else None, tuple(map(str, parse(row.columns)))
-    return Charge(row.product, row.cohort, row.family, Fraction(row.spent), cap, columns)
+    is_count = row.measure == COUNT
+    return Charge(row.product, row.cohort, row.family, Fraction(row.spent), cap, columns, is_count=is_count)
 
 
 def table_of(dataset: Dataset, planned: Plan) -> str:

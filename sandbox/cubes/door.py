@@ -31,10 +31,12 @@ from sandbox.cubes.conditions import COMPARE, number, restricted
 from sandbox.cubes.joins import collapse, joinable
 from sandbox.cubes.names import Divided, Names
 from sandbox.cubes.queries import OF_ONE, OF_TWO, SQUARES, Column, CubeQuery, CubeQuestion, RegressionQuery, Statistic
-from sandbox.queries.grammar import ALLOWED, Grammar, aliased, foreign_nodes, parse_select
+from sandbox.queries.grammar import ALLOWED, TOO_DEEP, Grammar, aliased, foreign_nodes, parse_select
 from sandbox.queries.review import MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refusal, Refused
 
+# Rows that LIMIT may name: more than any answer has.
+MAX_LIMIT = 10**9
 # Our own function, and the levels it takes: every pair of them is a table.
 REGRESSION, MAX_REGRESSED = "linear_regression", 8
 
@@ -72,6 +74,8 @@ def read_query(
         return _Reader(plan, table, keys).read(text)
     except Refused as refused:
         return Refusal(refused.reasons)
+    except RecursionError:  # a tree within the limits may still be too deep to be written again
+        return Refusal((TOO_DEEP,))
     except NotReleased as error:
         return Refusal((Reason("sandbox.table-not-released", error.detail),))
 
@@ -283,7 +287,11 @@ class _Reader:
 
     def _limit(self, select: exp.Select) -> int | None:
         limit = select.args.get("limit")
-        return int(number(limit.expression)) if limit else None
+        if limit is None:
+            return None
+        if not 0 <= (most := number(limit.expression)) <= MAX_LIMIT or most != int(most):
+            raise Refused(Reason("sandbox.query-literal", f"LIMIT takes a whole number from 0 to {MAX_LIMIT}"))
+        return int(most)
 
 
 def _is_regression(node: exp.Expr) -> bool:

@@ -26,6 +26,8 @@ class Charge:
     spent: Fraction
     cap: Fraction | None
     columns: tuple[str, ...]
+    # Whether it is for counts, whose columns are the attributes.
+    is_count: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ def ledgers(population: str, charges: Sequence[Charge]) -> Iterator[Ledger]:
 def check(charge: Charge, earlier: Sequence[Charge]) -> None:
     """Raise `BudgetSpent` or `ProductUnusable` unless `charge` may be added to those of its population."""
     for one in earlier:
-        if one.family != charge.family and (shared := set(one.columns) & set(charge.columns)):
+        if one.family == charge.family or (one.is_count and charge.is_count):
+            continue
+        if shared := [column for column in charge.columns if any(_is_same(column, other) for other in one.columns)]:
             raise ProductUnusable(
                 f"the column {min(shared)} is published by {one.product} under the family {one.family}, and here under "
                 f"{charge.family}; it says the same of a person everywhere, so it belongs into one family"
@@ -70,6 +74,12 @@ def check(charge: Charge, earlier: Sequence[Charge]) -> None:
             f"the family {charge.family} has given away a mu of {float(spent) ** 0.5:.3f} already ({products}); with "
             f"this publication it would pass the smallest cap declared, {float(cap) ** 0.5:.3f}"
         )
+
+
+def _is_same(column: str, other: str) -> bool:
+    """Whether two names may be of one column: one without a table is of the entities' own, whatever that is called."""
+    (table, _, name), (of, _, called) = column.lower().rpartition("."), other.lower().rpartition(".")
+    return name == called and (table == of or not table or not of)
 
 
 def _shares_a_ledger(one: Charge, charge: Charge) -> bool:

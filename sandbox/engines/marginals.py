@@ -4,6 +4,7 @@ An engine (`local.Local`, `spark.Spark`) holds the entity view and adds it up; w
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -11,10 +12,11 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from hexi.canonical import encode
 from privacy.lattice.blocks import Integers
 from privacy.lattice.plan import Component, Plan
 from privacy.lattice.policy import COUNT
-from privacy.lattice.publication import shape
+from privacy.lattice.publication import shape, to_bytes
 from sandbox.engines.entity_view import OWN, Dialect, EntityView, Rows
 from sandbox.errors import ProductUnusable
 
@@ -90,6 +92,17 @@ class Marginals:
         numbers = sums[measure] if self._plan.policy.measure(measure).axis else sums[measure][:, 0]
         np.add.at(cells, places if places else (...,), numbers if places else numbers.sum(axis=0))
         return cells
+
+    def digest(self) -> str:
+        """Names everything that can be read here: alike for tables that say the same, however they are written."""
+        read = sha256()
+        for names in sorted(set(self._widest.values())):
+            codes, sums = self._group(names)
+            order = np.lexsort(codes) if names else np.arange(codes.shape[1])
+            read.update(encode([list(names), len(order)]))
+            for part in (codes.T, *(sums[measure] for measure in sorted(sums))):
+                read.update(to_bytes(part[order]))
+        return f"sha256:{read.hexdigest()}"
 
     def _group(self, names: tuple[str, ...]) -> tuple[Integers, Mapping[str, Integers]]:
         """By these attributes: the code of every group along each, and for each measure a row of numbers a group."""

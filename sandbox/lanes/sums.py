@@ -31,6 +31,13 @@ from sandbox.queries.review import review
 from sandbox.reasons import NOT_NAMED, Reason, Refusal
 from sandbox.requests import RunRequest
 from sandbox.settings import SandboxSettings
+from sandbox.tables import ReleaseRow
+
+OTHER_COMPANY = Reason(
+    "sandbox.too-close-to-earlier",
+    "this number went into a sum with other contributors before, and the difference of the two sums would be about the "
+    "few who are in one of them only; ask with the same contributors as before, or for a clearly different number",
+)
 
 # One number of one table; under a controlled policy, as that policy reads SQL.
 Asked = Reviewed | Question
@@ -106,6 +113,8 @@ class SumLane:
                 return _kept(row.ciphertext, row.isolation)
             if self._is_close(session, work, computed):
                 return TOO_CLOSE
+            if not _in_one_company(session, work, computed):
+                return OTHER_COMPANY
             store.add_cells(session, work.key, population_of(work), computed.sets)
             if row is not None:
                 row.ciphertext, row.isolation = to_base64(ciphertext), encode(computed.isolation).decode()
@@ -120,6 +129,19 @@ class SumLane:
 
 def _kept(ciphertext: str, isolation: str | None) -> Kept:
     return Kept(from_base64(ciphertext), parse(isolation or "null"))
+
+
+def _in_one_company(session: Session, work: Work[Any], number: Number) -> bool:
+    """Whether this planner has the number in sums of these contributors only, from now on: by the entities and records
+    that it is of, in whatever words and version it was asked for.
+    """
+    wanted = work.request.encrypted_sum
+    company = encode(sorted(wanted.contributors) if wanted else []).decode()
+    cells: Json = {basis: [cell.digest for cell in cells] for basis, cells in number.compared.items()}
+    given: Json = {"mode": SUM_MODE, "planner": work.permit.holder, "cells": cells}
+    key = (work.permit.product, store.LEDGER_VERSION, digest(given))
+    store.add_release(session, ReleaseRow(product=key[0], version=key[1], query_digest=key[2], body=company))
+    return store.release(session, *key) == company
 
 
 def _charge(session: Session, work: Work[Any]) -> Reason | None:

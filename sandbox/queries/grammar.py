@@ -44,7 +44,7 @@ def parse_query(text: str) -> exp.Query:
         nested = max((_depth(node) for one in statements for node in one.walk()), default=0)
         nodes = sum(1 for one in statements for _ in one.walk())
     except RecursionError:
-        raise Refused(_TOO_DEEP) from None
+        raise Refused(TOO_DEEP) from None
     except (sqlglot.errors.SqlglotError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         if (word := text.split(None, 1)[:1]) and word[0].upper() in _FILE_STATEMENTS:
             raise Refused(_file_statement(word[0].upper())) from None
@@ -53,13 +53,13 @@ def parse_query(text: str) -> exp.Query:
             Reason("sandbox.query-unreadable", "this is not SQL that can be read; write one SELECT (DuckDB dialect)")
         ) from None
     if nested > MAX_NESTING or nodes > MAX_NODES:
-        raise Refused(_TOO_DEEP)
+        raise Refused(TOO_DEEP)
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise Refused(_not_one_select(statements))
     return statements[0]
 
 
-_TOO_DEEP = Reason(
+TOO_DEEP = Reason(
     "sandbox.query-too-large",
     f"a query has at most {MAX_NODES} parts and is not nested more than {MAX_NESTING} deep; ask in several queries",
 )

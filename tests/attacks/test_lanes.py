@@ -174,3 +174,18 @@ def test_a_named_analysts_program_is_held_like_any_other(
     doors = Doors(sqlite, folder, controlled=policy())
     answer = doors.through(PROGRAM_MODE, "# hexi: seconds=5\n" + PROGRAM)
     assert (answer.verdict, answer.outputs) == ("held", ())
+
+
+def test_two_sums_do_not_differ_by_one_hospital(sqlite: Database, folder: Path) -> None:
+    """The sum of three hospitals, and then of the same and a fourth: the difference is the number of the fourth."""
+    doors, permit = Doors(sqlite, folder, controlled=policy()), None
+    context = to_base64(doors.key.public_context)
+    verdicts = []
+    with counted("a sum with one contributor more", REFUSED):
+        for contributors in (CLINICS, CLINICS, [*CLINICS, "did:web:d.example"], [*CLINICS[:2], "did:web:d.example"]):
+            permit = doors.permit_jws(operations=(SQL_MODE, SUM_MODE, PROGRAM_MODE), runs=20)
+            for query in (SUM, f"{SUM} WHERE born >= 1"):  # the same people, in other words
+                request = doors.sum_request(query, contributors, doors.key.public_context)
+                verdicts.append(doors.sandbox.run(permit, request, context).verdict)
+        assert verdicts == ["released"] * 4 + ["refused"] * 4
+        assert len(doors.sent) == 4
