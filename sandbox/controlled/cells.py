@@ -11,7 +11,7 @@ from sandbox.controlled.columns import Columns, Source, Value, level_reason
 from sandbox.controlled.parts import Part, parts_of, rows_of
 from sandbox.controlled.relations import RelationCompiler
 from sandbox.controlled.rows import Seen
-from sandbox.queries.grammar import aliased
+from sandbox.queries.grammar import aliased, rows_wanted
 from sandbox.queries.query import Field, Group, Output, cell_sql, own_record, quote
 from sandbox.queries.review import MAX_GROUPS, MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refused
@@ -283,9 +283,5 @@ def _singling_out(source: Source) -> Reason:
 
 
 def _limit(select: exp.Select) -> int | None:
-    if not (limit := select.args.get("limit")):
-        return None
-    node = limit.expression
-    if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit():
-        return int(str(node.this))
-    raise Refused(Reason("sandbox.query-literal", "LIMIT takes a whole number"))
+    limit = select.args.get("limit")
+    return rows_wanted(limit.expression) if limit else None

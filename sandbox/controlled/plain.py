@@ -24,7 +24,7 @@ from sandbox.controlled.columns import (
 )
 from sandbox.controlled.grammar import CASTS, HIDING
 from sandbox.controlled.scopes import Names, Relation, Scope
-from sandbox.queries.grammar import check_alias
+from sandbox.queries.grammar import check_alias, rows_wanted
 from sandbox.queries.review import MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refused
 
@@ -142,7 +142,7 @@ class PlainRewriter:
         self._order(node, select, inside, outputs)
         for part, kind in (("limit", exp.Limit), ("offset", exp.Offset)):
             if limit := node.args.get(part):
-                select.set(part, kind(expression=_whole(limit.expression)))
+                select.set(part, kind(expression=exp.Literal.number(rows_wanted(limit.expression))))
         return Rewritten(select, outputs)
 
     # FROM --------------------------------------------------------------------------------------------------------
@@ -388,12 +388,6 @@ def _identifier(name: str) -> exp.Identifier:
 
 def _table(table: str, name: str) -> exp.Table:
     return exp.Table(this=_identifier(table), alias=exp.TableAlias(this=_identifier(name)))
-
-
-def _whole(node: exp.Expr) -> exp.Expr:
-    if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit():
-        return exp.Literal.number(int(str(node.this)))
-    raise Refused(Reason("sandbox.query-literal", "LIMIT and OFFSET take a whole number"))
 
 
 __all__ = ["Output", "PlainRewriter", "Rewritten", "Source"]

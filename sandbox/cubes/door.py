@@ -31,12 +31,10 @@ from sandbox.cubes.conditions import COMPARE, number, restricted
 from sandbox.cubes.joins import collapse, joinable
 from sandbox.cubes.names import Divided, Names
 from sandbox.cubes.queries import OF_ONE, OF_TWO, SQUARES, Column, CubeQuery, CubeQuestion, RegressionQuery, Statistic
-from sandbox.queries.grammar import ALLOWED, TOO_DEEP, Grammar, aliased, foreign_nodes, parse_select
+from sandbox.queries.grammar import ALLOWED, TOO_DEEP, Grammar, aliased, foreign_nodes, parse_select, rows_wanted
 from sandbox.queries.review import MAX_OUTPUTS, ROWS
 from sandbox.reasons import Reason, Refusal, Refused
 
-# Rows that LIMIT may name: more than any answer has.
-MAX_LIMIT = 10**9
 # Our own function, and the levels it takes: every pair of them is a table.
 REGRESSION, MAX_REGRESSED = "linear_regression", 8
 
@@ -287,11 +285,7 @@ class _Reader:
 
     def _limit(self, select: exp.Select) -> int | None:
         limit = select.args.get("limit")
-        if limit is None:
-            return None
-        if not 0 <= (most := number(limit.expression)) <= MAX_LIMIT or most != int(most):
-            raise Refused(Reason("sandbox.query-literal", f"LIMIT takes a whole number from 0 to {MAX_LIMIT}"))
-        return int(most)
+        return rows_wanted(limit.expression) if limit else None
 
 
 def _is_regression(node: exp.Expr) -> bool:

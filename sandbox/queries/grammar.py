@@ -18,6 +18,8 @@ logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 # Parsed nodes of one query, and how deep they may nest (chains of AND and OR are deep by nature).
 MAX_NODES, MAX_NESTING = 2000, 400
+# Digits of LIMIT and OFFSET: more rows than any table has, and a number that every reader of JSON reads alike.
+MAX_LIMIT_DIGITS = 15
 
 # Functions and names that are about files, for a telling refusal. Not a defence: unknown ones are refused all the same.
 FILES = re.compile(r"read_|.*_scan|.*scan_|glob$|sniff_|parquet_|copy_|write_|getenv|.*_metadata|load_|st_read|import_")
@@ -261,6 +263,16 @@ def check_alias(name: str) -> None:
                 "a name after AS has 1 to 32 small letters, digits and _, not starting with a digit",
             )
         )
+
+
+def rows_wanted(node: exp.Expr) -> int:
+    """How many rows LIMIT or OFFSET names. Raises `Refused`."""
+    digits = str(node.this) if isinstance(node, exp.Literal) and not node.is_string else ""
+    if digits.isdecimal() and digits.isascii() and len(digits) <= MAX_LIMIT_DIGITS:
+        return int(digits)
+    raise Refused(
+        Reason("sandbox.query-literal", f"LIMIT and OFFSET take a whole number of at most {MAX_LIMIT_DIGITS} digits")
+    )
 
 
 def clause(name: str) -> Reason:
