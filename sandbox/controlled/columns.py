@@ -118,6 +118,17 @@ class Columns:
         """Whether a group may not give away that everybody in it has one value of this."""
         return not set(source.names).isdisjoint(self.policy.sensitive)
 
+    def check_open(self, source: Source, use: str) -> None:
+        """Raises `Refused` for a sensitive column: as many with one value as without a condition are everybody."""
+        if self.protects and self.sensitive(source):
+            raise Refused(
+                Reason(
+                    "sandbox.query-column-level",
+                    f"{source.name} is sensitive and may not be {use}: who has one value of it, beside how many there "
+                    "are, would say whether everybody has; name it in GROUP BY, where no class is shown alone",
+                )
+            )
+
     def check_comparable(self, source: Source) -> None:
         """Raises `Refused` unless it may be compared with literals."""
         if not self.comparable(source):

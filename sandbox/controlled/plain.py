@@ -344,7 +344,7 @@ class PlainRewriter:
             return exp.Count(this=exp.Star()), Value()
         distinct = isinstance(node.this, exp.Distinct)
         arguments = node.this.expressions if distinct else [node.this]
-        if len(arguments) != 1:
+        if len(arguments) != 1 or arguments[0] is None:  # count() is parsed as well
             raise Refused(Reason("sandbox.query-function", "count takes * or one expression, with or without DISTINCT"))
         argument, value = self._expression(arguments[0], place)
         if wrong := [one for one in value.below_plaintext() if one.level not in _COUNTABLE or not value.plain]:

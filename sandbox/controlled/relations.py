@@ -289,6 +289,8 @@ class RelationCompiler:
             if not value.source or not other.source or not self._columns.joinable(value.source, other.source):
                 wrong = [*value.below_plaintext(), *other.below_plaintext()]
                 raise Refused(*(level_reason(s, "joined on that column", _JOINS) for s in wrong))
+            for source in (value.source, other.source):
+                self._columns.check_open(source, "joined on")
             pairs.append((two, one) if one in mine else (one, two))
         return pairs
 
@@ -377,6 +379,7 @@ class RelationCompiler:
             if source is None:
                 raise Refused(Reason("sandbox.query-expression", "WHERE compares plain columns"))
             self._columns.check_comparable(source)
+            self._columns.check_open(source, "compared in WHERE")
             return source.column.model_copy(update={"name": name})
 
         where = node.args.get("where")

@@ -113,6 +113,11 @@ def test_one_value_of_a_group_of_one(shop: Bench) -> None:
         assert shop.ask("SELECT id, sum(margin) FROM orders GROUP BY id").rows == ()
 
 
+def test_a_count_of_nothing_is_a_refusal(shop: Bench) -> None:
+    with counted("S6 texts that break a reader", REFUSED):
+        assert [reason.code for reason in shop.ask("SELECT count() FROM orders").reasons] == ["sandbox.query-function"]
+
+
 def test_q1_leaving_few_out_in_other_shapes(clinic: Bench) -> None:
     assert clinic.ask("SELECT sum(cost) FROM patients").verdict == "released"
     few = "WHERE county <> 'Zhengning'"
@@ -230,6 +235,20 @@ def test_q18_and_totals_that_say_what_was_left_out(clinic: Bench) -> None:
         total = clinic.ask("SELECT count(*) FROM patients").rows[0][0]
         rows = clinic.ask("SELECT county, count(*) FROM patients GROUP BY county").rows
         assert total - sum(row[1] for row in rows) > 100  # type: ignore[operator, misc]
+
+
+def test_q18_a_class_asked_for_beside_the_whole(tables: Path, tmp_path: Path) -> None:
+    """Everybody in Heshui has the disease a: as many with it as there are say so, without any group of one class."""
+    product = clinic_product(tmp_path, policy={"literals": [*POLICY["literals"], "patients.disease"]})
+    with open_bench(product, tables, None, system_clock) as bench:
+        assert bench.ask("SELECT count(*) FROM patients WHERE county = 'Heshui'").verdict == "released"
+        for query in (
+            "SELECT count(*) FROM patients WHERE county = 'Heshui' AND disease = 'a'",
+            "SELECT count(*) FROM patients WHERE county = 'Heshui' AND NOT disease IN ('b', 'c')",
+            "SELECT sum(c) FROM (SELECT person, cost AS c FROM patients WHERE disease = 'a') t",
+        ):
+            with counted("Q18 a class asked for beside the whole", REFUSED):
+                assert [reason.code for reason in bench.ask(query).reasons] == ["sandbox.query-column-level"]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (1, 2, 3, 0, 4)])

@@ -143,6 +143,7 @@ ATTACKS: dict[str, tuple[str, ...]] = {
         "SELECT age, sum(cost) FROM patients GROUP BY age ORDER BY min(cost)",
         "SELECT sum(cost) FROM patients LIMIT 1 OFFSET 1",
         "SELECT #1 FROM patients",
+        "SELECT count() FROM patients",
         "SELECT count(*) FROM patients WHERE \uff53\uff45\uff58 = 'f'",
     ),
     "S6 numbers that break a reader": tuple(
